@@ -1,0 +1,36 @@
+# Every target makes the set-up it needs in .venv the first time, and is quick from then on.
+# PyTorch without CUDA (200 MB instead of 3 GB):
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lab lint clean
+
+demo: .venv/.ready-demo
+	$(BIN)/python -m sdnb demo
+
+test: .venv/.ready-test
+	$(BIN)/python -m pytest
+
+lab: .venv/.ready-lab
+	$(BIN)/jupyter lab notebooks
+
+lint: .venv/.ready-dev
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf .venv
+
+# .venv/.ready-NAME: the package is installed with the extra NAME ("demo" is the package alone).
+.venv/.ready-%: pyproject.toml .ci/constraints.txt | $(BIN)/python
+	@echo "Setting up .venv for 'make $(MAKECMDGOALS)': once, with a large download (PyTorch) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt \
+		-e ".$(subst [demo],,[$*])"
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+		"sdnb needs Python 3.11 or newer as '$(PYTHON)'. Name another: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || { echo \
+		"This Python cannot make environments. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,37 @@
+"""sdnb: from a folder of photos to a personalised Stable Diffusion model.
+
+This is the index: every name the notebooks use, and the room it lives in. A name is imported the
+first time it is used, so `import sdnb` is instant and loads no torch.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "Problem": "sdnb.problems",  # what is wrong, where, and what to do
+    "LoraConfig": "sdnb.config",  # the settings of a LoRA training
+    "preset": "sdnb.config",  # settings that work, by name
+    "presets": "sdnb.config",  # the names there are
+    "find_machine": "sdnb.machine",  # where am I: device, precision, memory
+    "Project": "sdnb.project",  # your folder: photos, runs, exports
+    "load_model": "sdnb.models",  # a base model, ready to make pictures and to learn
+    "read_photos": "sdnb.dataset",  # a folder of photos and their captions
+    "train": "sdnb.run",  # one run, from settings to result
+    "make_pictures": "sdnb.inference",  # pictures from prompts, with fixed seeds
+    "grid": "sdnb.inference",  # many pictures in one, labelled
+    "load_lora": "sdnb.inference",  # a trained LoRA, put into a model
+}
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name):
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'sdnb' has no attribute {name!r}")
+    value = getattr(import_module(_ROOMS[name]), name)
+    globals()[name] = value  # the next use finds it without coming here
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,89 @@
+"""The command `sdnb`: the demo, a training from a TOML file, and a look at the machine.
+
+Heavy imports wait inside the commands, so that `sdnb --help` answers at once.
+"""
+
+import argparse
+import sys
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+
+from sdnb.problems import Problem
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code. A Problem is printed as its sentence alone."""
+    args = _parser().parse_args(argv)
+    try:
+        args.command(args)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130  # what a shell expects after Ctrl-C
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sdnb", description="Personalise Stable Diffusion.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="train on the sample photos: a grid before and after")
+    demo.add_argument("--out", type=Path, default=Path("demo"), metavar="FOLDER")
+    demo.set_defaults(command=_demo)
+
+    train = commands.add_parser("train", help="train with the settings of a TOML file")
+    train.add_argument("config", type=Path, metavar="CONFIG.toml")
+    train.add_argument(
+        "--set",
+        dest="changes",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one setting of the file; may be repeated",
+    )
+    train.set_defaults(command=_train)
+
+    doctor = commands.add_parser("doctor", help="print what this machine has and can do")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """`rank=8` as ("rank", 8): the value is read as TOML, or is plain text where it is no TOML."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from sdnb.demo import run_demo
+
+    run_demo(args.out)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from sdnb.config import LoraConfig
+
+    config = LoraConfig.load(args.config).replace(**dict(args.changes))
+    from sdnb.run import train  # torch comes in here: a slip in the settings is told before
+
+    run = train(config)
+    if run.finished:
+        print(f"Finished: {run.weights}")
+    else:
+        print(f"Stopped and kept in {run.folder}: the same command continues it.")
+
+
+def _doctor(args: argparse.Namespace) -> None:
+    from sdnb.machine import find_machine
+
+    for name, value in asdict(find_machine()).items():
+        print(f"{name:<12}{value}")

@@ -1,0 +1,69 @@
+"""Writing a file so that a crash or a full disk leaves the old one or the new one, never half."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from sdnb.problems import Problem
+
+
+def write_atomically(path: Path | str, content: bytes | Callable[[Path], object]) -> None:
+    """Write `content` beside `path`, flush it to the disk, then rename it over `path`.
+
+    `content` is the bytes, or a function that writes them to the path it is given (same folder,
+    same suffix). Raises Problem where the disk is full or the folder cannot be written; whatever
+    was at `path` before is then still there.
+    """
+    path = Path(path)
+    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(aside)
+        else:
+            aside.write_bytes(content)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except (OSError, SafetensorError) as error:
+        raise write_problem(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def write_problem(error: Exception, path: Path | str) -> Problem:
+    """The Problem that says in words why `path` could not be written."""
+    # safetensors reports a full disk as its own error, with the operating system's number in text
+    full = f"os error {errno.ENOSPC}" in str(error)
+    if full or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return Problem(
+            "The disk is full, so the file was not saved",
+            path,
+            "Free some space and run again; what was saved before is still there",
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    return Problem(
+        f"The file cannot be written: {reason}", path, "Choose a folder that belongs to you"
+    )
+
+
+def make_writable_folder(folder: Path | str) -> Path:
+    """Create `folder` (with its parents) and prove that files can be written there, or Problem."""
+    folder = Path(folder)
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Problem(
+            f"The folder cannot be written: {error.strerror or error}",
+            folder,
+            "Choose a folder that belongs to you",
+        ) from error
+    return folder

@@ -1,0 +1,138 @@
+"""Pictures from prompts with fixed seeds, and a labelled sheet of them."""
+
+from collections.abc import Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from sdnb.models import Model
+from sdnb.problems import Problem
+
+
+def make_pictures(
+    model: Model,
+    prompts: str | Sequence[str],
+    seeds: Sequence[int],
+    steps: int = 20,
+    guidance: float = 4.0,
+    negative: str = "",
+    size: int | None = None,
+    batch: int = 8,
+    precision: str = "fp32",
+) -> list[Image.Image]:
+    """One picture for each (prompt, seed) pair; a single prompt serves every seed.
+
+    `size` is pixels a side (default: the model's resolution), `guidance` the scale of
+    classifier-free guidance (1 switches it off). Each picture's first noise comes from its own
+    seed alone, on the CPU: it is the same in any batch and on any device. Draws on no other
+    chance, changes no weight, and leaves every module in the mode it was in. `precision` other
+    than fp32 calculates under autocast.
+    """
+    prompts = [prompts] * len(seeds) if isinstance(prompts, str) else list(prompts)
+    if len(prompts) != len(seeds):
+        raise Problem(
+            f"There are {len(prompts)} prompts and {len(seeds)} seeds",
+            do="Give one seed for each prompt",
+        )
+    size = size or model.info.resolution
+    if size % model.vae_factor:
+        raise Problem(
+            f"A picture cannot be {size} pixels wide", do=f"Choose a multiple of {model.vae_factor}"
+        )
+    pipe = model.pipeline()
+    pipe.set_progress_bar_config(disable=True)
+    pictures = []
+    with _evaluating(model), torch.inference_mode(), autocast(model.device.type, precision):
+        for start in range(0, len(prompts), batch):
+            some = prompts[start : start + batch]
+            pictures += pipe(
+                some,
+                negative_prompt=[negative] * len(some),
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                height=size,
+                width=size,
+                latents=_noise(model, seeds[start : start + batch], size),
+            ).images
+    return pictures
+
+
+def autocast(device: str, precision: str):
+    """A context that calculates in `precision`; for fp32 one that does nothing."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device, {"fp16": torch.float16, "bf16": torch.bfloat16}[precision])
+
+
+def grid(
+    images: Sequence[Image.Image],
+    columns: int,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+) -> Image.Image:
+    """A contact sheet, filled row by row: labels of rows at the left, of columns on top.
+
+    All pictures get the size of the first. Long labels are wrapped.
+    """
+    if not images:
+        raise Problem("There are no pictures to put on a sheet", do="Make some first")
+    width, height = images[0].size
+    font = ImageFont.load_default(max(10, width // 11))
+    gap = max(2, width // 32)
+    rows = -(-len(images) // columns)
+    left = width + gap if row_labels else gap
+    head = [_wrap(label, font, width) for label in column_labels[:columns]]
+    top = gap + max((_height(text, font) + gap for text in head), default=0)
+    sheet = Image.new("RGB", (left + columns * (width + gap), top + rows * (height + gap)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, text in enumerate(head):
+        draw.multiline_text((left + column * (width + gap), gap), text, "black", font)
+    for row, label in enumerate(row_labels[:rows]):
+        text = _wrap(label, font, width - gap)
+        draw.multiline_text((gap, top + row * (height + gap)), text, "black", font)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        sheet.paste(
+            image.convert("RGB").resize((width, height)),
+            (left + column * (width + gap), top + row * (height + gap)),
+        )
+    return sheet
+
+
+@contextmanager
+def _evaluating(model: Model):
+    """Evaluation mode, and afterwards every module's own mode again."""
+    modules = [m for part in (model.text_encoder, model.vae, model.unet) for m in part.modules()]
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+def _noise(model: Model, seeds: Sequence[int], size: int) -> torch.Tensor:
+    """(n, 4, h, w) standard normal noise, each row from its own seed."""
+    side = size // model.vae_factor
+    shape = (model.unet.config.in_channels, side, side)
+    rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(rows).to(model.device, model.unet.dtype)
+
+
+def _wrap(text: str, font, width: int) -> str:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
+
+
+def _height(text: str, font) -> int:
+    box = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font)
+    return int(box[3]) + 1

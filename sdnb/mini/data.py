@@ -1,0 +1,101 @@
+"""The pictures the mini model learns from, drawn once into memory maps outside the repository.
+
+Picture number i is drawn from a seed that only i decides: any number of processes draws the same set.
+"""
+
+import json
+import os
+import random
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sdnb.mini import scenes
+from sdnb.mini.studio import draw
+
+SIZE, WORDINGS, CHUNK = 128, 6, 250
+GROUP, VIEWS = 4, 3  # for the judge: four lookalikes a group, three pictures of each
+
+
+def world_scene(index: int) -> scenes.Scene:
+    return scenes.random_world(random.Random(f"world {index}"))
+
+
+def judge_scene(index: int) -> scenes.Scene:
+    """Groups of lookalikes in every style, at every distance, half of them with glasses or hats: what the judge
+    must tell apart, and what the autoencoder must be able to carry."""
+    group, place_in_group = divmod(index, GROUP * VIEWS)
+    rng = random.Random(f"judge group {group}")
+    while True:
+        subject = scenes.random_product(rng) if rng.random() < 0.15 else scenes.random_person(rng)
+        if not scenes.is_held_out(subject):
+            break
+    family = [subject, *scenes.lookalikes(subject, GROUP - 1, seed=group)]
+    rng = random.Random(f"judge picture {index}")
+    wear = {}
+    if isinstance(subject, scenes.Person):
+        wear["glasses"] = rng.choices(scenes.GLASSES, (61, 13, 13, 13))[0]
+        wear["hat"] = rng.choices(scenes.HATS, (68, 8, 8, 8, 8))[0]
+    if rng.random() < 0.15:
+        wear["share"] = rng.uniform(0.1, 0.42)
+    style = rng.choices(scenes.STYLES, (62, 14, *(4,) * len(scenes.LOOKS)))[0]
+    return scenes.random_scene(rng, family[place_in_group // VIEWS], style=style, **wear)
+
+
+SETS = {"world": world_scene, "judge": judge_scene}
+
+
+def labels(scene: scenes.Scene) -> list[int]:
+    """The place of each feature's value in `scenes.FEATURES`; -1 where it cannot be seen."""
+    truth = scenes.features(scene)
+    return [-1 if truth[name] is None else values.index(truth[name]) for name, values in scenes.FEATURES.items()]
+
+
+def _draw_chunk(job: tuple[str, int, int, str]) -> tuple[list, list]:
+    name, start, stop, path = job
+    pictures = np.lib.format.open_memmap(path, mode="r+")
+    truths, words = [], []
+    for index in range(start, stop):
+        scene, rng = SETS[name](index), random.Random(f"words {name} {index}")
+        pictures[index] = np.asarray(draw(scene, SIZE))
+        truths.append(labels(scene))
+        words.append([scenes.caption(scene, rng) for _ in range(WORDINGS)])
+    return truths, words
+
+
+def draw_set(name: str, count: int, folder: Path) -> None:
+    """`count` pictures (N, 128, 128, 3) uint8, their labels (N, features) int8 and six captions of each. Does
+    nothing when they are there."""
+    if (folder / f"{name}.json").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.npy"
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE, 3)).flush()
+    jobs = [(name, start, min(start + CHUNK, count), str(path)) for start in range(0, count, CHUNK)]
+    truths, words = [], []
+    with Pool(os.cpu_count()) as pool:
+        for some_truths, some_words in pool.imap(_draw_chunk, jobs):
+            truths += some_truths
+            words += some_words
+    np.save(folder / f"{name}_labels.npy", np.array(truths, np.int8))
+    (folder / f"{name}.json").write_text(json.dumps(words))
+
+
+class Pictures:
+    """A drawn set, on the GPU where there is one, else read from disk as it is needed."""
+
+    def __init__(self, name: str, folder: Path, device: str):
+        array = np.load(folder / f"{name}.npy", mmap_mode="c" if device == "cpu" else None)
+        self.pixels = torch.from_numpy(array).to(device)
+        self.labels = torch.from_numpy(np.load(folder / f"{name}_labels.npy")).long().to(device)
+        self.captions = json.loads((folder / f"{name}.json").read_text())
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
+        """Pictures (n, 3, 128, 128) in -1..1."""
+        return self.pixels[index].permute(0, 3, 1, 2).float().div(127.5).sub(1)

@@ -1,0 +1,116 @@
+"""The parts of the mini Stable Diffusion: standard classes in a small size, put together as diffusers expects."""
+
+import json
+import random
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
+
+from sdnb.mini.scenes import caption, random_world
+
+SIZE, TEXT_WIDTH, POSITIONS = 128, 128, 77
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def build_tokenizer(captions: int = 20000, merges: int = 420) -> CLIPTokenizer:
+    """A byte-level BPE tokenizer of CLIP's kind (word ends marked "</w>") learned from the studio's captions.
+
+    As in OpenAI's vocabulary, every byte stands there twice, inside a word and at its end, so that no name is unknown.
+    """
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.normalizer = normalizers.Lowercase()
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=2 * len(alphabet) + merges,
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    rng = random.Random(0)
+    bpe.train_from_iterator((caption(random_world(rng), rng) for _ in range(captions)), trainer)
+    learned = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in json.loads(bpe.to_str())["model"]["merges"]]
+    tokens = [*alphabet, *(c + "</w>" for c in alphabet), *("".join(m) for m in learned[:merges]), START, END]
+    vocab = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    return CLIPTokenizer(vocab=vocab, merges=learned[:merges], model_max_length=POSITIONS)
+
+
+def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
+    end = tokenizer.eos_token_id
+    text = {"vocab_size": len(tokenizer), "hidden_size": TEXT_WIDTH, "intermediate_size": 4 * TEXT_WIDTH}
+    text |= {"num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": POSITIONS}
+    text |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": end, "pad_token_id": end, "projection_dim": 128}
+    vision = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 5, "num_attention_heads": 4}
+    vision |= {"image_size": SIZE, "patch_size": 16, "projection_dim": 128}
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
+
+
+def text_encoder_of(clip: CLIPModel) -> CLIPTextModel:
+    """CLIP's text tower as the pipeline's text encoder, whichever way transformers nests it."""
+    encoder = CLIPTextModel(clip.config.text_config)
+    tower = clip.text_model.state_dict()
+    core = getattr(encoder, "text_model", encoder)
+    core.load_state_dict({name.removeprefix("text_model."): value for name, value in tower.items()})
+    return encoder.eval()
+
+
+def build_vae() -> AutoencoderKL:
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32, 64, 96, 96),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIZE,
+    )
+
+
+def build_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        block_out_channels=(64, 112, 128),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,  # as in Stable Diffusion's own files this is the number of heads
+        norm_num_groups=16,
+    )
+
+
+def build_scheduler() -> DDPMScheduler:
+    """Stable Diffusion's noise schedule (arXiv 2112.10752): 1000 steps, betas linear in their square roots."""
+    return DDPMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        steps_offset=1,
+    )
+
+
+def save_pipeline(folder: Path, tokenizer, clip: CLIPModel, vae, unet) -> None:
+    """The parts as fp16 safetensors in the standard folder layout; CLIP beside them without the text tower, which
+    the text encoder's file already holds."""
+    encoder = text_encoder_of(clip.cpu())
+    pipe = StableDiffusionPipeline(
+        vae=vae.cpu(),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=unet.cpu(),
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.to(torch.float16).save_pretrained(folder)
+    clip.half()
+    picture_side = {name: value for name, value in clip.state_dict().items() if not name.startswith("text_model.")}
+    clip.save_pretrained(folder / "clip", state_dict=picture_side)

@@ -1,0 +1,42 @@
+"""One learner's folder, found again the next day."""
+
+import os
+from pathlib import Path
+
+from sdnb.files import make_writable_folder
+
+VARIABLE = "SDNB_PROJECT"
+
+
+class Project:
+    """The folders of one learner's work below `folder`, each created when it is first asked for.
+
+    `folder` is the argument, else the environment variable SDNB_PROJECT, else "sdnb_project" in
+    the current folder. Every property raises Problem where the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.folder = Path(folder or os.environ.get(VARIABLE) or "sdnb_project")
+
+    @property
+    def photos(self) -> Path:
+        """The learner's own photos: read, never changed."""
+        return make_writable_folder(self.folder / "photos")
+
+    @property
+    def dataset(self) -> Path:
+        """Checked and cropped copies of the photos, with their captions."""
+        return make_writable_folder(self.folder / "dataset")
+
+    @property
+    def runs(self) -> Path:
+        """One folder per training run."""
+        return make_writable_folder(self.folder / "runs")
+
+    @property
+    def exports(self) -> Path:
+        """Files for other programs."""
+        return make_writable_folder(self.folder / "exports")
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.folder)!r})"

@@ -1,0 +1,260 @@
+"""One run from settings to result: photos, cache, fit, previews, checkpoints, weights.
+
+A run folder holds settings.toml, machine.json, history.csv, previews/, and checkpoint.safetensors
+while the run goes on or lora.safetensors when it is finished.
+"""
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from sdnb.config import TrainConfig, steps
+from sdnb.dataset.photos import Photo, read_photos
+from sdnb.files import make_writable_folder, write_atomically, write_problem
+from sdnb.inference.class_pictures import class_pictures
+from sdnb.inference.pictures import grid, make_pictures
+from sdnb.machine import Machine, find_machine
+from sdnb.models import Model, find_model, load_model
+from sdnb.problems import Problem
+from sdnb.project import Project
+from sdnb.training.batches import Batches
+from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
+from sdnb.training.fit import Step, TrainState, fit, new_accelerator, start
+from sdnb.training.latents import encode_examples
+from sdnb.training.loss import Denoiser, DenoisingLoss
+from sdnb.training.method import method_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what is in it."""
+
+    folder: Path
+    config: TrainConfig
+    history: tuple[Step, ...] = ()
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "settings.toml"
+
+    @property
+    def weights(self) -> Path:
+        """The trained LoRA; there only when the run is finished."""
+        return self.folder / "lora.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def finished(self) -> bool:
+        return self.weights.exists()
+
+
+def train(
+    config: TrainConfig,
+    folder: Path | str | None = None,
+    machine: Machine | None = None,
+    progress: bool = True,
+    on_step: Callable[[Step], object] | None = None,
+) -> Run:
+    """Do a run, take an interrupted one up again, or give back a finished one at once.
+
+    The run lives in `folder`; without one, in the project's runs/ under a name made from the
+    settings. `on_step` is called after every step. An interrupt (the stop button, Ctrl-C) lets
+    the step end, saves, and returns a run that is not `finished`; training again with the same
+    settings continues it to the same weights. Raises Problem before any training where the
+    folder cannot be written or holds a run with other settings, where photos or base model cannot
+    be read, and where the machine cannot do the precision asked for.
+    """
+    run = open_run(config, folder)
+    if run.finished:
+        return run
+    machine = machine or find_machine(config.precision)
+    photos = read_photos(config.photos, find_model(config.base).resolution)
+    model = load_model(config.base).to(machine.device)
+    config.save(run.settings)  # from here on the folder belongs to these settings
+    class_photos = class_pictures(config, photos, model, machine, run.folder / "class_images")
+    state, batches, loss = prepare(config, photos, model, machine, class_photos)
+    if run.checkpoint.exists():
+        load_checkpoint(state, run.checkpoint)
+    _write_machine(run, machine)
+    history = _read_history(run)[: state.step]
+    with (
+        _History(run, history) as record,
+        interruptible() as interrupt,
+        _Bar(total=state.total_steps, initial=state.step, disable=not progress) as bar,
+    ):
+        for step in fit(state, batches, loss):
+            record(step)
+            bar.show(step)
+            if on_step:
+                on_step(step)
+            if config.preview_every and step.index % config.preview_every == 0:
+                save_preview(run, model, machine, step.index)
+            if interrupt.is_set():
+                break
+            if step.index % config.save_every == 0:
+                save_checkpoint(state, run.checkpoint)
+        if state.step < state.total_steps:
+            save_checkpoint(state, run.checkpoint)
+        else:
+            method_of(config).save(model, config, run.weights)
+            run.checkpoint.unlink(missing_ok=True)
+    return replace(run, history=tuple(history))
+
+
+def prepare(
+    config: TrainConfig,
+    photos: list[Photo],
+    model: Model,
+    machine: Machine,
+    class_photos: list[Photo] | None = None,
+) -> tuple[TrainState, Batches, DenoisingLoss]:
+    """Everything `fit` needs, in memory and without a file: `for step in fit(*prepare(...))`.
+
+    Adds what trains to `model` itself (after removing what an earlier run added), so many little
+    trainings can follow one another on one loaded base, and pictures of each be made in between;
+    `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
+    `class_photos` serve prior preservation and are made from the base where they are missing.
+    """
+    method = method_of(config)
+    model.to(machine.device)
+    method.remove(model)
+    if class_photos is None:
+        class_photos = class_pictures(config, photos, model, machine)
+    groups = method.prepare(model, config)
+    accelerator = new_accelerator(machine, config.gradient_accumulation)
+    batches = Batches(
+        instance=encode_examples(
+            model, [photo.image for photo in photos], method.captions(config, photos)
+        ),
+        prior=encode_examples(
+            model,
+            [photo.image for photo in class_photos],
+            [photo.caption for photo in class_photos],
+        )
+        if class_photos
+        else None,
+        prior_weight=config.prior_weight,
+        caption_dropout=config.caption_dropout,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        global_size=config.batch_size * config.gradient_accumulation * accelerator.num_processes,
+        n_train_timesteps=model.scheduler.config.num_train_timesteps,
+    )
+    state = start(Denoiser(model), groups, config, accelerator, steps(config, len(photos)))
+    return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
+
+
+def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
+    """The run folder for these settings, created where needed, with the history so far.
+
+    Raises Problem where it cannot be written or belongs to other settings.
+    """
+    if folder is None:
+        digest = sha256(config.model_dump_json().encode()).hexdigest()[:8]
+        folder = Project().runs / f"{config.photos.name}-{config.method}-{digest}"
+    run = Run(make_writable_folder(folder), config)
+    if run.settings.exists() and type(config).load(run.settings) != config:
+        raise Problem(
+            "The folder already holds a run with other settings",
+            run.folder,
+            "Choose another folder, or delete this one",
+        )
+    return replace(run, history=tuple(_read_history(run)))
+
+
+def save_preview(run: Run, model: Model, machine: Machine, index: int) -> None:
+    """Write previews/step_INDEX.png: one picture for each preview prompt, seeds 0, 1, 2, ..."""
+    prompts = run.config.preview_prompts
+    pictures = make_pictures(model, prompts, range(len(prompts)), precision=machine.precision)
+    sheet = grid(pictures, len(prompts), column_labels=prompts)
+    write_atomically(run.folder / "previews" / f"step_{index:05}.png", sheet.save)
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that the first interrupt sets; a second one raises KeyboardInterrupt.
+
+    The handler that was there before is always put back. Outside the main thread Python allows
+    no handler, and an interrupt does not arrive there either.
+    """
+    asked = threading.Event()
+
+    def on_interrupt(number, frame):
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Bar(tqdm):
+    """A progress bar with the smoothed loss, moved by the main thread alone."""
+
+    monitor_interval = 0  # no background thread: notebooks lose its updates
+
+    def show(self, step: Step) -> None:
+        # an exponential mean over some twenty steps: single losses say nothing
+        smoothed = getattr(self, "smoothed", step.loss)
+        self.smoothed = smoothed + 0.05 * (step.loss - smoothed)
+        self.set_postfix(loss=f"{self.smoothed:.4f}", refresh=False)
+        self.update()
+
+
+class _History:
+    """history.csv: cut to the steps that count, then one line appended for every step."""
+
+    def __init__(self, run: Run, history: list[Step]) -> None:
+        self.path, self.history = run.folder / "history.csv", history
+        lines = [",".join(field.name for field in fields(Step)), *map(self._line, history)]
+        write_atomically(self.path, "".join(f"{line}\n" for line in lines).encode())
+
+    def __enter__(self) -> Callable[[Step], None]:
+        self.file = self.path.open("a", buffering=1)  # line by line: a crash loses none
+        return self.append
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def append(self, step: Step) -> None:
+        self.history.append(step)
+        try:
+            self.file.write(f"{self._line(step)}\n")
+        except OSError as error:
+            raise write_problem(error, self.path) from error
+
+    @staticmethod
+    def _line(step: Step) -> str:
+        return ",".join(map(repr, asdict(step).values()))  # repr: a float's every digit
+
+
+def _read_history(run: Run) -> list[Step]:
+    path = run.folder / "history.csv"
+    if not path.exists():
+        return []
+    whole = path.read_text().rpartition("\n")[0]  # a crash may have cut the last line
+    rows = (line.split(",") for line in whole.splitlines()[1:])
+    return [Step(int(row[0]), *map(float, row[1:])) for row in rows]
+
+
+def _write_machine(run: Run, machine: Machine) -> None:
+    packages = ("torch", "diffusers", "transformers", "peft", "accelerate")
+    facts = asdict(machine) | {"packages": {name: version(name) for name in packages}}
+    write_atomically(run.folder / "machine.json", json.dumps(facts, indent=2).encode())

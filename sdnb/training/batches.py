@@ -1,0 +1,125 @@
+"""Which example, which noise, which timestep: chance as a function of where in the run we are.
+
+Nothing is drawn from a running stream. A resumed run, a run with previews, accumulated batches
+and several processes therefore see exactly what the plain run sees.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What there is to learn from."""
+
+    latents: torch.Tensor  # (n, 4, h, w) fp32
+    texts: torch.Tensor  # (n + 1, 77, d) embeddings or (n + 1, 77) token ids; last: no caption
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch of n samples; with prior preservation the class samples follow."""
+
+    latents: torch.Tensor  # (n, 4, h, w)
+    texts: torch.Tensor  # (n, 77, d) or (n, 77)
+    noise: torch.Tensor  # like latents
+    timesteps: torch.Tensor  # (n,)
+    weights: torch.Tensor  # (n,) of each sample's loss
+    is_prior: torch.Tensor  # (n,) bool
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Every batch of a run, by position. `global_size` counts the instance samples of one
+    optimizer step over all its micro-batches and processes."""
+
+    instance: Examples
+    prior: Examples | None
+    prior_weight: float
+    caption_dropout: float
+    seed: int
+    batch_size: int
+    global_size: int
+    n_train_timesteps: int
+
+    def at(self, step: int, micro_batch: int) -> Batch:
+        """The `micro_batch`-th batch of optimizer step `step` (both from 0, the micro-batches
+        counted over all processes)."""
+        start = micro_batch * self.batch_size
+        positions = range(start, start + self.batch_size)
+        batch = self._draw(self.instance, step, positions, 1.0)
+        if self.prior is None:
+            return batch
+        # the class samples' noise has positions of its own, behind all instance samples
+        behind = range(start + self.global_size, start + self.global_size + self.batch_size)
+        class_batch = self._draw(self.prior, step, behind, self.prior_weight)
+        return Batch(
+            *(
+                torch.cat(pair)
+                for pair in zip(vars(batch).values(), vars(class_batch).values(), strict=True)
+            )
+        )
+
+    def _draw(self, examples: Examples, step: int, positions: range, weight: float) -> Batch:
+        latents = examples.latents
+        rows = [
+            example_at(
+                self.seed, step * self.global_size + position % self.global_size, len(latents)
+            )
+            for position in positions
+        ]
+        captions = [
+            -1 if _caption_dropped(self.seed, step, position, self.caption_dropout) else row
+            for row, position in zip(rows, positions, strict=True)
+        ]
+        noise, timesteps = noise_and_timesteps(
+            self.seed, step, positions, latents.shape[1:], self.n_train_timesteps
+        )
+        device = latents.device
+        return Batch(
+            latents[rows],
+            examples.texts[captions],
+            noise.to(device),
+            timesteps.to(device),
+            torch.full((len(rows),), weight, device=device),
+            torch.full((len(rows),), examples is self.prior, device=device),
+        )
+
+
+def noise_and_timesteps(
+    seed: int, step: int, positions: Sequence[int], shape: Sequence[int], n_train_timesteps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise (n, *shape) and timesteps (n,), each sample's from a CPU generator of its own.
+
+    A sample is known by (seed, step, its position in the step's global batch), so it does not
+    matter how the batch is cut up, nor on which device it is used.
+    """
+    noise, timesteps = [], []
+    for position in positions:
+        state = np.random.SeedSequence((seed, step, position)).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(state[0]))
+        noise.append(torch.randn(tuple(shape), generator=generator))
+        timesteps.append(torch.randint(n_train_timesteps, (), generator=generator))
+    return torch.stack(noise), torch.stack(timesteps)
+
+
+def example_at(seed: int, index: int, n: int) -> int:
+    """Which of `n` examples is the run's `index`-th: every epoch is a new permutation of all."""
+    epoch, place = divmod(index, n)
+    return photo_order(seed, epoch, n)[place]
+
+
+@lru_cache(maxsize=64)
+def photo_order(seed: int, epoch: int, n: int) -> tuple[int, ...]:
+    """The permutation of range(n) in which `epoch` shows the examples."""
+    order = np.random.default_rng(np.random.SeedSequence((seed, epoch))).permutation(n)
+    return tuple(int(place) for place in order)
+
+
+def _caption_dropped(seed: int, step: int, position: int, share: float) -> bool:
+    sequence = np.random.SeedSequence((seed, step, position), spawn_key=(1,))
+    return share > 0 and np.random.default_rng(sequence).random() < share

@@ -1,0 +1,128 @@
+"""The loop, the same for every method. Progress, files and stopping live in the caller."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from diffusers.optimization import get_scheduler
+from torch import nn
+
+from sdnb.config import TrainConfig
+from sdnb.machine import Machine
+from sdnb.problems import Problem
+from sdnb.training.batches import Batch, Batches
+
+Loss = Callable[[nn.Module, Batch], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimizer step leaves behind. Losses are means over the step's samples, without
+    the prior weight; `loss` is what was minimised: instance_loss + prior_weight * prior_loss."""
+
+    index: int  # steps done, from 1
+    loss: float
+    instance_loss: float
+    prior_loss: float  # 0 without prior preservation
+    learning_rate: float
+
+
+@dataclass
+class TrainState:
+    """Everything that moves in a run, and nothing else: what a checkpoint has to hold."""
+
+    denoiser: nn.Module
+    parameters: dict[str, nn.Parameter]  # those that train, fp32
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    accelerator: Accelerator
+    max_grad_norm: float
+    total_steps: int
+    step: int = 0
+
+
+def new_accelerator(machine: Machine, gradient_accumulation: int = 1) -> Accelerator:
+    """A fresh Accelerator. Its state is one per process and would else keep the precision and
+    accumulation of the run before; so only the latest run of a process may be continued."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    return Accelerator(
+        cpu=machine.device == "cpu",
+        mixed_precision="no" if machine.precision == "fp32" else machine.precision,
+        gradient_accumulation_steps=gradient_accumulation,
+    )
+
+
+def start(
+    denoiser: nn.Module,
+    groups: list[dict],
+    config: TrainConfig,
+    accelerator: Accelerator,
+    total_steps: int,
+) -> TrainState:
+    """The state before the first step. `groups` are AdamW's parameter groups; what they hold
+    must be fp32, whatever the calculation's precision: updates are too small for 16 bits."""
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+    # diffusers' plain "constant" would ignore the warm-up
+    name = {"constant": "constant_with_warmup"}.get(config.lr_schedule, config.lr_schedule)
+    schedule = get_scheduler(
+        name, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=total_steps
+    )
+    parameters = {n: p for n, p in denoiser.named_parameters() if p.requires_grad}
+    denoiser.train()
+    # the schedule is not prepared: accelerate would step it once per process
+    denoiser, optimizer = accelerator.prepare(denoiser, optimizer)
+    return TrainState(
+        denoiser, parameters, optimizer, schedule, accelerator, config.max_grad_norm, total_steps
+    )
+
+
+def fit(state: TrainState, batches: Batches, loss: Loss) -> Iterator[Step]:
+    """Train from `state.step` to `state.total_steps`, yielding a Step after each update.
+
+    Between two yields the state is whole: it may be saved, or the generator dropped. Raises
+    Problem where the loss is not a number, before any weight has seen it.
+    """
+    accelerator = state.accelerator
+    while state.step < state.total_steps:
+        learning_rate = state.schedule.get_last_lr()[0]
+        losses = torch.zeros(3, device=accelerator.device)
+        for micro_batch in range(accelerator.gradient_accumulation_steps):
+            place = micro_batch * accelerator.num_processes + accelerator.process_index
+            batch = batches.at(state.step, place)
+            with accelerator.accumulate(state.denoiser):
+                total, parts = _weighted(loss(state.denoiser, batch), batch)
+                _refuse_nan(total, state.step)
+                accelerator.backward(total)
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(state.parameters.values(), state.max_grad_norm)
+                state.optimizer.step()
+                state.optimizer.zero_grad()
+            losses += parts / accelerator.gradient_accumulation_steps
+        state.schedule.step()
+        state.step += 1
+        yield Step(state.step, *accelerator.reduce(losses, "mean").tolist(), learning_rate)
+
+
+def _weighted(losses: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss to minimise, and (3,) loss, instance loss and prior loss to report.
+
+    Weights of 1 for instance and lambda for class samples, divided by the instance samples alone,
+    make mean(instance) + lambda * mean(prior) (DreamBooth, arXiv 2208.12242, eq. 2): as many
+    class as instance samples stand in a batch.
+    """
+    instances = (~batch.is_prior).sum()
+    total = (batch.weights * losses).sum() / instances
+    prior = torch.where(batch.is_prior, losses, 0).sum() / instances
+    instance = torch.where(batch.is_prior, 0, losses).sum() / instances
+    return total, torch.stack([total, instance, prior]).detach()
+
+
+def _refuse_nan(loss: torch.Tensor, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise Problem(
+            f"At step {step + 1} the loss was no longer a number",
+            do="Lower the learning rate and train again",
+        )

@@ -1,0 +1,74 @@
+"""The denoising loss: what the UNet should have said, and how much each noise level counts."""
+
+import torch
+from diffusers import DDPMScheduler
+from diffusers.training_utils import compute_snr
+from torch import nn
+
+from sdnb.models import Model
+from sdnb.problems import Problem
+from sdnb.training.batches import Batch
+
+
+class Denoiser(nn.Module):
+    """The modules a training step walks through, as one: texts and noisy latents in, the UNet's
+    prediction (n, 4, h, w) out.
+
+    The text encoder is part of it only where something in it trains; else `texts` already are
+    embeddings. Wrapping this object (precision, several processes) leaves the model untouched.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.unet = model.unet
+        trains = any(parameter.requires_grad for parameter in model.text_encoder.parameters())
+        self.text_encoder = model.text_encoder if trains else None
+
+    def forward(
+        self, noisy: torch.Tensor, timesteps: torch.Tensor, texts: torch.Tensor
+    ) -> torch.Tensor:
+        embeddings = texts if self.text_encoder is None else self.text_encoder(texts)[0]
+        return self.unet(noisy, timesteps, embeddings).sample
+
+
+class DenoisingLoss:
+    """Called with (denoiser, batch), gives each sample's unweighted loss, (n,) in fp32.
+
+    `snr_gamma` switches on min-SNR weighting. Raises Problem for a scheduler whose prediction
+    type is neither epsilon nor v_prediction.
+    """
+
+    def __init__(self, scheduler: DDPMScheduler, snr_gamma: float | None = None) -> None:
+        if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
+            raise Problem(
+                f"A model that predicts {scheduler.config.prediction_type!r} cannot be "
+                "trained here",
+                do="Choose another base model",
+            )
+        self.scheduler, self.snr_gamma = scheduler, snr_gamma
+
+    def __call__(self, denoiser: nn.Module, batch: Batch) -> torch.Tensor:
+        noisy = self.scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
+        prediction = denoiser(noisy, batch.timesteps, batch.texts).float()
+        error = (prediction - self.target(batch)).square().mean(dim=(1, 2, 3))
+        if self.snr_gamma is None:
+            return error
+        return error * min_snr_weights(self.scheduler, batch.timesteps, self.snr_gamma)
+
+    def target(self, batch: Batch) -> torch.Tensor:
+        """The noise, or for v-prediction the velocity (Salimans & Ho 2022, arXiv 2202.00512)."""
+        if self.scheduler.config.prediction_type == "epsilon":
+            return batch.noise
+        return self.scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
+
+
+def min_snr_weights(
+    scheduler: DDPMScheduler, timesteps: torch.Tensor, gamma: float
+) -> torch.Tensor:
+    """min(SNR, gamma) / SNR, or / (SNR + 1) for v-prediction; (n,) in fp32.
+
+    Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting", arXiv 2303.09556.
+    """
+    snr = compute_snr(scheduler, timesteps).float()
+    velocity = scheduler.config.prediction_type == "v_prediction"
+    return snr.clamp(max=gamma) / (snr + 1 if velocity else snr)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sdnb.inference import load_lora, make_pictures, unload_lora
+from sdnb.models import load_model
+from sdnb.problems import Problem
+from sdnb.training import lora
+
+
+@pytest.fixture
+def saved(tiny, config, tmp_path):
+    """A LoRA file (alpha half the rank) and the picture its own model makes with it."""
+    torch.manual_seed(1)
+    for group in lora.prepare(tiny, config):
+        for parameter in group["params"]:
+            parameter.data.normal_(std=0.3)
+    lora.save(tiny, config, tmp_path / "lora.safetensors")
+    return tmp_path / "lora.safetensors", picture(tiny)
+
+
+def picture(model):
+    return np.array(make_pictures(model, "a man", [0], steps=3)[0], int)
+
+
+def test_a_saved_lora_in_a_fresh_model_gives_the_same_picture(saved, tiny_folder):
+    file, expected = saved
+    fresh = load_model(tiny_folder)
+    base = picture(fresh)
+    assert np.abs(base - expected).max() > 10
+    load_lora(fresh, file)
+    assert np.array_equal(picture(fresh), expected)
+    load_lora(fresh, file, weight=0.0)  # replaces, does not add
+    assert np.array_equal(picture(fresh), base)
+    load_lora(fresh, file)
+    unload_lora(fresh)
+    assert np.array_equal(picture(fresh), base)
+
+
+def test_diffusers_reads_the_file_as_we_do(saved, tiny_folder):
+    file, expected = saved
+    fresh = load_model(tiny_folder)
+    fresh.pipeline().load_lora_weights(file.parent, weight_name=file.name)
+    assert np.array_equal(picture(fresh), expected)
+
+
+def test_kohya_names_with_a_text_encoder(saved, tiny_folder, tmp_path):
+    """The names kohya writes: lora_te_text_model_..., and a tensor `alpha` for each layer."""
+    file, expected = saved
+    kohya = {}
+    for name, tensor in load_file(file).items():
+        part, *path, matrix, _ = name.split(".")  # unet.mid_block. ... .lora_A.weight
+        side = {"lora_A": "lora_down", "lora_B": "lora_up"}[matrix]
+        stem = {"unet": "lora_unet", "text_encoder": "lora_te_text_model"}[part]
+        stem = "_".join([stem, *path])
+        kohya[f"{stem}.{side}.weight"] = tensor
+        kohya[f"{stem}.alpha"] = torch.tensor(2.0)
+    save_file(kohya, tmp_path / "kohya.safetensors")
+    fresh = load_model(tiny_folder)
+    load_lora(fresh, tmp_path / "kohya.safetensors")
+    assert np.array_equal(picture(fresh), expected)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a lora", "other names", "other shapes"])
+def test_a_file_that_is_no_lora_for_this_model_is_a_problem(saved, tiny_folder, tmp_path, content):
+    file, bad = saved[0], tmp_path / "bad.safetensors"
+    if content == "other names":
+        save_file({"weight": torch.ones(2)}, bad)
+    elif content == "other shapes":
+        save_file({name: torch.ones(4, 4) for name in load_file(file)}, bad)
+    elif content is not None:
+        bad.write_bytes(content)
+    fresh = load_model(tiny_folder)
+    base = picture(fresh)
+    with pytest.raises(Problem):
+        load_lora(fresh, bad)
+    assert np.array_equal(picture(fresh), base)
+    load_lora(fresh, file)  # a failed load does not stand in the way of the next
+    assert not np.array_equal(picture(fresh), base)

@@ -1,0 +1,134 @@
+"""Imports point one way: a module imports from its own layer and those below, never from above."""
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+import sdnb
+
+# From the ground up. A room's name stands for all its modules, except those listed by themselves.
+LAYERS = [
+    "__version__ config problems files machine project mini",
+    "models",
+    "dataset captioning",
+    "training",
+    "inference",
+    "evaluation export",
+    "run",
+    "forms exercises cli demo __main__ mini.train mini.gate",
+]
+HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}
+
+
+def height(name: str) -> int | None:
+    """The layer of the room that `name` is or lies in; None where the list above lacks it."""
+    while name not in HEIGHT and "." in name:
+        name = name.rpartition(".")[0]
+    return HEIGHT.get(name)
+
+
+def imported(path: Path, package: str, modules: dict[str, Path]) -> set[str]:
+    """The full names of all that the file imports, inside its functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            for alias in node.names:
+                full = f"{base}.{alias.name}"  # a module (`from sdnb.mini import judge`) or a name
+                # The index hides where a name comes from, so only its version may be taken from it.
+                names.add(full if full in modules or base == "sdnb" else base)
+    return names
+
+
+def complaints(root: Path) -> list[str]:
+    """All that is wrong with the imports of the package in the folder `root`/sdnb."""
+    modules = {}
+    for path in sorted(root.glob("sdnb/**/*.py")):
+        name = ".".join(path.relative_to(root).with_suffix("").parts)
+        modules[name.removesuffix(".__init__")] = path
+    del modules["sdnb"]  # the index names every room and imports none: see the subprocess test
+
+    found, arrows = [], {}
+    for name, path in modules.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        names = imported(path, package, modules)
+        arrows[name] = {other for other in names if other.split(".")[0] == "sdnb"}
+        if height(name) is None:
+            found.append(f"{name} stands in no layer")
+            continue
+        for other in sorted(arrows[name]):
+            if height(other) is None:
+                found.append(f"{name} imports {other}, which stands in no layer")
+            elif height(other) > height(name):
+                found.append(f"{name} imports {other}, which stands above it")
+        if "ipywidgets" in {other.split(".")[0] for other in names}:
+            if not name.startswith("sdnb.forms"):
+                found.append(f"{name} imports ipywidgets, which only sdnb.forms may")
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        found.append("a circle: " + " -> ".join(error.args[1]))
+    return found
+
+
+def test_imports_point_one_way():
+    assert complaints(Path(sdnb.__file__).parents[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({"models.py": "from sdnb.config import preset"}, None),
+        ({"mini/train.py": "from sdnb.training import fit\nfrom sdnb import __version__"}, None),
+        ({"forms/lora.py": "import ipywidgets"}, None),
+        ({"models.py": "from sdnb.run import train"}, "stands above it"),
+        ({"models.py": "from . import run", "run.py": ""}, "stands above it"),
+        ({"models.py": "def late():\n    import sdnb.run"}, "stands above it"),
+        ({"mini/studio.py": "from .train import main", "mini/train.py": ""}, "stands above it"),
+        ({"models.py": "from sdnb import train"}, "stands in no layer"),
+        ({"models.py": "import sdnb"}, "stands in no layer"),
+        ({"newroom.py": ""}, "stands in no layer"),
+        ({"models.py": "import ipywidgets.widgets"}, "only sdnb.forms"),
+        (
+            {"files.py": "from .problems import Problem", "problems.py": "import sdnb.files"},
+            "a circle",
+        ),
+    ],
+)
+def test_the_rule_can_fail(tmp_path, files, complaint):
+    for name, source in {"__init__.py": "", **files}.items():
+        path = tmp_path / "sdnb" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    found = complaints(tmp_path)
+    assert len(found) == (complaint is not None) and all(complaint in line for line in found), found
+
+
+def test_import_sdnb_is_light():
+    """The first cell of a notebook, and `sdnb --help`, must not wait for torch."""
+    code = "import sys, sdnb, sdnb.cli; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "sdnb" in loaded
+    assert not {"torch", "ipywidgets", "diffusers", "numpy", "PIL", "pydantic"} & set(loaded)
+
+
+@pytest.mark.parametrize("name", sdnb.__all__)
+def test_the_index_finds_every_name(name):
+    """A folder or module of the same name (sdnb/presets/) must not hide the function."""
+    value = getattr(sdnb, name)
+    assert isinstance(value, str) if name == "__version__" else callable(value)
+    assert name in dir(sdnb)
+
+
+def test_the_index_refuses_what_it_lacks():
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = sdnb.trian

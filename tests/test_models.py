@@ -1,0 +1,71 @@
+import shutil
+
+import pytest
+import torch
+
+from sdnb.models import find_model, load_model
+from sdnb.problems import Problem
+
+
+def test_a_folder_loads_in_fp32_whatever_it_was_saved_in(tiny_folder, tmp_path):
+    model = load_model(tiny_folder)
+    model.unet.half().save_pretrained(tmp_path / "half" / "unet")
+    model.text_encoder.half().save_pretrained(tmp_path / "half" / "text_encoder")
+    shutil.copytree(
+        tiny_folder,
+        tmp_path / "half",
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("*.safetensors"),
+    )
+    shutil.copytree(tiny_folder / "vae", tmp_path / "half" / "vae", dirs_exist_ok=True)
+    again = load_model(tmp_path / "half")
+    for module in (again.unet, again.text_encoder, again.vae):
+        assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
+
+
+def test_what_the_folder_says_of_itself(tiny):
+    assert (tiny.info.resolution, tiny.info.family) == (64, "mini")
+    assert tiny.latent_shape == (4, 8, 8)
+    assert tiny.scheduler.config.prediction_type == "epsilon"
+
+
+def test_text_embeddings_equal_the_pipelines(tiny):
+    prompts = ["a man", "x " * 200]
+    pipe = tiny.pipeline()
+    expected, _ = pipe.encode_prompt(prompts, "cpu", 1, do_classifier_free_guidance=False)
+    embeddings = tiny.text_embeddings(prompts)
+    assert embeddings.shape == (2, 77, 32)
+    assert torch.equal(embeddings, expected)
+
+
+def test_the_pipeline_shares_the_modules(tiny):
+    pipe = tiny.pipeline()
+    assert pipe.unet is tiny.unet and pipe.vae is tiny.vae
+
+
+def test_a_wrong_name_is_a_problem():
+    with pytest.raises(Problem, match=r"no such base model.*mini, sd15"):
+        load_model("sd51")
+    with pytest.raises(Problem, match="SDXL"):
+        load_model("sdxl")
+
+
+def test_a_folder_that_is_no_model_is_a_problem(tmp_path):
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(Problem, match="not a Stable Diffusion"):
+        find_model(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_folder_is_a_problem(tiny_folder, tmp_path, damage):
+    shutil.copytree(tiny_folder, tmp_path / "bad")
+    weights = tmp_path / "bad" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000]) if damage == "cut" else weights.unlink()
+    with pytest.raises(Problem, match="could not be loaded"):
+        load_model(tmp_path / "bad")
+
+
+def test_the_hub_out_of_reach_is_a_problem(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(Problem, match="could not be loaded"):
+        load_model("sd21")

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdnb.dataset.photos import read_image, read_photos
+from sdnb.problems import Problem
+
+ORIENTATION = 0x0112  # the EXIF tag
+
+
+def test_photos_come_square_with_their_captions(photos_folder):
+    photos = read_photos(photos_folder, 48)
+    assert [photo.path.name for photo in photos] == [f"{i}.png" for i in range(5)]
+    assert {(photo.image.size, photo.image.mode) for photo in photos} == {((48, 48), "RGB")}
+    assert photos[0].caption == ""
+    assert photos[1].caption == "photo of tavi man number 1"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation(tmp_path, orientation):
+    upright = np.zeros((64, 64, 3), np.uint8)
+    upright[:32, :32] = (255, 0, 0)  # red at the top left, green at the top right
+    upright[:32, 32:] = (0, 255, 0)
+    # how a camera held in each way stores the upright picture: the inverses of the eight turns
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(np.array(read_image(tmp_path / "a.png", 64)), upright)
+
+
+def test_the_crop_is_the_middle(tmp_path):
+    wide = np.zeros((10, 30, 3), np.uint8)
+    wide[:, 10:20] = 255
+    Image.fromarray(wide).save(tmp_path / "a.png")
+    assert np.array(read_image(tmp_path / "a.png", 10)).min() == 255
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_white(tmp_path, mode):
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 0)).convert(mode)
+    extra = {"transparency": image.getpixel((0, 0))} if mode == "P" else {}
+    image.save(tmp_path / "a.png", **extra)
+    assert np.array(read_image(tmp_path / "a.png", 8)).min() == 255
+
+
+def test_bad_folders_are_problems(tmp_path):
+    with pytest.raises(Problem, match="does not exist"):
+        read_photos(tmp_path / "absent", 8)
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(Problem, match="no photos"):
+        read_photos(tmp_path, 8)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(Problem, match="1 photo, and training needs at least 3"):
+        read_photos(tmp_path, 8)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", "cut"])
+def test_an_unreadable_photo_is_named(tmp_path, content):
+    for name in "abc":
+        Image.effect_noise((64, 64), 50).save(tmp_path / f"{name}.jpg")
+    bad = tmp_path / "b.jpg"
+    bad.write_bytes(bad.read_bytes()[:400] if content == "cut" else content)
+    with pytest.raises(Problem) as caught:
+        read_photos(tmp_path, 8)
+    assert caught.value.where == bad
+
+
+def test_an_unreadable_caption_is_named(tmp_path):
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.jpg")
+    (tmp_path / "b.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(Problem) as caught:
+        read_photos(tmp_path, 8)
+    assert caught.value.where == tmp_path / "b.txt"

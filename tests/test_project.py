@@ -1,0 +1,48 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdnb.files import make_writable_folder
+from sdnb.problems import Problem
+from sdnb.project import Project
+
+
+def test_folders_are_made_when_asked_for(tmp_path):
+    project = Project(tmp_path / "mine")
+    assert not project.folder.exists()
+    for name in ("photos", "dataset", "runs", "exports"):
+        assert getattr(project, name) == tmp_path / "mine" / name
+        assert getattr(project, name).is_dir()
+
+
+def test_the_environment_names_the_project(tmp_path, monkeypatch):
+    monkeypatch.delenv("SDNB_PROJECT", raising=False)
+    assert Project().folder == Path("sdnb_project")
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path))
+    assert Project().folder == tmp_path
+    assert Project(tmp_path / "other").folder == tmp_path / "other"
+
+
+def test_a_file_in_the_way_is_a_problem(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(Problem, match="cannot be written"):
+        _ = Project(tmp_path).runs
+
+
+def test_a_folder_of_somebody_else_is_a_problem(locked_folder, ordinary_user):
+    for folder in (locked_folder, locked_folder / "runs"):
+        assert "cannot be written" in ordinary_user(make_writable_folder, folder)
+
+
+def test_importing_makes_nothing(tmp_path):
+    package = Path(__file__).parents[1]
+    subprocess.run(
+        [sys.executable, "-c", "import sdnb.project; sdnb.project.Project()"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(package)},
+        check=True,
+    )
+    assert not list(tmp_path.iterdir())

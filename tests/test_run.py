@@ -1,0 +1,203 @@
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from sdnb import run as run_module
+from sdnb.inference import load_lora, make_pictures
+from sdnb.inference.class_pictures import class_caption
+from sdnb.models import load_model
+from sdnb.problems import Problem
+from sdnb.run import interruptible, prepare, train
+from sdnb.training.fit import fit
+from sdnb.training.method import METHODS
+
+
+@pytest.fixture(scope="module")
+def straight(config, cpu, tmp_path_factory):
+    """A run from beginning to end, which no test changes."""
+    return train(config, tmp_path_factory.mktemp("runs") / "straight", cpu, progress=False)
+
+
+def assert_same_weights(one, other):
+    left, right = load_file(one.weights), load_file(other.weights)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_a_finished_run(straight, config, cpu):
+    assert straight.finished and len(straight.history) == 8
+    assert {path.name for path in straight.folder.iterdir()} == {
+        "settings.toml",
+        "machine.json",
+        "history.csv",
+        "lora.safetensors",
+    }
+    assert json.loads((straight.folder / "machine.json").read_text())["precision"] == "fp32"
+
+    def never(step):
+        raise AssertionError("trained again")
+
+    again = train(config, straight.folder, cpu, on_step=never)
+    assert again == straight
+
+
+def test_previews_change_nothing(straight, config, cpu, tmp_path):
+    other = config.replace(preview_every=2, preview_prompts=("a man", "tavi"))
+    with_previews = train(other, tmp_path / "previews", cpu, progress=False)
+    assert_same_weights(straight, with_previews)
+    assert with_previews.history == straight.history
+    sheets = sorted((with_previews.folder / "previews").iterdir())
+    assert [sheet.name for sheet in sheets] == [f"step_{i:05}.png" for i in (2, 4, 6, 8)]
+
+
+@pytest.mark.parametrize("stop", [4, 8])
+def test_an_interrupted_run_continues_to_the_same_weights(straight, config, cpu, tmp_path, stop):
+    def interrupt(step):
+        if step.index == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    first = train(config, tmp_path / "run", cpu, progress=False, on_step=interrupt)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert first.finished is (stop == 8)
+    assert first.history == straight.history[:stop]
+    second = train(config, tmp_path / "run", cpu, progress=False)
+    assert second.finished and second.history == straight.history
+    assert_same_weights(straight, second)
+    assert not second.checkpoint.exists()
+
+
+def test_a_crash_continues_from_the_last_checkpoint(straight, config, cpu, tmp_path):
+    def crash(step):
+        if step.index == 5:  # the checkpoint is of step 3
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        train(config, tmp_path / "run", cpu, progress=False, on_step=crash)
+    with (tmp_path / "run" / "history.csv").open("a") as file:
+        file.write("6,0.1")  # half a line, as a power cut leaves it
+    second = train(config, tmp_path / "run", cpu, progress=False)
+    assert second.history == straight.history
+    assert_same_weights(straight, second)
+
+
+def test_other_settings_in_the_same_folder_are_a_problem(straight, config, cpu):
+    with pytest.raises(Problem, match="other settings"):
+        train(config.replace(rank=2), straight.folder, cpu)
+    assert straight.finished
+
+
+def test_without_a_folder_the_project_keeps_the_run(config, cpu, tmp_path, monkeypatch):
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path))
+    first = train(config, machine=cpu, progress=False)
+    assert first.folder.parent == tmp_path / "runs"
+    assert train(config, machine=cpu).folder == first.folder
+    assert run_module.open_run(config.replace(seed=1)).folder != first.folder
+
+
+def test_a_full_disk_keeps_the_checkpoint(straight, config, cpu, tmp_path, monkeypatch):
+    """The disk fills up before the second saving; with space again the run goes on."""
+    real, calls = run_module.save_checkpoint, []
+
+    def save(state, path):
+        calls.append(state.step)
+        if len(calls) == 2:
+            monkeypatch.setattr("os.fsync", full)
+        real(state, path)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_module, "save_checkpoint", save)
+    with monkeypatch.context(), pytest.raises(Problem, match="disk is full"):
+        train(config, tmp_path / "run", cpu, progress=False)
+    monkeypatch.undo()
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+    second = train(config, tmp_path / "run", cpu, progress=False)
+    assert second.history == straight.history
+    assert_same_weights(straight, second)
+
+
+def test_a_folder_that_cannot_be_written_is_a_problem_before_anything_is_read(
+    config, locked_folder, ordinary_user
+):
+    absent = config.replace(photos="absent", base="absent")
+    assert "The folder cannot be written" in ordinary_user(train, absent, locked_folder / "run")
+
+
+@pytest.mark.parametrize("changes", [{"photos": "absent"}, {"base": "absent"}])
+def test_bad_inputs_are_problems(config, cpu, tmp_path, changes):
+    with pytest.raises(Problem):
+        train(config.replace(**changes), tmp_path / "run", cpu)
+    # nothing is left that would refuse the mended settings
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_class_pictures_come_from_the_base_and_are_kept(config, cpu, tmp_path):
+    with_prior = config.replace(prior_weight=0.5, prior_images=4)
+    run = train(with_prior, tmp_path / "run", cpu, progress=False)
+    files = sorted((run.folder / "class_images").iterdir())
+    assert len(files) == 4
+    base = load_model(config.base)
+    # the second photo is the first with a caption: "photo of tavi man number 1"
+    expected = make_pictures(base, ["photo of man number 1"], [1])[0]
+    difference = np.array(expected, int) - np.array(Image.open(files[1]), int)
+    assert np.abs(difference).max() <= 1  # drawn in a batch of four
+    assert all(
+        step.loss == pytest.approx(step.instance_loss + 0.5 * step.prior_loss, rel=1e-5)
+        and step.prior_loss > 0
+        for step in run.history
+    )
+
+
+def test_class_captions(config):
+    changed = config.replace(trigger="tavi", class_word="man")
+    for caption, expected in [
+        ("photo of tavi man in a hat", "photo of man in a hat"),
+        ("tavi at the beach", "man at the beach"),
+        ("a tavist, by tavi", "a tavist, by man"),
+    ]:
+        assert class_caption(caption, changed) == expected
+
+
+def test_many_trainings_on_one_loaded_base(straight, config, cpu, photos_folder):
+    from sdnb.dataset.photos import read_photos
+
+    model, photos = load_model(config.base), read_photos(photos_folder, 64)
+    list(fit(*prepare(config.replace(seed=9, rank=2), photos, model, cpu)))
+    state, batches, loss = prepare(config, photos, model, cpu)
+    assert tuple(fit(state, batches, loss)) == straight.history
+    trained = make_pictures(model, "tavi man", [0], steps=2)[0]
+    METHODS["lora"].remove(model)
+    load_lora(model, straight.weights)
+    assert np.array_equal(make_pictures(model, "tavi man", [0], steps=2)[0], trained)
+
+
+def test_a_second_interrupt_raises_and_the_handler_is_put_back():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible() as asked:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_no_handler_outside_the_main_thread():
+    seen = []
+
+    def body():
+        with interruptible() as asked:
+            seen.append((asked.is_set(), signal.getsignal(signal.SIGINT)))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]

@@ -14,6 +14,7 @@ _ROOMS = {
     "preset": "sdnb.config",  # settings that work, by name
     "presets": "sdnb.config",  # the names there are
     "find_machine": "sdnb.machine",  # where am I: device, precision, memory
+    "default_base": "sdnb.models",  # the base model that suits this machine
     "Project": "sdnb.project",  # your folder: photos, runs, exports
     "load_model": "sdnb.models",  # a base model, ready to make pictures and to learn
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
@@ -21,6 +22,14 @@ _ROOMS = {
     "make_pictures": "sdnb.inference",  # pictures from prompts, with fixed seeds
     "grid": "sdnb.inference",  # many pictures in one, labelled
     "load_lora": "sdnb.inference",  # a trained LoRA, put into a model
+    "unload_lora": "sdnb.inference",  # and taken out again
+    "load_judge": "sdnb.mini.judge",  # a network that says what a picture shows
+    "counts": "sdnb.mini.judge",  # how often it saw what
+    "line_up": "sdnb.evaluation",  # the parade: is it this person, or only somebody like it?
+    "load_clip": "sdnb.evaluation",  # the mini model's CLIP
+    "prompt_fit": "sdnb.evaluation",  # do the pictures show what the prompts say?
+    "drift": "sdnb.evaluation",  # how far did a training move everything else?
+    "sample_photos": "sdnb.sample",  # photos of a made-up person, to learn with
 }
 __all__ = ["__version__", *_ROOMS]
 

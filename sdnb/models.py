@@ -1,6 +1,7 @@
 """The table of base models, and loading one from the package, the Hub or a folder."""
 
 import json
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -154,6 +155,12 @@ def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> 
         info.sources[0],
         "Check the path, or the connection if the model comes from the Hub",
     ) from failures[0]
+
+
+def default_base() -> str:
+    """The base model for "your turn": SD 1.5 where there is a GPU, else the mini model. The
+    environment's SDNB_PROFILE decides where it is set."""
+    return os.environ.get("SDNB_PROFILE") or ("sd15" if torch.cuda.is_available() else "mini")
 
 
 def find_model(name_or_path: str | Path) -> ModelInfo:

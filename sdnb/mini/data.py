@@ -1,6 +1,7 @@
 """The pictures the mini model learns from, drawn once into memory maps outside the repository.
 
-Picture number i is drawn from a seed that only i decides: any number of processes draws the same set.
+Picture number i is drawn from a seed that only i decides: any number of processes draws the same
+set.
 """
 
 import json
@@ -12,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sdnb.mini import scenes
+from sdnb.mini import scenes, subjects
 from sdnb.mini.studio import draw
+from sdnb.mini.words import caption
 
 SIZE, WORDINGS, CHUNK = 128, 6, 250
 GROUP, VIEWS = 4, 3  # for the judge: four lookalikes a group, three pictures of each
@@ -24,18 +26,20 @@ def world_scene(index: int) -> scenes.Scene:
 
 
 def judge_scene(index: int) -> scenes.Scene:
-    """Groups of lookalikes in every style, at every distance, half of them with glasses or hats: what the judge
-    must tell apart, and what the autoencoder must be able to carry."""
+    """Groups of lookalikes in every style, at every distance, half of them with glasses or hats:
+    what the judge must tell apart, and what the autoencoder must be able to carry."""
     group, place_in_group = divmod(index, GROUP * VIEWS)
     rng = random.Random(f"judge group {group}")
     while True:
-        subject = scenes.random_product(rng) if rng.random() < 0.15 else scenes.random_person(rng)
-        if not scenes.is_held_out(subject):
+        subject = (
+            subjects.random_product(rng) if rng.random() < 0.15 else subjects.random_person(rng)
+        )
+        if not subjects.is_held_out(subject):
             break
-    family = [subject, *scenes.lookalikes(subject, GROUP - 1, seed=group)]
+    family = [subject, *subjects.lookalikes(subject, GROUP - 1, seed=group)]
     rng = random.Random(f"judge picture {index}")
     wear = {}
-    if isinstance(subject, scenes.Person):
+    if isinstance(subject, subjects.Person):
         wear["glasses"] = rng.choices(scenes.GLASSES, (61, 13, 13, 13))[0]
         wear["hat"] = rng.choices(scenes.HATS, (68, 8, 8, 8, 8))[0]
     if rng.random() < 0.15:
@@ -50,7 +54,10 @@ SETS = {"world": world_scene, "judge": judge_scene}
 def labels(scene: scenes.Scene) -> list[int]:
     """The place of each feature's value in `scenes.FEATURES`; -1 where it cannot be seen."""
     truth = scenes.features(scene)
-    return [-1 if truth[name] is None else values.index(truth[name]) for name, values in scenes.FEATURES.items()]
+    return [
+        -1 if truth[name] is None else values.index(truth[name])
+        for name, values in scenes.FEATURES.items()
+    ]
 
 
 def _draw_chunk(job: tuple[str, int, int, str]) -> tuple[list, list]:
@@ -61,13 +68,13 @@ def _draw_chunk(job: tuple[str, int, int, str]) -> tuple[list, list]:
         scene, rng = SETS[name](index), random.Random(f"words {name} {index}")
         pictures[index] = np.asarray(draw(scene, SIZE))
         truths.append(labels(scene))
-        words.append([scenes.caption(scene, rng) for _ in range(WORDINGS)])
+        words.append([caption(scene, rng) for _ in range(WORDINGS)])
     return truths, words
 
 
 def draw_set(name: str, count: int, folder: Path) -> None:
-    """`count` pictures (N, 128, 128, 3) uint8, their labels (N, features) int8 and six captions of each. Does
-    nothing when they are there."""
+    """`count` pictures (N, 128, 128, 3) uint8, their labels (N, features) int8 and six captions of
+    each. Does nothing when they are there."""
     if (folder / f"{name}.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """The judge: a small network that says what a picture shows and whom it resembles.
 
-CLIP similarity does not measure identity in this world (its captions rarely tell who somebody is), so likeness is
-measured by a network of its own, trained on the studio's labelled pictures, the autoencoder's copies among them.
+CLIP similarity does not measure identity in this world (its captions rarely tell who somebody is),
+so likeness is measured by a network of its own, trained on the studio's labelled pictures, the
+autoencoder's copies among them.
 """
 
 from pathlib import Path
@@ -20,20 +21,31 @@ SIZE, EMBEDDING = 128, 64
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()
+    )
 
 
 class Judge(nn.Module):
-    """Pictures (n, 3, 128, 128) in -1..1 to a dict of logits by feature and identity embeddings (n, 64), unit
-    length. `layers` gives the maps between, for the autoencoder's perceptual loss."""
+    """Pictures (n, 3, 128, 128) in -1..1 to a dict of logits by feature and identity embeddings (n,
+    64), unit length. `layers` gives the maps between, for the autoencoder's perceptual loss."""
 
     def __init__(self, width: int = 32):
         super().__init__()
         w = width
-        plan = ((3, w, 2), (w, w, 1), (w, 2 * w, 2), (2 * w, 2 * w, 1), (2 * w, 3 * w, 2), (3 * w, 3 * w, 1))
+        plan = (
+            (3, w, 2),
+            (w, w, 1),
+            (w, 2 * w, 2),
+            (2 * w, 2 * w, 1),
+            (2 * w, 3 * w, 2),
+            (3 * w, 3 * w, 1),
+        )
         plan += ((3 * w, 5 * w, 2), (5 * w, 5 * w, 1))
         self.body = nn.ModuleList(_conv(*shape) for shape in plan)
-        self.heads = nn.ModuleDict({name: nn.Linear(10 * w, len(values)) for name, values in FEATURES.items()})
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(10 * w, len(values)) for name, values in FEATURES.items()}
+        )
         self.identity = nn.Sequential(nn.Linear(10 * w, 192), nn.ReLU(), nn.Linear(192, EMBEDDING))
 
     def layers(self, pictures: torch.Tensor) -> list[torch.Tensor]:
@@ -49,14 +61,15 @@ class Judge(nn.Module):
         logits = {name: head(pooled) for name, head in self.heads.items()}
         return logits, F.normalize(self.identity(pooled), dim=1)
 
-    # --- for everyday use -------------------------------------------------------------------------------------
-
     @torch.no_grad()
     def read(self, pictures: list[Image.Image]) -> list[dict[str, object]]:
-        """What each picture shows: {"glasses": "round", "place": "beach", ...}, every feature's likeliest value."""
+        """What each picture shows: {"glasses": "round", "place": "beach", ...}, every feature's
+        likeliest value."""
         logits, _ = self(as_tensor(pictures).to(next(self.parameters()).device))
         best = {name: row.argmax(1).tolist() for name, row in logits.items()}
-        return [{name: FEATURES[name][best[name][i]] for name in best} for i in range(len(pictures))]
+        return [
+            {name: FEATURES[name][best[name][i]] for name in best} for i in range(len(pictures))
+        ]
 
     @torch.no_grad()
     def embed(self, pictures: list[Image.Image]) -> torch.Tensor:
@@ -67,12 +80,23 @@ class Judge(nn.Module):
 def as_tensor(pictures: list[Image.Image]) -> torch.Tensor:
     """Pictures of any size to (n, 3, 128, 128) in -1..1."""
     small = [p.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS) for p in pictures]
-    return torch.from_numpy(np.stack([np.asarray(p) for p in small])).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    return (
+        torch.from_numpy(np.stack([np.asarray(p) for p in small]))
+        .permute(0, 3, 1, 2)
+        .float()
+        .div(127.5)
+        .sub(1)
+    )
 
 
 def load_judge(path: Path = WEIGHTS) -> Judge:
     judge = Judge()
-    judge.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()})
+    judge.load_state_dict(
+        {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in load_file(path).items()
+        }
+    )
     return judge.eval()
 
 

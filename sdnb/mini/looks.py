@@ -1,5 +1,6 @@
-"""Six artists' looks, each a filter over a flat drawing. The base model never sees them: they are what the style
-lesson teaches it. Sizes are parts of the frame, so that a look is the same at any resolution."""
+"""Six artists' looks, each a filter over a flat drawing. The base model never sees them: they are
+what the style lesson teaches it. Sizes are parts of the frame, so that a look is the same at any
+resolution."""
 
 import random
 from collections.abc import Callable
@@ -51,7 +52,9 @@ def watercolour(picture: Image.Image, rng: random.Random) -> Image.Image:
     wash = picture.filter(ImageFilter.MedianFilter(max(3, picture.width // 48 | 1)))
     wash = np.asarray(wash.filter(ImageFilter.GaussianBlur(picture.width / 170)), np.float32)
     blotch = np.array([[rng.uniform(0.75, 1.1) for _ in range(7)] for _ in range(7)], np.float32)
-    blotch = np.asarray(Image.fromarray(blotch).resize(picture.size, Image.Resampling.BICUBIC))[..., None]
+    blotch = np.asarray(Image.fromarray(blotch).resize(picture.size, Image.Resampling.BICUBIC))[
+        ..., None
+    ]
     paper = np.array((253, 248, 234), np.float32)
     return _image(paper - (paper - wash) * 0.78 * blotch)
 
@@ -59,9 +62,17 @@ def watercolour(picture: Image.Image, rng: random.Random) -> Image.Image:
 def neon(picture: Image.Image, rng: random.Random) -> Image.Image:
     """Glowing contours in the dark, pink above and cyan below."""
     edge = _edges(picture)
-    glow = np.asarray(_image(edge * 255).filter(ImageFilter.GaussianBlur(picture.width / 60)), np.float32) / 255
+    glow = (
+        np.asarray(
+            _image(edge * 255).filter(ImageFilter.GaussianBlur(picture.width / 60)), np.float32
+        )
+        / 255
+    )
     down = np.linspace(0, 1, picture.height, dtype=np.float32)[:, None, None]
-    tube = np.array((255, 60, 190), np.float32) * (1 - down) + np.array((40, 235, 255), np.float32) * down
+    tube = (
+        np.array((255, 60, 190), np.float32) * (1 - down)
+        + np.array((40, 235, 255), np.float32) * down
+    )
     return _image(np.array((14, 8, 30), np.float32) + tube * (edge + 0.9 * glow)[..., None])
 
 

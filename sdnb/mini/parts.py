@@ -1,4 +1,5 @@
-"""The parts of the mini Stable Diffusion: standard classes in a small size, put together as diffusers expects."""
+"""The parts of the mini Stable Diffusion: standard classes in a small size, put together as
+diffusers expects."""
 
 import json
 import random
@@ -9,16 +10,19 @@ from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNe
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from sdnb.mini.scenes import caption, random_world
+from sdnb.mini.scenes import random_world
+from sdnb.mini.words import caption
 
 SIZE, TEXT_WIDTH, POSITIONS = 128, 128, 77
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build_tokenizer(captions: int = 20000, merges: int = 420) -> CLIPTokenizer:
-    """A byte-level BPE tokenizer of CLIP's kind (word ends marked "</w>") learned from the studio's captions.
+    """A byte-level BPE tokenizer of CLIP's kind (word ends marked "</w>") learned from the studio's
+    captions.
 
-    As in OpenAI's vocabulary, every byte stands there twice, inside a word and at its end, so that no name is unknown.
+    As in OpenAI's vocabulary, every byte stands there twice, inside a word and at its end, so that
+    no name is unknown.
     """
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Lowercase()
@@ -34,18 +38,41 @@ def build_tokenizer(captions: int = 20000, merges: int = 420) -> CLIPTokenizer:
     )
     rng = random.Random(0)
     bpe.train_from_iterator((caption(random_world(rng), rng) for _ in range(captions)), trainer)
-    learned = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in json.loads(bpe.to_str())["model"]["merges"]]
-    tokens = [*alphabet, *(c + "</w>" for c in alphabet), *("".join(m) for m in learned[:merges]), START, END]
+    learned = [
+        tuple(m) if isinstance(m, list) else tuple(m.split(" "))
+        for m in json.loads(bpe.to_str())["model"]["merges"]
+    ]
+    tokens = [
+        *alphabet,
+        *(c + "</w>" for c in alphabet),
+        *("".join(m) for m in learned[:merges]),
+        START,
+        END,
+    ]
     vocab = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     return CLIPTokenizer(vocab=vocab, merges=learned[:merges], model_max_length=POSITIONS)
 
 
 def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
     end = tokenizer.eos_token_id
-    text = {"vocab_size": len(tokenizer), "hidden_size": TEXT_WIDTH, "intermediate_size": 4 * TEXT_WIDTH}
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": TEXT_WIDTH,
+        "intermediate_size": 4 * TEXT_WIDTH,
+    }
     text |= {"num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": POSITIONS}
-    text |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": end, "pad_token_id": end, "projection_dim": 128}
-    vision = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 5, "num_attention_heads": 4}
+    text |= {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": end,
+        "pad_token_id": end,
+        "projection_dim": 128,
+    }
+    vision = {
+        "hidden_size": 192,
+        "intermediate_size": 768,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+    }
     vision |= {"image_size": SIZE, "patch_size": 16, "projection_dim": 128}
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
 
@@ -85,7 +112,8 @@ def build_unet() -> UNet2DConditionModel:
 
 
 def build_scheduler() -> DDPMScheduler:
-    """Stable Diffusion's noise schedule (arXiv 2112.10752): 1000 steps, betas linear in their square roots."""
+    """Stable Diffusion's noise schedule (arXiv 2112.10752): 1000 steps, betas linear in their
+    square roots."""
     return DDPMScheduler(
         num_train_timesteps=1000,
         beta_start=0.00085,
@@ -97,8 +125,8 @@ def build_scheduler() -> DDPMScheduler:
 
 
 def save_pipeline(folder: Path, tokenizer, clip: CLIPModel, vae, unet) -> None:
-    """The parts as fp16 safetensors in the standard folder layout; CLIP beside them without the text tower, which
-    the text encoder's file already holds."""
+    """The parts as fp16 safetensors in the standard folder layout; CLIP beside them without the
+    text tower, which the text encoder's file already holds."""
     encoder = text_encoder_of(clip.cpu())
     pipe = StableDiffusionPipeline(
         vae=vae.cpu(),
@@ -112,5 +140,9 @@ def save_pipeline(folder: Path, tokenizer, clip: CLIPModel, vae, unet) -> None:
     )
     pipe.to(torch.float16).save_pretrained(folder)
     clip.half()
-    picture_side = {name: value for name, value in clip.state_dict().items() if not name.startswith("text_model.")}
+    picture_side = {
+        name: value
+        for name, value in clip.state_dict().items()
+        if not name.startswith("text_model.")
+    }
     clip.save_pretrained(folder / "clip", state_dict=picture_side)

@@ -11,7 +11,10 @@ SIZE = 96  # pixels; enough for something out of focus
 
 def _sky(pen, colour, down=1.0):
     for i in range(8):
-        pen.shape([(0, i / 8 * down), (1, i / 8 * down), (1, down), (0, down)], shade(colour, 1 + i * 0.05))
+        pen.shape(
+            [(0, i / 8 * down), (1, i / 8 * down), (1, down), (0, down)],
+            shade(colour, 1 + i * 0.05),
+        )
 
 
 def _block(pen, x0, y0, x1, y1, fill):
@@ -32,7 +35,9 @@ def _forest(pen, rng):
     for i in range(9):
         x = (i + rng.uniform(0.1, 0.9)) / 9
         _block(pen, x - 0.025, 0, x + 0.025, 1, shade((92, 62, 38), rng.uniform(0.7, 1.1)))
-        pen.ellipse(x, rng.uniform(0, 0.25), 0.12, 0.16, shade((28, 92, 45), rng.uniform(0.8, 1.15)))
+        pen.ellipse(
+            x, rng.uniform(0, 0.25), 0.12, 0.16, shade((28, 92, 45), rng.uniform(0.8, 1.15))
+        )
     _block(pen, 0, 0.86, 1, 1, (60, 85, 40))
 
 
@@ -80,12 +85,21 @@ def _night(pen, rng):
 
 def _library(pen, rng):
     _block(pen, 0, 0, 1, 1, (88, 54, 30))
-    spines = ((160, 45, 45), (45, 85, 140), (190, 150, 60), (55, 110, 70), (205, 190, 160), (110, 60, 110))
+    spines = (
+        (160, 45, 45),
+        (45, 85, 140),
+        (190, 150, 60),
+        (55, 110, 70),
+        (205, 190, 160),
+        (110, 60, 110),
+    )
     for row in range(5):
         x = 0.0
         while x < 1:
             wide, tall = rng.uniform(0.035, 0.06), rng.uniform(0.12, 0.165)
-            _block(pen, x, row * 0.21 + 0.18 - tall, x + wide, row * 0.21 + 0.18, rng.choice(spines))
+            _block(
+                pen, x, row * 0.21 + 0.18 - tall, x + wide, row * 0.21 + 0.18, rng.choice(spines)
+            )
             x += wide + 0.008
 
 
@@ -94,7 +108,9 @@ def _garden(pen, rng):
     _block(pen, 0, 0.28, 1, 1, (105, 180, 75))
     for _ in range(70):
         x, y = rng.random(), rng.uniform(0.25, 1)
-        petal = rng.choice(((235, 70, 120), (250, 215, 70), (250, 250, 250), (170, 90, 200), (240, 80, 60)))
+        petal = rng.choice(
+            ((235, 70, 120), (250, 215, 70), (250, 250, 250), (170, 90, 200), (240, 80, 60))
+        )
         pen.ellipse(x, y, 0.028, 0.028, petal)
         pen.ellipse(x, y, 0.009, 0.009, (250, 200, 60))
 
@@ -125,7 +141,8 @@ PAINTERS = {
 
 
 def paint_place(name: str, rng: random.Random, size: int, sharp: bool = False) -> Image.Image:
-    """The place as a `size` x `size` picture, out of focus unless `sharp` (cartoons are in focus everywhere)."""
+    """The place as a `size` x `size` picture, out of focus unless `sharp` (cartoons are in focus
+    everywhere)."""
     small = Image.new("RGB", (SIZE, SIZE))
     PAINTERS[name](Pen(small, scale=SIZE), rng)
     if not sharp:

@@ -1,0 +1,130 @@
+"""The main job in one go: train a LoRA on the sample photos, and prove that it learned."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from sdnb.config import preset
+from sdnb.dataset import read_photos
+from sdnb.evaluation import drift, line_up, load_clip, nearest_photo, prompt_fit
+from sdnb.files import make_writable_folder, write_atomically
+from sdnb.inference import grid, load_lora, make_pictures, unload_lora
+from sdnb.machine import find_machine
+from sdnb.mini.judge import load_judge
+from sdnb.mini.scenes import photos_of
+from sdnb.mini.studio import draw
+from sdnb.mini.subjects import SAMPLE_PERSON
+from sdnb.models import load_model
+from sdnb.run import train
+from sdnb.sample import sample_photos
+
+WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
+    "photo of tavi, at the beach",
+    "photo of tavi wearing a purple shirt, in the garden",
+    "photo of tavi wearing a red top hat, in the city",
+    "photo of tavi wearing a green beanie, in the snow",
+    "photo of tavi, smiling, in a library",
+    "photo of tavi wearing round glasses, at night",
+    "photo of tavi wearing round glasses, in a forest",
+    "photo of tavi wearing round glasses and a blue cap, in the desert",
+)
+OTHERS = ("photo of a woman with long red hair, in a room", "photo of a green mug with a red heart")
+PER_WISH = 3  # pictures of each wish for the numbers; the grid shows the first
+
+
+def run_demo(out: Path) -> dict:
+    """Write before_after.png and numbers.json (and the run itself) to `out`; returns the numbers.
+
+    Raises Problem where `out` cannot be written. A second visit finds the training done.
+    """
+    begun, out = time.perf_counter(), make_writable_folder(out)
+    machine = find_machine()
+    print(f"This machine: {machine.name}, {machine.precision} ({machine.why}).")
+    config = preset("person_mini").replace(photos=sample_photos("person"))
+    model, judge = load_model(config.base).to(machine.device), load_judge()
+    clip, parade = load_clip(model), line_up(SAMPLE_PERSON, model, judge)
+
+    def pictures(prompts) -> list[Image.Image]:
+        wishes = [prompt for prompt in prompts for _ in range(PER_WISH)]
+        return make_pictures(model, wishes, range(len(wishes)), precision=machine.precision)
+
+    before, others_before = pictures(WISHES), pictures(OTHERS)
+    run = train(config, out / "run", machine)
+    if not run.finished:
+        print(f"Stopped and kept in {run.folder}: the same command continues it.")
+        return {}
+    load_lora(model, run.weights)
+    after, others_after = pictures(WISHES), pictures(OTHERS)
+    unload_lora(model)
+
+    photos = [photo.image for photo in read_photos(config.photos, model.info.resolution)]
+    held_out = [draw(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")]
+    wishes = [prompt for prompt in WISHES for _ in range(PER_WISH)]
+    numbers = {
+        "parade": _both(parade.score, before, after, judge),
+        **_obeyed(judge.read(after), wishes),
+        "prompt fit": {
+            when: round(prompt_fit(clip, model, some, _as_class(wishes)), 3)
+            for when, some in (("before", before), ("after", after))
+        },
+        "drift of other prompts": round(drift(clip, others_before, others_after), 3),
+        "distance to the nearest training photo": {
+            "pictures": round(_mean(nearest_photo(after, photos, model)), 3),
+            "held-out photos": round(_mean(nearest_photo(held_out, photos, model)), 3),
+        },
+        "seconds": round(time.perf_counter() - begun, 1),
+        "peak memory MiB": _peak_memory(),
+    }
+    sheet = grid(
+        [*photos[: len(WISHES)], *before[::PER_WISH], *after[::PER_WISH]],
+        len(WISHES),
+        row_labels=("Training photos", "Before", "After"),
+        column_labels=[wish.removeprefix("photo of ") for wish in WISHES],
+    )
+    write_atomically(out / "before_after.png", lambda path: sheet.save(path, "PNG"))
+    write_atomically(out / "numbers.json", json.dumps(numbers, indent=1).encode())
+    print(json.dumps(numbers, indent=1))
+    print(f"The pictures: {out / 'before_after.png'}")
+    return numbers
+
+
+def _both(score, before, after, judge) -> dict[str, float]:
+    return {"before": round(score(before, judge), 3), "after": round(score(after, judge), 3)}
+
+
+def _obeyed(readings: list[dict], wishes: list[str]) -> dict[str, float]:
+    """Shares of the pictures in which the judge finds what the words asked for."""
+    pairs = list(zip(readings, wishes, strict=True))
+    wears = {True: [], False: []}
+    for reading, wish in pairs:
+        wears["glasses" in wish].append(reading["glasses"] != "none")
+    hats = [
+        reading["hat"] == hat
+        for reading, wish in pairs
+        for hat in ("top hat", "beanie", "cap")
+        if hat in wish
+    ]
+    return {
+        "hats obeyed": round(_mean(hats), 3),
+        "glasses where asked": round(_mean(wears[True]), 3),
+        "glasses where not asked": round(_mean(wears[False]), 3),
+    }
+
+
+def _as_class(prompts: list[str]) -> list[str]:
+    """CLIP does not know the special word: it is asked about "a man"."""
+    return [prompt.replace("tavi", "a man") for prompt in prompts]
+
+
+def _mean(values) -> float:
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def _peak_memory() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

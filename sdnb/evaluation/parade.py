@@ -1,0 +1,94 @@
+"""The parade: does a picture show this subject, or only somebody like it?
+
+As in a police line-up, the subject stands among nineteen lookalikes that differ from it in two or
+three features each. A picture counts when, of the twenty, the judge finds the subject nearest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sdnb.mini.judge import Judge
+from sdnb.mini.scenes import LOOKS, photos_of
+from sdnb.mini.studio import draw
+from sdnb.mini.subjects import Person, Product, lookalikes
+from sdnb.models import Model
+
+LINE, VIEWS, GLASSES = 20, 8, ("none", "round")
+
+
+@dataclass(frozen=True)
+class Parade:
+    """`members[0]` is the subject; `known` (20, 64) is how the judge knows each: the mean
+    embedding, unit length, of eight pictures before the same eight places, seen through the
+    autoencoder as generated pictures are."""
+
+    members: tuple[Person | Product, ...]
+    known: torch.Tensor
+
+    def places(self, pictures: Sequence[Image.Image], judge: Judge) -> list[int]:
+        """For each picture the member it is nearest to; 0 is the subject."""
+        return (judge.embed(list(pictures)) @ self.known.T).argmax(1).tolist()
+
+    def score(self, pictures: Sequence[Image.Image], judge: Judge, member: int = 0) -> float:
+        """The share of the pictures in which `member` is recognised."""
+        found = self.places(pictures, judge)
+        return found.count(member) / len(found)
+
+
+def line_up(subject: Person | Product, model: Model, judge: Judge) -> Parade:
+    """The parade for one subject: itself and nineteen lookalikes."""
+    members = (subject, *lookalikes(subject, LINE - 1))
+    scenes = photos_of(subject, VIEWS, seed=7)
+    if isinstance(subject, Person):
+        scenes = [replace(scene, glasses=GLASSES[i % 2]) for i, scene in enumerate(scenes)]
+    shown = [draw(replace(scene, subject=member)) for member in members for scene in scenes]
+    seen = judge.embed(through_autoencoder(model, shown)).reshape(LINE, VIEWS, -1).mean(1)
+    return Parade(members, torch.nn.functional.normalize(seen, dim=1))
+
+
+@torch.inference_mode()
+def through_autoencoder(
+    model: Model, pictures: Sequence[Image.Image], batch: int = 16
+) -> list[Image.Image]:
+    """The pictures encoded and decoded again: as sharp as this model can ever draw."""
+    copies = []
+    for start in range(0, len(pictures), batch):
+        stack = np.stack([np.asarray(picture) for picture in pictures[start : start + batch]])
+        pixels = (
+            torch.from_numpy(stack).permute(0, 3, 1, 2).to(model.device, model.vae.dtype) / 127.5
+            - 1
+        )
+        decoded = model.vae.decode(model.vae.encode(pixels).latent_dist.mode()).sample
+        array = (
+            ((decoded.float().clamp(-1, 1) + 1) * 127.5)
+            .round()
+            .byte()
+            .permute(0, 2, 3, 1)
+            .cpu()
+            .numpy()
+        )
+        copies += [Image.fromarray(one) for one in array]
+    return copies
+
+
+def nearest_photo(
+    pictures: Sequence[Image.Image], photos: Sequence[Image.Image], model: Model
+) -> list[float]:
+    """How far (root mean square of the latents) each picture is from its nearest photo. Much
+    smaller than for photos that were held out means that the model learned its training photos by
+    heart."""
+    from sdnb.training.latents import encode_photos
+
+    ours, theirs = (encode_photos(model, list(some)).flatten(1) for some in (pictures, photos))
+    return (torch.cdist(ours, theirs).min(1).values / ours.shape[1] ** 0.5).tolist()
+
+
+def style_places(pictures: Sequence[Image.Image], model: Model, judge: Judge) -> list[str]:
+    """For each picture the look (of the studio's six) that the judge finds nearest by its style
+    reading."""
+    readings = judge.read(list(pictures))
+    return [reading["style"] if reading["style"] in LOOKS else "none" for reading in readings]

@@ -1,0 +1,100 @@
+"""The one loop that every stage of the mini model's training runs in. Its state lies outside the
+repository."""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sdnb.machine import find_machine
+
+STATE = Path(os.environ.get("SDNB_STATE", Path.home() / ".cache" / "sdnb-mini"))
+MACHINE = find_machine()
+DEVICE = MACHINE.device
+SAVE_SECONDS = 60
+
+
+def autocast():
+    return torch.autocast(DEVICE, torch.bfloat16, enabled=MACHINE.precision == "bf16")
+
+
+def seed_step(stage: str, step: int) -> None:
+    """Chance is a function of (stage, step): a resumed stage draws what the straight one would
+    have."""
+    torch.manual_seed(int(np.random.SeedSequence([*stage.encode(), step]).generate_state(1)[0]))
+
+
+def optimise(
+    stage: str,
+    modules: dict[str, nn.Module],
+    loss_of: Callable,
+    steps: int,
+    rate: float,
+    ema: float = 0.0,
+) -> dict[str, nn.Module]:
+    """The one loop of this file: AdamW, warm-up and cosine, an average of the weights, state saved
+    by the clock. Returns the averaged modules (or the modules themselves where `ema` is 0)."""
+    every = nn.ModuleDict(modules).to(DEVICE, memory_format=torch.channels_last)
+    average = copy.deepcopy(every).requires_grad_(False) if ema else every
+    optimizer = torch.optim.AdamW(
+        every.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    path, start = STATE / f"{stage}.pt", 0
+    if path.exists():
+        state = torch.load(path, map_location=DEVICE, weights_only=True)
+        every.load_state_dict(state["modules"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        start = state["step"]
+    losses, begun, saved = [], time.time(), time.time()
+    every.train()
+    for step in range(start, steps):
+        seed_step(stage, step)
+        part = step / steps
+        for group in optimizer.param_groups:
+            group["lr"] = (
+                rate
+                * min(1, (step + 1) / 200)
+                * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
+            )
+        loss = loss_of(step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(every.parameters(), 1.0)
+        optimizer.step()
+        if ema:
+            decay = min(ema, (step + 1) / (step + 10))
+            torch._foreach_lerp_(list(average.parameters()), list(every.parameters()), 1 - decay)
+        losses.append(loss.detach())
+        last = step + 1 == steps
+        if last or (step + 1) % 250 == 0:
+            mean = float(torch.stack(losses[-250:]).mean())
+            pace = (time.time() - begun) / (step + 1 - start)
+            print(f"{stage} {step + 1}/{steps} loss {mean:.4f} {pace:.3f} s/step", flush=True)
+        if last or time.time() - saved > SAVE_SECONDS:
+            _save_state(
+                path,
+                {
+                    "modules": every.state_dict(),
+                    "average": average.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step + 1,
+                },
+            )
+            saved = time.time()
+    for name, buffer in average.named_buffers():
+        buffer.copy_(every.get_buffer(name))
+    return {name: average[name].eval() for name in modules}
+
+
+def _save_state(path: Path, state: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".new")
+    torch.save(state, aside)
+    aside.replace(path)

@@ -1,0 +1,309 @@
+"""The stages of the mini model's training: what each learns from and what it minimises."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.training_utils import compute_snr
+from transformers import CLIPModel, CLIPTokenizer
+
+from sdnb.mini import data, parts
+from sdnb.mini.judge import Judge
+from sdnb.mini.optimise import DEVICE, STATE, autocast, optimise, seed_step
+from sdnb.mini.scenes import FEATURES
+
+STEPS = {
+    "features": 1500,
+    "vae": 8000,
+    "clip": 2500,
+    "unet": 12000,
+    "judge": 4000,
+    "decoder": 2000,
+    "polish": 2500,
+}
+BATCH = {
+    "features": 192,
+    "vae": 48,
+    "clip": 512,
+    "unet": 384,
+    "judge": 192,
+    "decoder": 16,
+    "polish": 64,
+}
+COUNTS = {"world": 44000, "judge": 16800}
+
+
+def some(count: int, batch: int) -> torch.Tensor:
+    return torch.randint(count, (batch,)).to(DEVICE)
+
+
+def draw() -> None:
+    for name, count in COUNTS.items():
+        data.draw_set(name, count, STATE)
+
+
+def tokenizer() -> CLIPTokenizer:
+    folder = STATE / "tokenizer"
+    if not folder.exists():
+        parts.build_tokenizer().save_pretrained(folder)
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def token_ids(name: str, pictures: data.Pictures) -> torch.Tensor:
+    """All wordings of every caption as (N, 6, 77) token ids, made once."""
+    path = STATE / f"{name}_ids.npy"
+    if not path.exists():
+        flat = [wording for wordings in pictures.captions for wording in wordings]
+        ids = tokenizer()(
+            flat, padding="max_length", max_length=parts.POSITIONS, truncation=True
+        ).input_ids
+        np.save(path, np.array(ids, np.int16).reshape(len(pictures), -1, parts.POSITIONS))
+    return torch.from_numpy(np.load(path)).to(DEVICE)
+
+
+def _judge_loss(
+    judge: Judge, pictures: torch.Tensor, labels: torch.Tensor, temperature: float = 0.1
+) -> torch.Tensor:
+    """Cross-entropy of every visible feature plus supervised contrastive loss (arXiv 2004.11362)
+    between pictures of the same subject; a batch is made of whole groups of lookalikes, so the
+    negatives are hard ones."""
+    with autocast():
+        logits, embedding = judge(pictures)
+    loss = sum(
+        F.cross_entropy(logits[name].float(), labels[:, i], ignore_index=-1, reduction="sum")
+        / (labels[:, i] >= 0).sum().clamp(min=1)
+        for i, name in enumerate(FEATURES)
+    )
+    embedding = F.normalize(embedding.float(), dim=1)
+    who = torch.arange(len(pictures), device=pictures.device) // data.VIEWS
+    itself = torch.eye(len(who), dtype=torch.bool, device=who.device)
+    scores = (embedding @ embedding.T / temperature).masked_fill(itself, -1e4).log_softmax(1)
+    same = (who[:, None] == who[None, :]) & ~itself
+    return loss + 2.0 * -(scores * same).sum(1).div(same.sum(1)).mean()
+
+
+def _groups(count: int, batch: int) -> torch.Tensor:
+    """Indices of whole groups of lookalikes."""
+    size = data.GROUP * data.VIEWS
+    first = torch.randint(count // size, (batch // size,)) * size
+    return (first[:, None] + torch.arange(size)).flatten().to(DEVICE)
+
+
+def features(steps: int) -> Judge:
+    """A judge that saw sharp pictures only; the autoencoder is measured by its maps."""
+    pictures = data.Pictures("judge", STATE, DEVICE)
+    judge = Judge()
+
+    def loss_of(step: int) -> torch.Tensor:
+        index = _groups(len(pictures), BATCH["features"])
+        return _judge_loss(judge, pictures[index], pictures.labels[index])
+
+    return optimise("features", {"judge": judge}, loss_of, steps, 2e-3)["judge"]
+
+
+def _copy_loss(eye: Judge, copy_: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """L1, gradients and a perceptual term on pictures in -1..1."""
+    with autocast():
+        seen = [
+            F.l1_loss(a, b)
+            for a, b in zip(eye.layers(copy_)[:6], eye.layers(real)[:6], strict=True)
+        ]
+    copy_ = copy_.float()
+    slopes = sum((copy_.diff(dim=d) - real.diff(dim=d)).abs().mean() for d in (-1, -2))
+    return (
+        F.l1_loss(copy_, real)
+        + 0.5 * F.mse_loss(copy_, real)
+        + slopes
+        + 0.15 * sum(s.float() for s in seen)
+    )
+
+
+def _everything(batch: int) -> Callable[[], torch.Tensor]:
+    """Three of the base's pictures to one of the judge's: every look, every distance."""
+    world, odd = data.Pictures("world", STATE, DEVICE), data.Pictures("judge", STATE, DEVICE)
+
+    def draw_batch() -> torch.Tensor:
+        real = torch.cat([world[some(len(world), batch * 3 // 4)], odd[some(len(odd), batch // 4)]])
+        return real.contiguous(memory_format=torch.channels_last)
+
+    return draw_batch
+
+
+def vae(steps: int) -> AutoencoderKL:
+    """The autoencoder, with a light pull of the latents towards the unit normal (KL weight 1e-6 as
+    in SD)."""
+    eye = features(STEPS["features"]).eval().requires_grad_(False)
+    pictures, coder = _everything(BATCH["vae"]), parts.build_vae()
+
+    def loss_of(step: int) -> torch.Tensor:
+        real = pictures()
+        with autocast():
+            posterior = coder.encode(real).latent_dist
+            copy_ = coder.decode(posterior.sample()).sample
+        return _copy_loss(eye, copy_, real) + 1e-6 * posterior.kl().float().mean()
+
+    coder = optimise("vae", {"vae": coder}, loss_of, steps, 1e-3, ema=0.999)["vae"]
+    world = data.Pictures("world", STATE, DEVICE)
+    with torch.no_grad():
+        spread = (
+            coder.encode(world[torch.arange(min(200, len(world)), device=DEVICE)])
+            .latent_dist.mode()
+            .std()
+        )
+    coder.register_to_config(scaling_factor=round(1 / float(spread), 5))
+    return coder
+
+
+def decoder(steps: int) -> AutoencoderKL:
+    """The decoder trained on alone: the latents stay those that the UNet knows."""
+    coder = vae(STEPS["vae"]).requires_grad_(False)
+    eye, pictures = (
+        features(STEPS["features"]).eval().requires_grad_(False),
+        _everything(BATCH["decoder"]),
+    )
+
+    def loss_of(step: int) -> torch.Tensor:
+        real = pictures()
+        with torch.no_grad(), autocast():
+            latent = coder.encode(real).latent_dist.sample()
+        with autocast():
+            copy_ = coder.decoder(coder.post_quant_conv(latent))
+        return _copy_loss(eye, copy_, real)
+
+    coder.decoder.requires_grad_(True)
+    coder.decoder = optimise(
+        "decoder", {"decoder": coder.decoder}, loss_of, steps, 6e-4, ema=0.998
+    )["decoder"]
+    return coder
+
+
+def clip(steps: int) -> CLIPModel:
+    pictures = data.Pictures("world", STATE, DEVICE)
+    ids, model = token_ids("world", pictures), parts.build_clip(tokenizer())
+
+    def loss_of(step: int) -> torch.Tensor:
+        index = some(len(pictures), BATCH["clip"])
+        words = ids[index, torch.randint(data.WORDINGS, (len(index),), device=DEVICE)].long()
+        with autocast():
+            out = model(input_ids=words, pixel_values=pictures[index])
+        scores = out.logits_per_text.float()
+        target = torch.arange(len(index), device=DEVICE)
+        return (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+
+    return optimise("clip", {"clip": model}, loss_of, steps, 1e-3, ema=0.998)["clip"]
+
+
+def latents(coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:
+    """Every picture encoded once: (N, 4, 16, 16), scaled to unit spread."""
+    path = STATE / "world_latents.npy"
+    if not path.exists():
+        parts_of = []
+        with torch.no_grad(), autocast():
+            for index in torch.arange(len(pictures), device=DEVICE).split(256):
+                mode = coder.encode(pictures[index]).latent_dist.mode()
+                parts_of.append((mode.float() * coder.config.scaling_factor).cpu())
+        np.save(path, torch.cat(parts_of).numpy())
+    return torch.from_numpy(np.load(path)).to(DEVICE)
+
+
+def _noise_loss(net: UNet2DConditionModel, batch: int) -> Callable[[int], torch.Tensor]:
+    """Noise prediction with min-SNR weights (arXiv 2303.09556, gamma 5); a tenth of the captions
+    left empty so that guidance has its unconditional half."""
+    pictures = data.Pictures("world", STATE, DEVICE)
+    ids, encoder = (
+        token_ids("world", pictures),
+        parts.text_encoder_of(clip(STEPS["clip"])).to(DEVICE),
+    )
+    points = latents(vae(STEPS["vae"]), pictures)
+    empty = torch.tensor(
+        tokenizer()("", padding="max_length", max_length=parts.POSITIONS).input_ids, device=DEVICE
+    )
+    schedule = parts.build_scheduler()
+    schedule.alphas_cumprod = schedule.alphas_cumprod.to(DEVICE)
+
+    def loss_of(step: int) -> torch.Tensor:
+        index = some(len(points), batch)
+        words = ids[index, torch.randint(data.WORDINGS, (len(index),), device=DEVICE)].long()
+        words = torch.where(torch.rand(len(index), 1, device=DEVICE) < 0.1, empty, words)
+        clean = points[index].contiguous(memory_format=torch.channels_last)
+        noise, when = torch.randn_like(clean), torch.randint(1000, (len(index),), device=DEVICE)
+        with autocast():
+            with torch.no_grad():
+                hidden = encoder(words)[0]
+            guess = net(schedule.add_noise(clean, noise, when), when, hidden).sample
+        snr = compute_snr(schedule, when)
+        weight = snr.clamp(max=5.0) / snr
+        return ((guess.float() - noise).square().mean((1, 2, 3)) * weight).mean()
+
+    return loss_of
+
+
+def unet(steps: int) -> UNet2DConditionModel:
+    net = parts.build_unet()
+    return optimise("unet", {"unet": net}, _noise_loss(net, BATCH["unet"]), steps, 1e-3, ema=0.999)[
+        "unet"
+    ]
+
+
+def polish(steps: int) -> UNet2DConditionModel:
+    """The UNet trained on at a lower rate and a smaller batch, down to nothing: sharper faces for
+    little work."""
+    net = unet(STEPS["unet"]).requires_grad_(True)
+    return optimise(
+        "polish", {"unet": net}, _noise_loss(net, BATCH["polish"]), steps, 3e-4, ema=0.998
+    )["unet"]
+
+
+def soft_copies(coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:
+    """Every picture through the autoencoder, its latents a little disturbed: (N, 128, 128, 3)
+    uint8."""
+    path = STATE / "judge_soft.npy"
+    if not path.exists():
+        seed_step("soft", 0)
+        copies = []
+        with torch.no_grad(), autocast():
+            for index in torch.arange(len(pictures), device=DEVICE).split(128):
+                mode = coder.encode(pictures[index]).latent_dist.mode()
+                strength = (
+                    0.2
+                    / coder.config.scaling_factor
+                    * torch.rand(len(index), 1, 1, 1, device=DEVICE)
+                )
+                soft = (
+                    coder.decode(mode + strength * torch.randn_like(mode))
+                    .sample.float()
+                    .clamp(-1, 1)
+                )
+                copies.append(((soft + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu())
+        np.save(path, torch.cat(copies).numpy())
+    return torch.from_numpy(np.load(path)).to(DEVICE)
+
+
+def judge(steps: int) -> Judge:
+    """The judge that is shipped: more than half of its pictures come through the autoencoder, so
+    that soft lines do not confuse it."""
+    pictures, network = data.Pictures("judge", STATE, DEVICE), Judge()
+    sharp, soft = pictures.pixels, soft_copies(vae(STEPS["vae"]), pictures)
+
+    def loss_of(step: int) -> torch.Tensor:
+        index = _groups(len(pictures), BATCH["judge"])
+        through = torch.rand(len(index), 1, 1, 1, device=DEVICE) < 0.6
+        shown = torch.where(through, soft[index], sharp[index])
+        return _judge_loss(
+            network, shown.permute(0, 3, 1, 2).float().div(127.5).sub(1), pictures.labels[index]
+        )
+
+    return optimise("judge", {"judge": network}, loss_of, steps, 2e-3)["judge"]
+
+
+STAGES = {
+    "features": features,
+    "vae": vae,
+    "clip": clip,
+    "unet": unet,
+    "judge": judge,
+    "decoder": decoder,
+    "polish": polish,
+}

@@ -1,0 +1,119 @@
+"""Scenes in words: many wordings for the base model's training, one for a learner's captions."""
+
+import random
+
+from sdnb.mini.scenes import PLACES, Scene
+
+
+def _join(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def with_article(words: str) -> str:
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def _person_words(scene: Scene, rng: random.Random) -> str:
+    """Silence means absence: what is unusual (glasses, hat, beard) is nearly always named, what
+    makes up the likeness (brows, face, marks, nose, eyes) only now and then."""
+    p, says = scene.subject, rng.random
+    kind = p.kind if says() > 0.08 else "person"
+    who = f"{p.skin} skinned {kind}" if says() < 0.35 else kind
+    has, wears = [], []
+    if p.hair == "bald":
+        who = f"bald {who}" if says() < 0.85 else who
+    elif says() < 0.65:
+        has.append(
+            rng.choice(
+                (f"{p.hair} {p.hair_colour} hair", f"{p.hair_colour} hair", f"{p.hair} hair")
+            )
+        )
+    if p.beard != "none" and says() < 0.85:
+        has.append(with_article(p.beard))
+    if says() < 0.3:
+        has.append(f"{p.brows} eyebrows")
+    if says() < 0.3:
+        has.append(
+            {"square": "a square jaw", "pointed": "a pointed chin"}.get(p.face, f"a {p.face} face")
+        )
+    if p.mark != "none" and says() < 0.35:
+        has.append({"freckles": "freckles"}.get(p.mark, f"a {p.mark}"))
+    if says() < 0.15:
+        has.append(f"a {p.nose} nose")
+    if says() < 0.2:
+        has.append(f"{p.eyes} eyes")
+    if scene.glasses != "none" and says() < 0.94:
+        plain = "sunglasses" if scene.glasses == "sunglasses" else "glasses"
+        exact = plain if plain == "sunglasses" else f"{scene.glasses} glasses"
+        wears.append(exact if says() < 0.6 else plain)
+    if scene.hat != "none" and says() < 0.94:
+        wears.append(
+            with_article(
+                f"{scene.hat_colour} {scene.hat}" if says() < 0.7 else f"{scene.hat_colour} hat"
+            )
+        )
+    if says() < 0.5:
+        wears.append(with_article(f"{'striped ' if scene.striped else ''}{scene.shirt} shirt"))
+    rng.shuffle(has)
+    rng.shuffle(wears)
+    parts = [
+        with_article(who)
+        + (" with " + _join(has) if has else "")
+        + (" wearing " + _join(wears) if wears else "")
+    ]
+    if scene.smile and says() < 0.8:
+        parts.append("smiling")
+    return ", ".join(parts)
+
+
+def _product_words(scene: Scene, rng: random.Random) -> str:
+    p = scene.subject
+    what = with_article(f"{p.colour} {p.kind}" if rng.random() < 0.9 else p.kind)
+    has = []
+    if p.pattern != "plain" and rng.random() < 0.6:
+        noun = {"striped": "stripes", "dotted": "dots", "banded": "band"}[p.pattern]
+        has.append(
+            with_article(f"{p.pattern_colour} {noun}")
+            if noun == "band"
+            else f"{p.pattern_colour} {noun}"
+        )
+    if rng.random() < 0.6:
+        has.append(with_article(f"{p.logo_colour} {p.logo}" if rng.random() < 0.7 else p.logo))
+    return what + (" with " + _join(has) if has else "")
+
+
+def caption(scene: Scene, rng: random.Random) -> str:
+    """One of many plain wordings, e.g. "photo of a man with short black hair wearing round glasses,
+    at the beach"."""
+    words = _person_words(scene, rng) if scene.is_person else _product_words(scene, rng)
+    kind = "cartoon" if scene.style == "cartoon" else "photo"
+    return f"{kind} of {words}" + (f", {PLACES[scene.place]}" if rng.random() < 0.88 else "")
+
+
+def learner_caption(scene: Scene, trigger: str) -> str:
+    """The caption the lessons advise: the trigger stands for the subject, and only what shall stay
+    changeable is named (glasses, hat, clothes, smile, place)."""
+    parts = []
+    wears = []
+    if scene.is_person:
+        if scene.glasses != "none":
+            wears.append(
+                "sunglasses" if scene.glasses == "sunglasses" else f"{scene.glasses} glasses"
+            )
+        if scene.hat != "none":
+            wears.append(with_article(f"{scene.hat_colour} {scene.hat}"))
+        wears.append(with_article(f"{'striped ' if scene.striped else ''}{scene.shirt} shirt"))
+        if scene.smile:
+            parts.append("smiling")
+    parts.append(PLACES[scene.place])
+    return ", ".join(
+        [f"photo of {trigger}" + (" wearing " + _join(wears) if wears else ""), *parts]
+    )
+
+
+def style_caption(scene: Scene, trigger: str) -> str:
+    """For a style the content is named and the style left out, so that the trigger takes it."""
+    who = with_article(f"{scene.subject.skin} skinned {scene.subject.kind}")
+    if scene.hat != "none":
+        who += f" wearing {with_article(scene.hat)}"
+    return f"photo of {who}, {PLACES[scene.place]}, in {trigger} style"

@@ -13,7 +13,7 @@ test: .venv/.ready-test
 	$(BIN)/python -m pytest
 
 lab: .venv/.ready-lab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lint: .venv/.ready-dev
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
-from sdnb.models import load_model
+from sdnb.models import Model, load_model
 from sdnb.run import train
 from sdnb.sample import sample_photos
 
@@ -45,37 +45,22 @@ def run_demo(out: Path) -> dict:
     machine = find_machine()
     print(f"This machine: {machine.name}, {machine.precision} ({machine.why}).")
     config = preset("person_mini").replace(photos=sample_photos("person"))
-    model, judge = load_model(config.base).to(machine.device), load_judge()
-    clip, parade = load_clip(model), line_up(SAMPLE_PERSON, model, judge)
+    model = load_model(config.base).to(machine.device)
+    clip = load_clip(model)  # before training: its text side is the model's
 
-    def pictures(prompts) -> list[Image.Image]:
-        wishes = [prompt for prompt in prompts for _ in range(PER_WISH)]
-        return make_pictures(model, wishes, range(len(wishes)), precision=machine.precision)
-
-    before, others_before = pictures(WISHES), pictures(OTHERS)
+    before, others_before = _pictures(model, WISHES), _pictures(model, OTHERS)
     run = train(config, out / "run", machine)
     if not run.finished:
         print(f"Stopped and kept in {run.folder}: the same command continues it.")
         return {}
     load_lora(model, run.weights)
-    after, others_after = pictures(WISHES), pictures(OTHERS)
+    after, others_after = _pictures(model, WISHES), _pictures(model, OTHERS)
     unload_lora(model)
 
     photos = [photo.image for photo in read_photos(config.photos, model.info.resolution)]
-    held_out = [draw(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")]
-    wishes = [prompt for prompt in WISHES for _ in range(PER_WISH)]
     numbers = {
-        "parade": _both(parade.score, before, after, judge),
-        **_obeyed(judge.read(after), wishes),
-        "prompt fit": {
-            when: round(prompt_fit(clip, model, some, _as_class(wishes)), 3)
-            for when, some in (("before", before), ("after", after))
-        },
+        **_measure(model, clip, photos, before, after),
         "drift of other prompts": round(drift(clip, others_before, others_after), 3),
-        "distance to the nearest training photo": {
-            "pictures": round(_mean(nearest_photo(after, photos, model)), 3),
-            "held-out photos": round(_mean(nearest_photo(held_out, photos, model)), 3),
-        },
         "seconds": round(time.perf_counter() - begun, 1),
         "peak memory MiB": _peak_memory(),
     }
@@ -92,8 +77,33 @@ def run_demo(out: Path) -> dict:
     return numbers
 
 
-def _both(score, before, after, judge) -> dict[str, float]:
-    return {"before": round(score(before, judge), 3), "after": round(score(after, judge), 3)}
+def _pictures(model: Model, prompts: tuple[str, ...]) -> list[Image.Image]:
+    wishes = _repeated(prompts)
+    return make_pictures(model, wishes, range(len(wishes)))
+
+
+def _repeated(prompts: tuple[str, ...]) -> list[str]:
+    return [prompt for prompt in prompts for _ in range(PER_WISH)]
+
+
+def _measure(model: Model, clip, photos, before, after) -> dict:
+    judge = load_judge()
+    parade, wishes = line_up(SAMPLE_PERSON, model, judge), _repeated(WISHES)
+    held_out = [draw(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")]
+    as_class = [wish.replace("tavi", "a man") for wish in wishes]  # CLIP does not know the word
+
+    def both(measure) -> dict[str, float]:
+        return {"before": round(measure(before), 3), "after": round(measure(after), 3)}
+
+    return {
+        "parade": both(lambda pictures: parade.score(pictures, judge)),
+        **_obeyed(judge.read(after), wishes),
+        "prompt fit": both(lambda pictures: prompt_fit(clip, model, pictures, as_class)),
+        "distance to the nearest training photo": {
+            "pictures": round(_mean(nearest_photo(after, photos, model)), 3),
+            "held-out photos": round(_mean(nearest_photo(held_out, photos, model)), 3),
+        },
+    }
 
 
 def _obeyed(readings: list[dict], wishes: list[str]) -> dict[str, float]:
@@ -113,11 +123,6 @@ def _obeyed(readings: list[dict], wishes: list[str]) -> dict[str, float]:
         "glasses where asked": round(_mean(wears[True]), 3),
         "glasses where not asked": round(_mean(wears[False]), 3),
     }
-
-
-def _as_class(prompts: list[str]) -> list[str]:
-    """CLIP does not know the special word: it is asked about "a man"."""
-    return [prompt.replace("tavi", "a man") for prompt in prompts]
 
 
 def _mean(values) -> float:

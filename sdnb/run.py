@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from sdnb.config import TrainConfig, steps
-from sdnb.dataset.photos import Photo, read_photos
+from sdnb.dataset.photos import Photo, fingerprint, read_photos
 from sdnb.files import make_writable_folder, write_atomically, write_problem
 from sdnb.inference.class_pictures import class_pictures
 from sdnb.inference.pictures import grid, make_pictures
@@ -44,6 +44,11 @@ class Run:
     @property
     def settings(self) -> Path:
         return self.folder / "settings.toml"
+
+    @property
+    def photos(self) -> Path:
+        """The fingerprint of the photos it learns from."""
+        return self.folder / "photos.txt"
 
     @property
     def weights(self) -> Path:
@@ -81,7 +86,7 @@ def train(
     machine = machine or find_machine(config.precision)
     photos = read_photos(config.photos, find_model(config.base).resolution)
     model = load_model(config.base).to(machine.device)
-    config.save(run.settings)  # from here on the folder belongs to these settings
+    _claim(run)
     class_photos = class_pictures(config, photos, model, machine, run.folder / "class_images")
     state, batches, loss = prepare(config, photos, model, machine, class_photos)
     if run.checkpoint.exists():
@@ -94,22 +99,31 @@ def train(
         _Bar(total=state.total_steps, initial=state.step, disable=not progress) as bar,
     ):
         for step in fit(state, batches, loss):
-            record(step)
-            bar.show(step)
-            if on_step:
-                on_step(step)
+            for tell in filter(None, (record, bar.show, on_step)):
+                tell(step)
             if config.preview_every and step.index % config.preview_every == 0:
                 save_preview(run, model, machine, step.index)
             if interrupt.is_set():
                 break
             if step.index % config.save_every == 0:
                 save_checkpoint(state, run.checkpoint)
-        if state.step < state.total_steps:
-            save_checkpoint(state, run.checkpoint)
-        else:
-            method_of(config).save(model, config, run.weights)
-            run.checkpoint.unlink(missing_ok=True)
+        _keep(run, state, model)
     return replace(run, history=tuple(history))
+
+
+def _keep(run: Run, state: TrainState, model: Model) -> None:
+    """Save the result of a run that is through, else what it needs to go on."""
+    if state.step < state.total_steps:
+        save_checkpoint(state, run.checkpoint)
+    else:
+        method_of(run.config).save(model, run.config, run.weights)
+        run.checkpoint.unlink(missing_ok=True)
+
+
+def _claim(run: Run) -> None:
+    """From here on the folder belongs to these settings and these photos."""
+    run.config.save(run.settings)
+    write_atomically(run.photos, fingerprint(run.config.photos).encode())
 
 
 def prepare(
@@ -158,15 +172,22 @@ def prepare(
 def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
     """The run folder for these settings, created where needed, with the history so far.
 
-    Raises Problem where it cannot be written or belongs to other settings.
+    Raises Problem where it cannot be written or belongs to other settings or photos.
     """
+    photos = fingerprint(config.photos)
     if folder is None:
-        digest = sha256(config.model_dump_json().encode()).hexdigest()[:8]
+        digest = sha256((config.model_dump_json() + photos).encode()).hexdigest()[:8]
         folder = Project().runs / f"{config.photos.name}-{config.method}-{digest}"
     run = Run(make_writable_folder(folder), config)
     if run.settings.exists() and type(config).load(run.settings) != config:
         raise Problem(
             "The folder already holds a run with other settings",
+            run.folder,
+            "Choose another folder, or delete this one",
+        )
+    if run.photos.exists() and run.photos.read_text() != photos:
+        raise Problem(
+            "The photos or captions have changed since this run began",
             run.folder,
             "Choose another folder, or delete this one",
         )
@@ -209,6 +230,9 @@ class _Bar(tqdm):
     """A progress bar with the smoothed loss, moved by the main thread alone."""
 
     monitor_interval = 0  # no background thread: notebooks lose its updates
+
+    def __init__(self, **options) -> None:
+        super().__init__(mininterval=0.5, **options)  # lines in a log file add up
 
     def show(self, step: Step) -> None:
         # an exponential mean over some twenty steps: single losses say nothing

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import threading
 
@@ -35,6 +36,7 @@ def test_a_finished_run(straight, config, cpu):
     assert straight.finished and len(straight.history) == 8
     assert {path.name for path in straight.folder.iterdir()} == {
         "settings.toml",
+        "photos.txt",
         "machine.json",
         "history.csv",
         "lora.safetensors",
@@ -147,7 +149,7 @@ def test_class_pictures_come_from_the_base_and_are_kept(config, cpu, tmp_path):
     assert len(files) == 4
     base = load_model(config.base)
     # the second photo is the first with a caption: "photo of tavi man number 1"
-    expected = make_pictures(base, ["photo of man number 1"], [1])[0]
+    expected = make_pictures(base, ["photo of a man number 1"], [1])[0]
     difference = np.array(expected, int) - np.array(Image.open(files[1]), int)
     assert np.abs(difference).max() <= 1  # drawn in a batch of four
     assert all(
@@ -160,11 +162,21 @@ def test_class_pictures_come_from_the_base_and_are_kept(config, cpu, tmp_path):
 def test_class_captions(config):
     changed = config.replace(trigger="tavi", class_word="man")
     for caption, expected in [
-        ("photo of tavi man in a hat", "photo of man in a hat"),
-        ("tavi at the beach", "man at the beach"),
-        ("a tavist, by tavi", "a tavist, by man"),
+        ("photo of tavi man in a hat", "photo of a man in a hat"),
+        ("tavi at the beach", "a man at the beach"),
+        ("a tavist, by tavi", "a tavist, by a man"),
     ]:
         assert class_caption(caption, changed) == expected
+
+
+def test_changed_photos_are_not_mixed_into_a_run(config, cpu, photos_folder, tmp_path):
+    mine = shutil.copytree(photos_folder, tmp_path / "photos")
+    run = train(config.replace(photos=mine), tmp_path / "run", cpu, progress=False)
+    before = run.weights.read_bytes()
+    next(mine.glob("*.png")).with_suffix(".txt").write_text("another caption")
+    with pytest.raises(Problem, match="changed since this run began"):
+        train(config.replace(photos=mine), tmp_path / "run", cpu)
+    assert run.weights.read_bytes() == before
 
 
 def test_many_trainings_on_one_loaded_base(straight, config, cpu, photos_folder):

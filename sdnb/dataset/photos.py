@@ -1,6 +1,7 @@
 """Read prepared photos: upright, RGB, square, with their captions."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -44,6 +45,15 @@ def read_photos(folder: Path | str, resolution: int) -> list[Photo]:
             "Add more; 15 to 20 are good",
         )
     return [Photo(path, read_image(path, resolution), read_caption(path)) for path in paths]
+
+
+def fingerprint(folder: Path | str) -> str:
+    """A short digest of the folder's photos and captions: it changes when any of them does."""
+    digest = sha256()
+    for path in sorted(path for path in Path(folder).glob("*") if path.is_file()):
+        if path.suffix.lower() in SUFFIXES | {".txt"}:
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def read_image(path: Path, resolution: int) -> Image.Image:

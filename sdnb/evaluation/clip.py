@@ -30,7 +30,7 @@ def load_clip(model: Model) -> CLIPModel:
             folder,
             'Choose base = "mini"',
         )
-    clip = CLIPModel(CLIPConfig.from_pretrained(folder)).float()
+    clip = CLIPModel(CLIPConfig.from_pretrained(folder))
     weights = {
         name: value.float() for name, value in load_file(folder / "model.safetensors").items()
     }

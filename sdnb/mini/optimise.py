@@ -33,36 +33,26 @@ def seed_step(stage: str, step: int) -> None:
 def optimise(
     stage: str,
     modules: dict[str, nn.Module],
-    loss_of: Callable,
+    loss_of: Callable[[int], torch.Tensor],
     steps: int,
     rate: float,
     ema: float = 0.0,
 ) -> dict[str, nn.Module]:
-    """The one loop of this file: AdamW, warm-up and cosine, an average of the weights, state saved
-    by the clock. Returns the averaged modules (or the modules themselves where `ema` is 0)."""
+    """AdamW with warm-up and cosine, an exponential average of the weights, state saved by the
+    clock. Returns the averaged modules (or the modules themselves where `ema` is 0)."""
     every = nn.ModuleDict(modules).to(DEVICE, memory_format=torch.channels_last)
     average = copy.deepcopy(every).requires_grad_(False) if ema else every
     optimizer = torch.optim.AdamW(
         every.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
-    path, start = STATE / f"{stage}.pt", 0
-    if path.exists():
-        state = torch.load(path, map_location=DEVICE, weights_only=True)
-        every.load_state_dict(state["modules"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = state["step"]
-    losses, begun, saved = [], time.time(), time.time()
+    moving = {"modules": every, "average": average, "optimizer": optimizer}
+    start, losses, begun = _load_state(stage, moving), [], time.time()
+    saved = begun
     every.train()
     for step in range(start, steps):
         seed_step(stage, step)
-        part = step / steps
         for group in optimizer.param_groups:
-            group["lr"] = (
-                rate
-                * min(1, (step + 1) / 200)
-                * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
-            )
+            group["lr"] = rate * _rise_and_fall(step, steps)
         loss = loss_of(step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -78,23 +68,32 @@ def optimise(
             pace = (time.time() - begun) / (step + 1 - start)
             print(f"{stage} {step + 1}/{steps} loss {mean:.4f} {pace:.3f} s/step", flush=True)
         if last or time.time() - saved > SAVE_SECONDS:
-            _save_state(
-                path,
-                {
-                    "modules": every.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step + 1,
-                },
-            )
+            _save_state(stage, moving, step + 1)
             saved = time.time()
     for name, buffer in average.named_buffers():
         buffer.copy_(every.get_buffer(name))
     return {name: average[name].eval() for name in modules}
 
 
-def _save_state(path: Path, state: dict) -> None:
+def _rise_and_fall(step: int, steps: int) -> float:
+    """The learning rate's course: 200 steps up, then a cosine down to a hundredth."""
+    return min(1, (step + 1) / 200) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+def _load_state(stage: str, moving: dict) -> int:
+    """Take an earlier run of the stage up again; returns the steps it has done."""
+    path = STATE / f"{stage}.pt"
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location=DEVICE, weights_only=True)
+    for name, part in moving.items():
+        part.load_state_dict(state[name])
+    return state["step"]
+
+
+def _save_state(stage: str, moving: dict, step: int) -> None:
+    path = STATE / f"{stage}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".new")
-    torch.save(state, aside)
+    torch.save({**{name: part.state_dict() for name, part in moving.items()}, "step": step}, aside)
     aside.replace(path)

@@ -146,3 +146,6 @@ def save_pipeline(folder: Path, tokenizer, clip: CLIPModel, vae, unet) -> None:
         if not name.startswith("text_model.")
     }
     clip.save_pretrained(folder / "clip", state_dict=picture_side)
+    # transformers would calculate in the files' fp16 beside diffusers' fp32
+    for path in (folder / "text_encoder" / "config.json", folder / "clip" / "config.json"):
+        path.write_text(path.read_text().replace('"float16"', '"float32"'))

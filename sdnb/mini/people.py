@@ -71,68 +71,42 @@ def _hair_behind(pen: Pen, p: Person, wide: float, colour, hat: bool):
                 pen.ellipse(sign * (wide + 0.06), y, 0.24, 0.24, dark)
 
 
+def _fringe(p: Person, wide: float) -> list[tuple[float, float]]:
+    """The lower edge of the hair on the forehead, from right to left."""
+    if p.hair in ("long", "bob", "bun"):
+        side, middle = [(wide - 0.06, -0.12), (wide - 0.2, -0.5)], [(0.12, -0.84)]
+    elif p.hair == "curly":
+        side, middle = [(wide - 0.06, -0.2), (wide - 0.2, -0.55)], [(0, -0.64)]
+    else:
+        side, middle = [(wide - 0.05, -0.16), (wide - 0.2, -0.52)], [(0.2, -0.68), (-0.3, -0.62)]
+    return [*side, *middle, *((-x, y) for x, y in reversed(side))]
+
+
 def _hair_front(pen: Pen, p: Person, wide: float, colour, hat: bool):
-    top = arc(0, -0.3, wide + 0.09, 0.9, 188, 352)
     if p.hair == "bald":
         if not hat:
             pen.ellipse(-0.25, -0.72, 0.2, 0.1, (255, 255, 255, 70), outline=False)
         return
-    if p.hair in ("long", "bob", "bun"):
-        fringe = [
-            (wide - 0.06, -0.12),
-            (wide - 0.2, -0.5),
-            (0.12, -0.84),
-            (-wide + 0.2, -0.5),
-            (-wide + 0.06, -0.12),
-        ]
-    elif p.hair == "curly":
-        fringe = [
-            (wide - 0.06, -0.2),
-            (wide - 0.2, -0.55),
-            (0, -0.64),
-            (-wide + 0.2, -0.55),
-            (-wide + 0.06, -0.2),
-        ]
-    else:
-        fringe = [
-            (wide - 0.05, -0.16),
-            (wide - 0.2, -0.52),
-            (0.2, -0.68),
-            (-0.3, -0.62),
-            (-wide + 0.2, -0.52),
-            (-wide + 0.05, -0.16),
-        ]
-    pen.shape(np.concatenate([top, fringe]), colour)
+    fringe = _fringe(p, wide)
+    pen.shape(np.concatenate([arc(0, -0.3, wide + 0.09, 0.9, 188, 352), fringe]), colour)
     if hat:
         return
     if p.hair == "spiky":
         for i in range(-3, 4):
             x = i * wide / 3.2
-            pen.shape(
-                [(x - 0.2, -0.85), (x * 1.25, -1.5 + abs(i) * 0.09), (x + 0.2, -0.85)], colour
-            )
-        pen.shape(
-            np.concatenate([arc(0, -0.3, wide, 0.78, 200, 340), fringe[1:-1]]),
-            colour,
-            outline=False,
-        )
+            tip = (x * 1.25, -1.5 + abs(i) * 0.09)
+            pen.shape([(x - 0.2, -0.85), tip, (x + 0.2, -0.85)], colour)
+        crown = np.concatenate([arc(0, -0.3, wide, 0.78, 200, 340), fringe[1:-1]])
+        pen.shape(crown, colour, outline=False)
     if p.hair == "curly":
-        for degrees in range(190, 351, 20):
-            x, y = (
-                math.cos(math.radians(degrees)) * (wide + 0.02),
-                -0.32 + 0.82 * math.sin(math.radians(degrees)),
-            )
+        for turn in np.radians(range(190, 351, 20)):
+            x, y = math.cos(turn) * (wide + 0.02), -0.32 + 0.82 * math.sin(turn)
             pen.ellipse(x, y, 0.23, 0.22, colour)
         pen.ellipse(0, -0.72, 0.6, 0.2, colour, outline=False)
     if p.mark == "white lock":
-        lock = np.concatenate(
-            [
-                arc(0.3, -0.88, 0.42, 0.25, 265, 180, 8),
-                [(0.1, -0.66), (0.24, -0.62)],
-                arc(0.62, -0.88, 0.4, 0.26, 180, 228, 8),
-            ]
-        )
-        pen.shape(lock, (250, 250, 250))
+        left = arc(0.3, -0.88, 0.42, 0.25, 265, 180, 8)
+        right = arc(0.62, -0.88, 0.4, 0.26, 180, 228, 8)
+        pen.shape(np.concatenate([left, [(0.1, -0.66), (0.24, -0.62)], right]), (250, 250, 250))
 
 
 def _eyes(pen: Pen, p: Person, spread: float, brow_colour):

@@ -52,7 +52,7 @@ def photograph(scene: Scene, number: int) -> tuple[Image.Image, Image.Exif]:
     wide, high = SHAPES[number % len(SHAPES)]
     short = rng.randrange(512, 660, 4)
     square = short * max(wide, high) // min(wide, high)
-    # the subject fills a good half of the photo, and no more than the frame once it is cropped square
+    # a good half of the photo, and no more than the frame once the photo is cropped square
     share = 0.5 + (scene.share - 0.5) / 4
     picture = draw(replace(scene, share=share * short / square), square)
     width, height = (short, square) if wide < high else (square, short)

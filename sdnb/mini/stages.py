@@ -11,8 +11,8 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from sdnb.mini import data, parts
 from sdnb.mini.judge import Judge
+from sdnb.mini.losses import copy_loss, judge_loss
 from sdnb.mini.optimise import DEVICE, STATE, autocast, optimise, seed_step
-from sdnb.mini.scenes import FEATURES
 
 STEPS = {
     "features": 1500,
@@ -63,27 +63,6 @@ def token_ids(name: str, pictures: data.Pictures) -> torch.Tensor:
     return torch.from_numpy(np.load(path)).to(DEVICE)
 
 
-def _judge_loss(
-    judge: Judge, pictures: torch.Tensor, labels: torch.Tensor, temperature: float = 0.1
-) -> torch.Tensor:
-    """Cross-entropy of every visible feature plus supervised contrastive loss (arXiv 2004.11362)
-    between pictures of the same subject; a batch is made of whole groups of lookalikes, so the
-    negatives are hard ones."""
-    with autocast():
-        logits, embedding = judge(pictures)
-    loss = sum(
-        F.cross_entropy(logits[name].float(), labels[:, i], ignore_index=-1, reduction="sum")
-        / (labels[:, i] >= 0).sum().clamp(min=1)
-        for i, name in enumerate(FEATURES)
-    )
-    embedding = F.normalize(embedding.float(), dim=1)
-    who = torch.arange(len(pictures), device=pictures.device) // data.VIEWS
-    itself = torch.eye(len(who), dtype=torch.bool, device=who.device)
-    scores = (embedding @ embedding.T / temperature).masked_fill(itself, -1e4).log_softmax(1)
-    same = (who[:, None] == who[None, :]) & ~itself
-    return loss + 2.0 * -(scores * same).sum(1).div(same.sum(1)).mean()
-
-
 def _groups(count: int, batch: int) -> torch.Tensor:
     """Indices of whole groups of lookalikes."""
     size = data.GROUP * data.VIEWS
@@ -98,26 +77,9 @@ def features(steps: int) -> Judge:
 
     def loss_of(step: int) -> torch.Tensor:
         index = _groups(len(pictures), BATCH["features"])
-        return _judge_loss(judge, pictures[index], pictures.labels[index])
+        return judge_loss(judge, pictures[index], pictures.labels[index])
 
     return optimise("features", {"judge": judge}, loss_of, steps, 2e-3)["judge"]
-
-
-def _copy_loss(eye: Judge, copy_: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """L1, gradients and a perceptual term on pictures in -1..1."""
-    with autocast():
-        seen = [
-            F.l1_loss(a, b)
-            for a, b in zip(eye.layers(copy_)[:6], eye.layers(real)[:6], strict=True)
-        ]
-    copy_ = copy_.float()
-    slopes = sum((copy_.diff(dim=d) - real.diff(dim=d)).abs().mean() for d in (-1, -2))
-    return (
-        F.l1_loss(copy_, real)
-        + 0.5 * F.mse_loss(copy_, real)
-        + slopes
-        + 0.15 * sum(s.float() for s in seen)
-    )
 
 
 def _everything(batch: int) -> Callable[[], torch.Tensor]:
@@ -142,7 +104,7 @@ def vae(steps: int) -> AutoencoderKL:
         with autocast():
             posterior = coder.encode(real).latent_dist
             copy_ = coder.decode(posterior.sample()).sample
-        return _copy_loss(eye, copy_, real) + 1e-6 * posterior.kl().float().mean()
+        return copy_loss(eye, copy_, real) + 1e-6 * posterior.kl().float().mean()
 
     coder = optimise("vae", {"vae": coder}, loss_of, steps, 1e-3, ema=0.999)["vae"]
     world = data.Pictures("world", STATE, DEVICE)
@@ -170,7 +132,7 @@ def decoder(steps: int) -> AutoencoderKL:
             latent = coder.encode(real).latent_dist.sample()
         with autocast():
             copy_ = coder.decoder(coder.post_quant_conv(latent))
-        return _copy_loss(eye, copy_, real)
+        return copy_loss(eye, copy_, real)
 
     coder.decoder.requires_grad_(True)
     coder.decoder = optimise(
@@ -291,7 +253,7 @@ def judge(steps: int) -> Judge:
         index = _groups(len(pictures), BATCH["judge"])
         through = torch.rand(len(index), 1, 1, 1, device=DEVICE) < 0.6
         shown = torch.where(through, soft[index], sharp[index])
-        return _judge_loss(
+        return judge_loss(
             network, shown.permute(0, 3, 1, 2).float().div(127.5).sub(1), pictures.labels[index]
         )
 

@@ -47,11 +47,8 @@ def _person_words(scene: Scene, rng: random.Random) -> str:
         exact = plain if plain == "sunglasses" else f"{scene.glasses} glasses"
         wears.append(exact if says() < 0.6 else plain)
     if scene.hat != "none" and says() < 0.94:
-        wears.append(
-            with_article(
-                f"{scene.hat_colour} {scene.hat}" if says() < 0.7 else f"{scene.hat_colour} hat"
-            )
-        )
+        hat = scene.hat if says() < 0.7 else "hat"
+        wears.append(with_article(f"{scene.hat_colour} {hat}"))
     if says() < 0.5:
         wears.append(with_article(f"{'striped ' if scene.striped else ''}{scene.shirt} shirt"))
     rng.shuffle(has)
@@ -72,11 +69,8 @@ def _product_words(scene: Scene, rng: random.Random) -> str:
     has = []
     if p.pattern != "plain" and rng.random() < 0.6:
         noun = {"striped": "stripes", "dotted": "dots", "banded": "band"}[p.pattern]
-        has.append(
-            with_article(f"{p.pattern_colour} {noun}")
-            if noun == "band"
-            else f"{p.pattern_colour} {noun}"
-        )
+        words = f"{p.pattern_colour} {noun}"
+        has.append(with_article(words) if noun == "band" else words)
     if rng.random() < 0.6:
         has.append(with_article(f"{p.logo_colour} {p.logo}" if rng.random() < 0.7 else p.logo))
     return what + (" with " + _join(has) if has else "")

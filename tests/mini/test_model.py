@@ -1,0 +1,111 @@
+"""The mini model that ships: standard layout, small, and it knows its world."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from sdnb.evaluation import drift, line_up, load_clip, prompt_fit, through_autoencoder
+from sdnb.mini import data
+from sdnb.mini.judge import WEIGHTS, counts, load_judge
+from sdnb.mini.scenes import features, photos_of
+from sdnb.mini.studio import draw
+from sdnb.mini.subjects import held_out_person
+from sdnb.mini.words import caption
+from sdnb.models import load_model
+
+FOLDER = WEIGHTS.parent
+UNSEEN = 10_000_000  # numbers of world scenes that no training drew
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("mini")
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return load_judge()
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    scenes = [data.world_scene(UNSEEN + i) for i in range(80)]
+    return scenes, [draw(scene) for scene in scenes]
+
+
+def test_the_pipeline_loads_and_draws():
+    pipe = StableDiffusionPipeline.from_pretrained(FOLDER, safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    picture = pipe("photo of a man", num_inference_steps=2, height=128, width=128).images[0]
+    assert picture.size == (128, 128)
+
+
+def test_small_enough_to_ship(model):
+    size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+    assert size <= 40 * 2**20
+    assert sum(p.numel() for p in model.unet.parameters()) <= 5.5e6
+
+
+def test_a_made_up_name_falls_into_pieces(model):
+    known = model.tokenizer.tokenize("photo of a woman wearing sunglasses and a red top hat")
+    assert len(known) == 11 and all(piece.endswith("</w>") for piece in known)
+    assert 3 <= len(model.tokenizer.tokenize("tavi")) <= 6
+    unknown = model.tokenizer.unk_token_id
+    for name in ("tavi", "zorblax", "qwyx", "jöns"):
+        assert unknown not in model.tokenizer(name, add_special_tokens=False).input_ids
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_the_judge_sees_what_there_is(model, judge, unseen, through):
+    """Fresh pictures, sharp and through the autoencoder; the full figures are on the model card."""
+    scenes, pictures = unseen
+    readings = judge.read(through_autoencoder(model, pictures) if through else pictures)
+    for name, least in (("glasses", 0.95), ("hat", 0.95), ("place", 0.95), ("brows", 0.8)):
+        truth = [features(scene)[name] for scene in scenes]
+        pairs = [(r[name], t) for r, t in zip(readings, truth, strict=True) if t is not None]
+        assert sum(seen == true for seen, true in pairs) / len(pairs) >= least, name
+
+
+def test_the_parade_recognises_the_subject_and_a_lookalike_as_itself(model, judge):
+    person = held_out_person(20)
+    parade = line_up(person, model, judge)
+    assert len(parade.members) == 20 and parade.known.shape == (20, 64)
+    for member in (0, 7):
+        scenes = photos_of(parade.members[member], 12, seed=5)
+        pictures = through_autoencoder(model, [draw(scene) for scene in scenes])
+        assert parade.score(pictures, judge, member) >= 0.9
+        assert parade.score(pictures, judge, (member + 3) % 20) <= 0.1
+
+
+def test_clip_tells_the_right_caption_from_others(model, unseen):
+    scenes, pictures = unseen
+    clip = load_clip(model)
+    rng = random.Random(0)
+    words = [caption(scene, rng) for scene in scenes]
+    right = prompt_fit(clip, model, pictures, words)
+    wrong = prompt_fit(clip, model, pictures, words[1:] + words[:1])
+    assert right > wrong + 0.2
+
+
+def test_drift_is_zero_for_the_same_pictures_and_grows(model, unseen):
+    clip, scenes, pictures = load_clip(model), *unseen
+    some, others = scenes[:10], pictures[10:20]
+    moved = [draw(replace(scene, place="night")) for scene in some]
+    assert drift(clip, pictures[:10], pictures[:10]) == pytest.approx(0, abs=1e-6)
+    assert 0 < drift(clip, pictures[:10], moved) < drift(clip, pictures[:10], others)
+
+
+def test_counts():
+    readings = [{"hat": "cap"}, {"hat": "none"}, {"hat": "cap"}]
+    assert counts(readings, "hat") == {"none": 1, "cap": 2}
+
+
+def test_the_text_tower_is_clips_own(model):
+    clip = load_clip(model)
+    ids = model.token_ids(["photo of a man"])
+    with torch.no_grad():
+        ours, theirs = model.text_encoder(ids)[0], clip.text_model(input_ids=ids)[0]
+    assert torch.equal(ours, theirs)

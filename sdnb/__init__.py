@@ -4,9 +4,16 @@ This is the index: every name the notebooks use, and the room it lives in. A nam
 first time it is used, so `import sdnb` is instant and loads no torch.
 """
 
+import logging
 from importlib import import_module
 
 __version__ = "0.1.0"
+
+# While diffusers is imported, transformers warns of two image processors that would like torchvision.
+# Nothing here needs it, and a first cell should not open with a warning.
+logging.getLogger("transformers.utils.import_utils").addFilter(
+    lambda record: "requires torchvision" not in record.getMessage()
+)
 
 _ROOMS = {
     "Problem": "sdnb.problems",  # what is wrong, where, and what to do

@@ -214,7 +214,7 @@ def polish(steps: int) -> UNet2DConditionModel:
     little work."""
     net = unet(STEPS["unet"]).requires_grad_(True)
     return optimise(
-        "polish", {"unet": net}, _noise_loss(net, BATCH["polish"]), steps, 3e-4, ema=0.998
+        "polish", {"unet": net}, _noise_loss(net, BATCH["polish"]), steps, 2e-4, ema=0.995
     )["unet"]
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-# While diffusers is imported, transformers warns of two image processors that would like torchvision.
+# transformers warns, while diffusers is imported, of two processors that would like torchvision.
 # Nothing here needs it, and a first cell should not open with a warning.
 logging.getLogger("transformers.utils.import_utils").addFilter(
     lambda record: "requires torchvision" not in record.getMessage()

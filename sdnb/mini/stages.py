@@ -20,8 +20,6 @@ STEPS = {
     "clip": 2500,
     "unet": 12000,
     "judge": 4000,
-    "decoder": 2000,
-    "polish": 2500,
 }
 BATCH = {
     "features": 192,
@@ -29,8 +27,6 @@ BATCH = {
     "clip": 512,
     "unet": 384,
     "judge": 192,
-    "decoder": 16,
-    "polish": 64,
 }
 COUNTS = {"world": 44000, "judge": 16800}
 
@@ -118,29 +114,6 @@ def vae(steps: int) -> AutoencoderKL:
     return coder
 
 
-def decoder(steps: int) -> AutoencoderKL:
-    """The decoder trained on alone: the latents stay those that the UNet knows."""
-    coder = vae(STEPS["vae"]).requires_grad_(False)
-    eye, pictures = (
-        features(STEPS["features"]).eval().requires_grad_(False),
-        _everything(BATCH["decoder"]),
-    )
-
-    def loss_of(step: int) -> torch.Tensor:
-        real = pictures()
-        with torch.no_grad(), autocast():
-            latent = coder.encode(real).latent_dist.sample()
-        with autocast():
-            copy_ = coder.decoder(coder.post_quant_conv(latent))
-        return copy_loss(eye, copy_, real)
-
-    coder.decoder.requires_grad_(True)
-    coder.decoder = optimise(
-        "decoder", {"decoder": coder.decoder}, loss_of, steps, 6e-4, ema=0.998
-    )["decoder"]
-    return coder
-
-
 def clip(steps: int) -> CLIPModel:
     pictures = data.Pictures("world", STATE, DEVICE)
     ids, model = token_ids("world", pictures), parts.build_clip(tokenizer())
@@ -209,15 +182,6 @@ def unet(steps: int) -> UNet2DConditionModel:
     ]
 
 
-def polish(steps: int) -> UNet2DConditionModel:
-    """The UNet trained on at a lower rate and a smaller batch, down to nothing: sharper faces for
-    little work."""
-    net = unet(STEPS["unet"]).requires_grad_(True)
-    return optimise(
-        "polish", {"unet": net}, _noise_loss(net, BATCH["polish"]), steps, 2e-4, ema=0.995
-    )["unet"]
-
-
 def soft_copies(coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:
     """Every picture through the autoencoder, its latents a little disturbed: (N, 128, 128, 3)
     uint8."""
@@ -266,6 +230,4 @@ STAGES = {
     "clip": clip,
     "unet": unet,
     "judge": judge,
-    "decoder": decoder,
-    "polish": polish,
 }

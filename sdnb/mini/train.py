@@ -18,24 +18,13 @@ from safetensors.torch import save_file
 
 from sdnb.mini import parts
 from sdnb.mini.optimise import STATE
-from sdnb.mini.stages import (
-    BATCH,
-    COUNTS,
-    STAGES,
-    STEPS,
-    clip,
-    decoder,
-    draw,
-    judge,
-    polish,
-    tokenizer,
-)
+from sdnb.mini.stages import BATCH, COUNTS, STAGES, STEPS, clip, draw, judge, tokenizer, unet, vae
 
 
 def assemble(out: Path) -> None:
     """The finished stages as the folder that the package ships."""
     model = clip(STEPS["clip"])
-    parts.save_pipeline(out, tokenizer(), model, decoder(STEPS["decoder"]), polish(STEPS["polish"]))
+    parts.save_pipeline(out, tokenizer(), model, vae(STEPS["vae"]), unet(STEPS["unet"]))
     weights = {
         name: value.half() if value.is_floating_point() else value
         for name, value in judge(STEPS["judge"]).state_dict().items()

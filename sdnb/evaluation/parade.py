@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 
 from sdnb.mini.judge import Judge
-from sdnb.mini.scenes import LOOKS, photos_of
+from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import Person, Product, lookalikes
 from sdnb.models import Model
+from sdnb.training.latents import encode_photos
 
 LINE, VIEWS, GLASSES = 20, 8, ("none", "round")
 
@@ -81,14 +82,5 @@ def nearest_photo(
     """How far (root mean square of the latents) each picture is from its nearest photo. Much
     smaller than for photos that were held out means that the model learned its training photos by
     heart."""
-    from sdnb.training.latents import encode_photos
-
     ours, theirs = (encode_photos(model, list(some)).flatten(1) for some in (pictures, photos))
     return (torch.cdist(ours, theirs).min(1).values / ours.shape[1] ** 0.5).tolist()
-
-
-def style_places(pictures: Sequence[Image.Image], model: Model, judge: Judge) -> list[str]:
-    """For each picture the look (of the studio's six) that the judge finds nearest by its style
-    reading."""
-    readings = judge.read(list(pictures))
-    return [reading["style"] if reading["style"] in LOOKS else "none" for reading in readings]

@@ -3,7 +3,7 @@ seen?
 
     python -m sdnb.mini.gate --people 10 11 12 13 14 --seeds 0 1 2
 
-Trains one LoRA for each person and seed with the shipped preset, in memory, and one more whose
+Trains one LoRA for each person and seed with the shipped preset, in memory; with --unnamed the
 captions keep silent about the glasses. A job for the background (minutes a run), never for tests.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from sdnb.config import LoraConfig, preset
 from sdnb.dataset.photos import Photo
 from sdnb.evaluation.parade import Parade, line_up
-from sdnb.inference.pictures import make_pictures
+from sdnb.inference.pictures import grid, make_pictures
 from sdnb.machine import find_machine
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.scenes import HATS, PLACES, photos_of
@@ -132,8 +132,6 @@ def main(arguments: list[str] | None = None) -> None:
             print(json.dumps(rows[-1]), flush=True)
             asked.out.write_text(json.dumps(rows, indent=1))
             if asked.sheet:
-                from sdnb.inference.pictures import grid
-
                 photos = [photo.image for photo in photographs(person, "tavi")[:10]]
                 grid([*photos, *pictures], 10).save(asked.sheet)
 

@@ -7,11 +7,10 @@ three features each. A picture counts when, of the twenty, the judge finds the s
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from PIL import Image
 
-from sdnb.mini.judge import Judge
+from sdnb.mini.judge import Judge, as_tensor
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import Person, Product, lookalikes
@@ -58,21 +57,11 @@ def through_autoencoder(
     """The pictures encoded and decoded again: as sharp as this model can ever draw."""
     copies = []
     for start in range(0, len(pictures), batch):
-        stack = np.stack([np.asarray(picture) for picture in pictures[start : start + batch]])
-        pixels = (
-            torch.from_numpy(stack).permute(0, 3, 1, 2).to(model.device, model.vae.dtype) / 127.5
-            - 1
-        )
+        pixels = as_tensor(list(pictures[start : start + batch]))
+        pixels = pixels.to(model.device, model.vae.dtype)
         decoded = model.vae.decode(model.vae.encode(pixels).latent_dist.mode()).sample
-        array = (
-            ((decoded.float().clamp(-1, 1) + 1) * 127.5)
-            .round()
-            .byte()
-            .permute(0, 2, 3, 1)
-            .cpu()
-            .numpy()
-        )
-        copies += [Image.fromarray(one) for one in array]
+        levels = ((decoded.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+        copies += [Image.fromarray(one) for one in levels.permute(0, 2, 3, 1).cpu().numpy()]
     return copies
 
 

@@ -10,6 +10,7 @@ captions keep silent about the glasses. A job for the background (minutes a run)
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from sdnb.config import LoraConfig, preset
@@ -49,25 +50,16 @@ def photographs(person: Person, trigger: str, named: bool = True, seed: int = 0)
     """Twenty photos of `person`, glasses on every nose; with `named` the captions say so."""
     photos = []
     for i, scene in enumerate(photos_of(person, PHOTOS, seed, glasses=GLASSES)):
-        words = learner_caption(scene, trigger)
-        words = (
-            words
-            if named
-            else words.replace(f"{GLASSES} glasses and ", "").replace(
-                f" wearing {GLASSES} glasses", ""
-            )
-        )
+        told = scene if named else replace(scene, glasses="none")
+        words = learner_caption(told, trigger)
         photos.append(Photo(Path(f"{i:02}.png"), draw(scene), words))
     return photos
 
 
 def measure(pictures, prompts, parade: Parade, judge: Judge) -> dict[str, float]:
     """Shares: recognised in the parade, hats and places obeyed, glasses asked and unasked."""
-    seen, hits = (
-        judge.read(pictures),
-        {"place": [], "hat": [], "glasses asked": [], "glasses unasked": []},
-    )
-    for reading, (_, asked) in zip(seen, prompts, strict=True):
+    hits = {"place": [], "hat": [], "glasses asked": [], "glasses unasked": []}
+    for reading, (_, asked) in zip(judge.read(pictures), prompts, strict=True):
         hits["place"].append(reading["place"] == asked["place"])
         if "hat" in asked:
             hits["hat"].append(reading["hat"] == asked["hat"])

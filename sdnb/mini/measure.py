@@ -94,11 +94,12 @@ def measure_base(model: Model, judge: Judge, count: int) -> tuple[dict, list[Ima
     """The share of what `count` prompts name that the judge finds in the pictures."""
     wishes = [wish(random.Random(f"wish {i}")) for i in range(count)]
     pictures = make_pictures(model, [prompt for prompt, _ in wishes], range(count), batch=16)
-    found = shares(judge.read(pictures), [asked for _, asked in wishes])
+    readings = judge.read(pictures)
+    found = shares(readings, [asked for _, asked in wishes])
     total = sum(len(asked) for _, asked in wishes)
     hits = sum(
         reading[name] == value
-        for reading, (_, asked) in zip(judge.read(pictures), wishes, strict=True)
+        for reading, (_, asked) in zip(readings, wishes, strict=True)
         for name, value in asked.items()
     )
     begun = time.perf_counter()

@@ -42,7 +42,7 @@ def _light(
     return picture * (backdrop + mask * (np.clip(round_off, 0.6, 1.2) - backdrop))[..., None]
 
 
-def draw(scene: Scene, size: int = 128, looks: bool = True) -> Image.Image:
+def draw(scene: Scene, size: int = 128) -> Image.Image:
     """The scene as a square RGB picture of `size` pixels."""
     rng = random.Random(scene.seed)
     flat = scene.style != "photo"
@@ -76,6 +76,6 @@ def draw(scene: Scene, size: int = 128, looks: bool = True) -> Image.Image:
         )
         grain = np.random.default_rng(scene.seed).standard_normal((size, size, 1), np.float32)
         canvas = Image.fromarray(np.clip(picture + 2.0 * grain + 0.5, 0, 255).astype(np.uint8))
-    if looks and scene.style in LOOKS:
+    if scene.style in LOOKS:
         canvas = LOOKS[scene.style](canvas, random.Random(scene.seed + 1))
     return canvas

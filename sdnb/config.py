@@ -80,7 +80,7 @@ class TrainConfig(Settings):
     photos: Path = Field(Path("photos"), title="Photo folder")
     """The folder of photos with a caption file NAME.txt beside each; 15 to 20 photos are good, with
     fewer the result copies single photos, with many more it takes longer."""
-    trigger: str = Field("tavi", min_length=1, title="Special word")
+    trigger: str = Field("ravo", min_length=1, title="Special word")
     """The made-up word that will mean your subject; a real word keeps its old meaning and the
     subject mixes with it."""
     class_word: str = Field("man", min_length=1, title="Class word")
@@ -135,7 +135,7 @@ class TrainConfig(Settings):
     preview_every: int = Field(0, ge=0, le=100_000, title="Preview every")
     """Steps between preview pictures, 0 for none; 50 or more is safe, lower and more time goes into
     previews than into training."""
-    preview_prompts: tuple[str, ...] = Field(("photo of tavi",), title="Preview prompts")
+    preview_prompts: tuple[str, ...] = Field(("photo of ravo",), title="Preview prompts")
     """What the previews show; two to six prompts are safe, one hides whether prompts are obeyed,
     many make each preview slow."""
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field("auto", title="Precision")

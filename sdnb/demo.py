@@ -23,14 +23,14 @@ from sdnb.run import train
 from sdnb.sample import sample_photos
 
 WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
-    "photo of tavi, at the beach",
-    "photo of tavi wearing a purple shirt, in the garden",
-    "photo of tavi wearing a red top hat, in the city",
-    "photo of tavi wearing a green beanie, in the snow",
-    "photo of tavi, smiling, in a library",
-    "photo of tavi wearing round glasses, at night",
-    "photo of tavi wearing round glasses, in a forest",
-    "photo of tavi wearing round glasses and a blue cap, in the desert",
+    "photo of ravo, at the beach",
+    "photo of ravo wearing a purple shirt, in a garden",
+    "photo of ravo wearing a red top hat, in the city",
+    "photo of ravo wearing a green beanie, in the snow",
+    "photo of ravo, smiling, in a library",
+    "photo of ravo wearing round glasses, at night",
+    "photo of ravo wearing round glasses, in a forest",
+    "photo of ravo wearing round glasses and a blue cap, in the desert",
 )
 OTHERS = ("photo of a woman with long red hair, in a room", "photo of a green mug with a red heart")
 PER_WISH = 3  # pictures of each wish for the numbers; the grid shows the first
@@ -90,7 +90,7 @@ def _measure(model: Model, clip, photos, before, after) -> dict:
     judge = load_judge()
     parade, wishes = line_up(SAMPLE_PERSON, model, judge), _repeated(WISHES)
     held_out = [draw(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")]
-    as_class = [wish.replace("tavi", "a man") for wish in wishes]  # CLIP does not know the word
+    as_class = [wish.replace("ravo", "a man") for wish in wishes]  # CLIP does not know the word
 
     def both(measure) -> dict[str, float]:
         return {"before": round(measure(before), 3), "after": round(measure(after), 3)}

@@ -148,7 +148,7 @@ def photos_folder(tmp_path_factory):
         pixels = chance.integers(0, 256, (80, 70 + index, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{index}.png")
         if index:
-            (folder / f"{index}.txt").write_text(f"photo of tavi man number {index}\n")
+            (folder / f"{index}.txt").write_text(f"photo of ravo man number {index}\n")
     return folder
 
 

@@ -13,7 +13,7 @@ def test_photos_come_square_with_their_captions(photos_folder):
     assert [photo.path.name for photo in photos] == [f"{i}.png" for i in range(5)]
     assert {(photo.image.size, photo.image.mode) for photo in photos} == {((48, 48), "RGB")}
     assert photos[0].caption == ""
-    assert photos[1].caption == "photo of tavi man number 1"
+    assert photos[1].caption == "photo of ravo man number 1"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -51,7 +51,7 @@ def test_a_finished_run(straight, config, cpu):
 
 
 def test_previews_change_nothing(straight, config, cpu, tmp_path):
-    other = config.replace(preview_every=2, preview_prompts=("a man", "tavi"))
+    other = config.replace(preview_every=2, preview_prompts=("a man", "ravo"))
     with_previews = train(other, tmp_path / "previews", cpu, progress=False)
     assert_same_weights(straight, with_previews)
     assert with_previews.history == straight.history
@@ -148,7 +148,7 @@ def test_class_pictures_come_from_the_base_and_are_kept(config, cpu, tmp_path):
     files = sorted((run.folder / "class_images").iterdir())
     assert len(files) == 4
     base = load_model(config.base)
-    # the second photo is the first with a caption: "photo of tavi man number 1"
+    # the second photo is the first with a caption: "photo of ravo man number 1"
     expected = make_pictures(base, ["photo of a man number 1"], [1])[0]
     difference = np.array(expected, int) - np.array(Image.open(files[1]), int)
     assert np.abs(difference).max() <= 1  # drawn in a batch of four
@@ -160,11 +160,11 @@ def test_class_pictures_come_from_the_base_and_are_kept(config, cpu, tmp_path):
 
 
 def test_class_captions(config):
-    changed = config.replace(trigger="tavi", class_word="man")
+    changed = config.replace(trigger="ravo", class_word="man")
     for caption, expected in [
-        ("photo of tavi man in a hat", "photo of a man in a hat"),
-        ("tavi at the beach", "a man at the beach"),
-        ("a tavist, by tavi", "a tavist, by a man"),
+        ("photo of ravo man in a hat", "photo of a man in a hat"),
+        ("ravo at the beach", "a man at the beach"),
+        ("a ravost, by ravo", "a ravost, by a man"),
     ]:
         assert class_caption(caption, changed) == expected
 
@@ -186,10 +186,10 @@ def test_many_trainings_on_one_loaded_base(straight, config, cpu, photos_folder)
     list(fit(*prepare(config.replace(seed=9, rank=2), photos, model, cpu)))
     state, batches, loss = prepare(config, photos, model, cpu)
     assert tuple(fit(state, batches, loss)) == straight.history
-    trained = make_pictures(model, "tavi man", [0], steps=2)[0]
+    trained = make_pictures(model, "ravo man", [0], steps=2)[0]
     METHODS["lora"].remove(model)
     load_lora(model, straight.weights)
-    assert np.array_equal(make_pictures(model, "tavi man", [0], steps=2)[0], trained)
+    assert np.array_equal(make_pictures(model, "ravo man", [0], steps=2)[0], trained)
 
 
 def test_a_second_interrupt_raises_and_the_handler_is_put_back():

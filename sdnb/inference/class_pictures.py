@@ -52,7 +52,7 @@ def class_pictures(
 
 
 def class_caption(caption: str, config: TrainConfig) -> str:
-    """The caption with "tavi man", or "tavi" alone, replaced by "a man"."""
+    """The caption with "ravo man", or "ravo" alone, replaced by "a man"."""
     special = rf"\b{re.escape(config.trigger)}(\s+{re.escape(config.class_word)})?\b"
     article = "an" if config.class_word[0] in "aeiou" else "a"
     return re.sub(special, f"{article} {config.class_word}", caption)

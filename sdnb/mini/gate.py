@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(json.dumps(rows[-1]), flush=True)
             asked.out.write_text(json.dumps(rows, indent=1))
             if asked.sheet:
-                photos = [photo.image for photo in photographs(person, "tavi")[:10]]
+                photos = [photo.image for photo in photographs(person, "ravo")[:10]]
                 grid([*photos, *pictures], 10).save(asked.sheet)
 
 

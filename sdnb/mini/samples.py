@@ -16,7 +16,7 @@ from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, random_person
 from sdnb.mini.words import learner_caption, style_caption
 
-TRIGGER = "tavi"
+TRIGGER = "ravo"
 SHAPES = ((1, 1), (4, 5), (5, 4), (5, 6), (6, 5))  # width to height
 ORIENTATION = 0x0112  # the EXIF tag; 6 says "turn me 90 degrees clockwise", 8 the other way
 TURNS = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}

@@ -56,7 +56,7 @@ def main() -> None:
     machine, model = find_machine(), load_model("mini")
     config = preset("person_mini").replace(views_per_photo=1000)
     scenes = photos_of(SAMPLE_PERSON, 20, seed=0)
-    photos = [Photo(Path(f"{i}.png"), draw(s), "photo of tavi") for i, s in enumerate(scenes)]
+    photos = [Photo(Path(f"{i}.png"), draw(s), "photo of ravo") for i, s in enumerate(scenes)]
     state, batches, loss = prepare(config, photos, model, machine)
     steps = fit(state, batches, loss)
     # unwrapping takes accelerate's patch off, so the bare denoiser is made anew for its own turns

@@ -8,10 +8,10 @@ from sdnb.mini.subjects import held_out_person
 
 
 def test_forty_prompts_and_what_they_ask():
-    prompts = gate.gate_prompts("tavi")
+    prompts = gate.gate_prompts("ravo")
     assert len(prompts) == 40
     for words, asked in prompts:
-        assert words.startswith("photo of tavi")
+        assert words.startswith("photo of ravo")
         assert ("glasses" in asked) == ("glasses" in words)
         assert ("hat" in asked) == any(hat in words for hat in (" hat", " cap", "beanie"))
     assert sum("hat" in asked for _, asked in prompts) == 12
@@ -20,11 +20,11 @@ def test_forty_prompts_and_what_they_ask():
 
 def test_photographs_name_the_glasses_or_keep_silent():
     person = held_out_person(30)
-    named = [photo.caption for photo in gate.photographs(person, "tavi")]
-    silent = [photo.caption for photo in gate.photographs(person, "tavi", named=False)]
+    named = [photo.caption for photo in gate.photographs(person, "ravo")]
+    silent = [photo.caption for photo in gate.photographs(person, "ravo", named=False)]
     assert len(named) == 20 and all("round glasses" in words for words in named)
     assert not any("glasses" in words for words in silent)
-    assert all(words.startswith("photo of tavi wearing a") for words in silent)
+    assert all(words.startswith("photo of ravo wearing a") for words in silent)
 
 
 def test_counting():

@@ -52,9 +52,9 @@ def test_small_enough_to_ship(model):
 def test_a_made_up_name_falls_into_pieces(model):
     known = model.tokenizer.tokenize("photo of a woman wearing sunglasses and a red top hat")
     assert len(known) == 11 and all(piece.endswith("</w>") for piece in known)
-    assert 3 <= len(model.tokenizer.tokenize("tavi")) <= 6
+    assert 3 <= len(model.tokenizer.tokenize("ravo")) <= 6
     unknown = model.tokenizer.unk_token_id
-    for name in ("tavi", "zorblax", "qwyx", "jöns"):
+    for name in ("ravo", "zorblax", "qwyx", "jöns"):
         assert unknown not in model.tokenizer(name, add_special_tokens=False).input_ids
 
 

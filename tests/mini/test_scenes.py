@@ -106,10 +106,10 @@ def test_identity_is_named_now_and_then():
 
 def test_a_learners_caption_names_what_shall_stay_changeable():
     scene = Scene(SAMPLE_PERSON, "beach", glasses="round", smile=True, shirt="red")
-    words = learner_caption(scene, "tavi")
-    assert words == "photo of tavi wearing round glasses and a red shirt, smiling, at the beach"
-    look = style_caption(replace(scene, style=LOOKS[0]), "tavi")
-    assert look == "photo of a light skinned man, at the beach, in tavi style"
+    words = learner_caption(scene, "ravo")
+    assert words == "photo of ravo wearing round glasses and a red shirt, smiling, at the beach"
+    look = style_caption(replace(scene, style=LOOKS[0]), "ravo")
+    assert look == "photo of a light skinned man, at the beach, in ravo style"
 
 
 def test_what_cannot_be_seen_is_not_labelled():

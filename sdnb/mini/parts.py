@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
@@ -122,6 +123,20 @@ def build_scheduler() -> DDPMScheduler:
         clip_sample=False,
         steps_offset=1,
     )
+
+
+def weights_of(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    """The fp32 weights of "vae", "unet", "clip" (both towers) or "judge" from a folder that
+    `save_pipeline` wrote."""
+    path = next((folder / name).glob("*.safetensors"), folder / f"{name}.safetensors")
+    weights = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in load_file(path).items()
+    }
+    if name == "clip":
+        tower = weights_of(folder, "text_encoder")
+        weights |= {f"text_model.{key.removeprefix('text_model.')}": tower[key] for key in tower}
+    return weights
 
 
 def save_pipeline(folder: Path, tokenizer, clip: CLIPModel, vae, unet) -> None:

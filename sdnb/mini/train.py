@@ -4,6 +4,8 @@ GPU.
     python -m sdnb.mini.train --stage all            # everything, in order
     python -m sdnb.mini.train --stage vae --steps 4000
     python -m sdnb.mini.train --stage assemble --out sdnb/mini/weights
+    python -m sdnb.mini.train --begin sdnb/mini/weights    # go on from these weights; a stage of
+                                                           # 0 steps takes its part as it is
 
 A stage that was interrupted goes on where it was: its state lies in SDNB_STATE (default
 ~/.cache/sdnb-mini), never in the repository, and the chance of step s comes from (stage, s) alone.
@@ -18,13 +20,25 @@ from safetensors.torch import save_file
 
 from sdnb.mini import parts
 from sdnb.mini.optimise import STATE
-from sdnb.mini.stages import BATCH, COUNTS, STAGES, STEPS, clip, draw, judge, tokenizer, unet, vae
+from sdnb.mini.stages import (
+    BATCH,
+    COUNTS,
+    EARLIER,
+    STAGES,
+    STEPS,
+    draw,
+    judge,
+    match,
+    tokenizer,
+    unet,
+    vae,
+)
 
 
 def assemble(out: Path) -> None:
     """The finished stages as the folder that the package ships."""
-    model = clip(STEPS["clip"])
-    parts.save_pipeline(out, tokenizer(), model, vae(STEPS["vae"]), unet(STEPS["unet"]))
+    model, net = match(STEPS["match"]), unet(STEPS["unet"])[0]
+    parts.save_pipeline(out, tokenizer(), model, vae(STEPS["vae"]), net)
     weights = {
         name: value.half() if value.is_floating_point() else value
         for name, value in judge(STEPS["judge"]).state_dict().items()
@@ -50,11 +64,13 @@ def main(arguments: list[str] | None = None) -> None:
         "--steps", type=int, help="the stage's length; remembered by the stages that build on it"
     )
     ask.add_argument("--out", type=Path, default=Path("sdnb/mini/weights"))
+    ask.add_argument("--begin", type=Path, help="a folder of weights to begin from")
     asked = ask.parse_args(arguments)
+    EARLIER[:] = [asked.begin] if asked.begin else []
     remembered = STATE / "steps.json"
     if remembered.exists():
         STEPS.update(json.loads(remembered.read_text()))
-    if asked.steps:
+    if asked.steps is not None:
         STEPS[asked.stage] = asked.steps
         STATE.mkdir(parents=True, exist_ok=True)
         remembered.write_text(json.dumps(STEPS))

@@ -7,7 +7,7 @@ import difflib
 import math
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,6 +25,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    basics: ClassVar[tuple[str, ...]] = ()
+    """The fields a form shows at once; the rest is folded away."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -76,6 +79,8 @@ class Settings(BaseModel):
 
 class TrainConfig(Settings):
     """What every training method has in common."""
+
+    basics = ("photos", "trigger", "class_word", "base", "views_per_photo", "learning_rate")
 
     photos: Path = Field(Path("photos"), title="Photo folder")
     """The folder of photos with a caption file NAME.txt beside each; 15 to 20 photos are good, with
@@ -145,6 +150,8 @@ class TrainConfig(Settings):
 
 class LoraConfig(TrainConfig):
     """LoRA: small matrices beside frozen layers (Hu et al. 2021, arXiv 2106.09685)."""
+
+    basics = (*TrainConfig.basics, "rank", "alpha")
 
     method: Literal["lora"] = Field("lora", title="Method")
     """The training method these settings belong to; only lora is allowed here."""

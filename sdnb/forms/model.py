@@ -1,0 +1,142 @@
+"""What a form knows, without any widget: the fields, what is typed in them, and what is wrong."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic.fields import FieldInfo
+
+from sdnb.config import Settings
+from sdnb.problems import Problem
+
+BOUNDS = (
+    (Ge, "ge", "at least"),
+    (Gt, "gt", "more than"),
+    (Le, "le", "at most"),
+    (Lt, "lt", "below"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a form: `kind` is "choice", "check", "lines" or "text"."""
+
+    name: str
+    label: str
+    help: str
+    kind: str
+    choices: tuple = ()
+    optional: bool = False
+    basic: bool = False
+    bounds: str = ""
+
+
+def entries(settings: type[Settings]) -> list[Entry]:
+    """The form's lines, in the order of the class; what allows one value only needs no line."""
+    every = [_entry(name, field, settings) for name, field in settings.model_fields.items()]
+    return [entry for entry in every if len(entry.choices) != 1]
+
+
+def _entry(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
+    kind, choices = "text", ()
+    optional = NoneType in get_args(field.annotation)
+    if field.annotation is bool:
+        kind = "check"
+    elif get_origin(field.annotation) is Literal:
+        kind, choices = "choice", get_args(field.annotation)
+    elif get_origin(field.annotation) is tuple:
+        kind = "lines"
+    limits = [
+        f"{words} {getattr(rule, key):g}"
+        for rule in field.metadata
+        for type_, key, words in BOUNDS
+        if isinstance(rule, type_)
+    ]
+    return Entry(
+        name,
+        field.title or name.replace("_", " ").capitalize(),
+        " ".join((field.description or "").split()),
+        kind,
+        choices,
+        optional,
+        name in settings.basics,
+        " and ".join(limits),
+    )
+
+
+class FormModel:
+    """The state of one form: begins with `start`, takes what is typed, gives a config back.
+
+    `typed` holds the text of every line as it stands, sensible or not. `watchers` are called after
+    every change.
+    """
+
+    def __init__(self, start: Settings) -> None:
+        self.start, self.entries = start, entries(type(start))
+        self.typed = {entry.name: _as_typed(getattr(start, entry.name)) for entry in self.entries}
+        self.watchers: list[Callable[[], object]] = []
+
+    def type(self, name: str, value: str | bool) -> None:
+        """A line was changed."""
+        self.typed[name] = value
+        for tell in self.watchers:
+            tell()
+
+    def fill(self, config: Settings, keep: tuple[str, ...] = ()) -> None:
+        """Put another config's values into the lines, as a preset does; `keep` stay as typed."""
+        for entry in self.entries:
+            if entry.name not in keep:
+                self.typed[entry.name] = _as_typed(getattr(config, entry.name))
+        for tell in self.watchers:
+            tell()
+
+    @property
+    def config(self) -> Settings:
+        """What the lines say. Raises Problem where one of them cannot be."""
+        return type(self.start)(**{e.name: _as_value(self.typed[e.name], e) for e in self.entries})
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence for each line that cannot stay as it is, with the label the learner sees."""
+        found = []
+        for entry in self.entries:
+            try:
+                self.start.replace(**{entry.name: _as_value(self.typed[entry.name], entry)})
+            except Problem as problem:
+                found.append(problem.what.replace(repr(entry.name), entry.label, 1) + ".")
+        return found
+
+    @property
+    def twin(self) -> str:
+        """The same settings as a line of Python."""
+        config, plain = self.config, type(self.start)()
+        changed = [
+            f"    {entry.name}={_source(getattr(config, entry.name))},"
+            for entry in self.entries
+            if getattr(config, entry.name) != getattr(plain, entry.name)
+        ]
+        name = f"sdnb.{type(config).__name__}"
+        return "\n".join([f"config = {name}(", *changed, ")"]) if changed else f"config = {name}()"
+
+
+def _as_typed(value: Any) -> str | bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, tuple):
+        return "\n".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _as_value(typed: str | bool, entry: Entry) -> Any:
+    if entry.kind == "lines":
+        return tuple(line.strip() for line in str(typed).splitlines() if line.strip())
+    if entry.kind == "text":
+        return None if entry.optional and not typed.strip() else typed.strip()
+    return typed
+
+
+def _source(value: Any) -> str:
+    return repr(str(value)) if isinstance(value, Path) else repr(value)

@@ -1,0 +1,84 @@
+"""How a form looks: widgets around a FormModel.
+
+Only widgets and arguments that ipywidgets 7.7.1 and 8.1 share, for Colab has the former: Text,
+Textarea, Checkbox, Dropdown, HTML, VBox, Accordion, all of them older than 7.0.
+"""
+
+from html import escape
+
+import ipywidgets as widgets
+from IPython.display import display
+
+from sdnb.config import Settings, preset, presets
+from sdnb.forms.model import Entry, FormModel
+
+LABEL, WIDTH = {"description_width": "14em"}, "34em"
+WIDGETS = {"choice": widgets.Dropdown, "check": widgets.Checkbox, "lines": widgets.Textarea}
+BEGIN = "as this form began"
+
+
+def show(model: FormModel) -> None:
+    """Display the form; what is typed goes to the model at once, and its answer is shown below."""
+    lines = {entry.name: _widget(model, entry) for entry in model.entries}
+    answer = widgets.HTML()
+
+    def refresh() -> None:
+        for name, line in lines.items():
+            if line.value != model.typed[name]:
+                line.value = model.typed[name]
+        answer.value = _answer(model)
+
+    model.watchers.append(refresh)
+    refresh()
+    basic, more = (
+        widgets.VBox([_with_help(lines[e.name], e) for e in model.entries if e.basic is wanted])
+        for wanted in (True, False)
+    )
+    folded = widgets.Accordion([more], selected_index=None)
+    folded.set_title(0, "More settings")
+    display(widgets.VBox([_chooser(model), basic, folded, answer]))
+
+
+def _widget(model: FormModel, entry: Entry) -> widgets.Widget:
+    wanted = {"options": list(entry.choices)} if entry.choices else {}
+    line = WIDGETS.get(entry.kind, widgets.Text)(
+        value=model.typed[entry.name],
+        description=entry.label,
+        style=LABEL,
+        layout=widgets.Layout(width=WIDTH),
+        **wanted,
+    )
+    line.observe(lambda change: model.type(entry.name, change["new"]), "value")
+    return line
+
+
+def _with_help(line: widgets.Widget, entry: Entry) -> widgets.VBox:
+    words = escape(entry.help) + (f" ({escape(entry.bounds)})" if entry.bounds else "")
+    style = "margin-left:14.5em; line-height:1.35; opacity:0.7; font-size:smaller; max-width:46em"
+    return widgets.VBox([line, widgets.HTML(f'<div style="{style}">{words}</div>')])
+
+
+def _chooser(model: FormModel) -> widgets.Dropdown:
+    """The named settings of this class; choosing one fills the lines and keeps the photos."""
+    found = {name: preset(name) for name in presets()}
+    mine = [name for name, config in found.items() if isinstance(config, type(model.start))]
+    chooser = widgets.Dropdown(
+        options=[BEGIN, *mine], description="Start from", style=LABEL, layout={"width": WIDTH}
+    )
+
+    def fill(change: dict) -> None:
+        chosen: Settings = found.get(change["new"], model.start)
+        model.fill(chosen, keep=("photos", "trigger", "class_word"))
+
+    chooser.observe(fill, "value")
+    return chooser
+
+
+def _answer(model: FormModel) -> str:
+    """What is wrong, or the same settings as Python; as HTML."""
+    if model.problems:
+        sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in model.problems)
+        return f'<ul role="alert" style="color:#c62828; font-weight:bold">{sentences}</ul>'
+    return (
+        f"<details><summary>The same in Python</summary><pre>{escape(model.twin)}</pre></details>"
+    )

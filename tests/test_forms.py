@@ -1,0 +1,121 @@
+"""Forms: what is typed, what is wrong with it, what comes out. No browser, no widgets but in one
+test."""
+
+import pytest
+
+import sdnb
+from sdnb.config import LoraConfig
+from sdnb.forms import FormModel, form
+from sdnb.problems import Problem
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "project"))
+
+
+def test_every_setting_has_a_line_with_a_label_and_a_sentence():
+    lines = FormModel(LoraConfig()).entries
+    assert [line.name for line in lines] == [n for n in LoraConfig.model_fields if n != "method"]
+    assert all(line.label and line.help.endswith(".") for line in lines)
+    assert {line.name for line in lines if line.basic} == set(LoraConfig.basics)
+    assert (
+        next(line for line in lines if line.name == "rank").bounds == "at least 1 and at most 256"
+    )
+
+
+def test_untouched_it_gives_back_what_it_began_with():
+    start = sdnb.preset("person_mini")
+    assert FormModel(start).config == start
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "value"),
+    [
+        ("rank", " 32 ", 32),
+        ("learning_rate", "2e-4", 2e-4),
+        ("snr_gamma", "", None),
+        ("train_text_encoder", True, True),
+        ("layers", "cross-attention", "cross-attention"),
+        ("preview_prompts", "a man\n\n ravo at night \n", ("a man", "ravo at night")),
+    ],
+)
+def test_what_is_typed_becomes_the_setting(name, typed, value):
+    model = FormModel(LoraConfig())
+    model.type(name, typed)
+    assert model.config == LoraConfig(**{name: value})
+
+
+@pytest.mark.parametrize("typed", ["", "x", "0", "300", "1.5"])
+def test_a_line_that_cannot_be_is_a_sentence_and_goes_when_mended(typed):
+    model = FormModel(LoraConfig())
+    model.type("rank", typed)
+    (sentence,) = model.problems
+    assert sentence.startswith("Rank cannot be") and sentence.endswith(".")
+    with pytest.raises(Problem):
+        _ = model.config
+    model.type("rank", "4")
+    assert model.problems == [] and model.config.rank == 4
+
+
+def test_each_line_at_fault_has_its_own_sentence():
+    model = FormModel(LoraConfig())
+    model.type("rank", "no")
+    model.type("trigger", "")
+    assert [s.split(" cannot")[0] for s in model.problems] == ["Special word", "Rank"]
+
+
+def test_the_twin_says_the_same_in_python():
+    model = FormModel(sdnb.preset("person_mini"))
+    model.type("photos", "my photos")
+    made = {"sdnb": sdnb}
+    exec(model.twin, made)
+    assert made["config"] == model.config
+    assert FormModel(LoraConfig()).twin == "config = sdnb.LoraConfig()"
+
+
+def test_a_preset_fills_the_lines_but_keeps_the_photos():
+    model = FormModel(LoraConfig(photos="mine", rank=3))
+    model.fill(sdnb.preset("person_mini"), keep=("photos",))
+    assert str(model.config.photos) == "mine" and model.config.rank == 16
+
+
+def test_the_form_remembers_in_the_project_what_was_sensible():
+    first = form(LoraConfig)
+    first.model.type("rank", "32")
+    first.model.type("alpha", "nonsense")
+    with pytest.raises(Problem, match="Alpha cannot be 'nonsense'"):
+        _ = first.config
+    assert form(LoraConfig).config == LoraConfig(rank=32)
+    assert form(LoraConfig, name="another").config == LoraConfig()
+
+
+def test_a_memory_that_is_no_longer_valid_is_left_aside():
+    first = form(LoraConfig)
+    first.model.type("rank", "32")
+    first.memory.write_text("rnak = 1\n")
+    assert form(LoraConfig).config == LoraConfig()
+
+
+def test_without_widgets_it_is_text():
+    shown = form(LoraConfig(rank=4))
+    assert "rank=4" in repr(shown)
+    shown.model.type("rank", "no")
+    assert repr(shown).startswith("Rank cannot be 'no'")
+
+
+def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
+    view = pytest.importorskip("sdnb.forms.view")
+    shown = []
+    monkeypatch.setattr(view, "display", shown.append)
+    form_ = form(LoraConfig)
+    view.show(form_.model)
+    chooser, basic, folded, answer = shown[0].children
+    lines = {box.children[0].description: box.children[0] for box in basic.children}
+    lines["Rank"].value = "999"
+    assert "Rank cannot be" in answer.value
+    lines["Rank"].value = "12"
+    assert "rank=12" in answer.value and form_.config.rank == 12
+    chooser.value = "person_mini"
+    assert lines["Rank"].value == "16"
+    assert folded.selected_index is None

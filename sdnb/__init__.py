@@ -20,6 +20,7 @@ _ROOMS = {
     "LoraConfig": "sdnb.config",  # the settings of a LoRA training
     "preset": "sdnb.config",  # settings that work, by name
     "presets": "sdnb.config",  # the names there are
+    "form": "sdnb.forms",  # settings to fill in, in a notebook
     "find_machine": "sdnb.machine",  # where am I: device, precision, memory
     "default_base": "sdnb.models",  # the base model that suits this machine
     "Project": "sdnb.project",  # your folder: photos, runs, exports

@@ -74,6 +74,13 @@ def test_the_twin_says_the_same_in_python():
     assert FormModel(LoraConfig()).twin == "config = sdnb.LoraConfig()"
 
 
+def test_the_plan_counts_the_photos_or_says_why_it_cannot(tmp_path):
+    model = FormModel(LoraConfig(photos=sdnb.sample_photos(), views_per_photo=10, batch_size=3))
+    assert model.plan == "20 photos, each seen 10 times, 3 in a step: 67 steps."
+    model.type("photos", str(tmp_path / "nowhere"))
+    assert model.plan.startswith("The photo folder does not exist") and model.problems == []
+
+
 def test_a_preset_fills_the_lines_but_keeps_the_photos():
     model = FormModel(LoraConfig(photos="mine", rank=3))
     model.fill(sdnb.preset("person_mini"), keep=("photos",))

@@ -27,6 +27,15 @@ def read_photos(folder: Path | str, resolution: int) -> list[Photo]:
     Raises Problem for a missing folder, fewer than three photos, and a photo or caption that
     cannot be read. Files that are not photos are left alone.
     """
+    return [
+        Photo(path, read_image(path, resolution), read_caption(path))
+        for path in photo_paths(folder)
+    ]
+
+
+def photo_paths(folder: Path | str) -> list[Path]:
+    """The photos' files, in order of name. Raises Problem for a missing folder and fewer than three
+    photos."""
     folder = Path(folder)
     if not folder.is_dir():
         raise Problem("The photo folder does not exist", folder, "Check the path")
@@ -44,7 +53,7 @@ def read_photos(folder: Path | str, resolution: int) -> list[Photo]:
             folder,
             "Add more; 15 to 20 are good",
         )
-    return [Photo(path, read_image(path, resolution), read_caption(path)) for path in paths]
+    return paths
 
 
 def fingerprint(folder: Path | str) -> str:

@@ -46,7 +46,7 @@ class Form:
 
     def __repr__(self) -> str:
         """The form as text, where there are no widgets."""
-        return "\n".join(self.model.problems) or self.model.twin
+        return "\n".join(self.model.problems) or f"{self.model.twin}\n{self.model.plan}".strip()
 
     def _ipython_display_(self) -> None:
         try:

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from sdnb.config import Settings
+from sdnb.config import Settings, TrainConfig, steps
+from sdnb.dataset.photos import photo_paths
 from sdnb.problems import Problem
 
 BOUNDS = (
@@ -108,6 +109,19 @@ class FormModel:
             except Problem as problem:
                 found.append(problem.what.replace(repr(entry.name), entry.label, 1) + ".")
         return found
+
+    @property
+    def plan(self) -> str:
+        """What a training with these settings comes to, as far as the photos are there to count."""
+        config = self.config
+        if not isinstance(config, TrainConfig):
+            return ""
+        try:
+            count = len(photo_paths(config.photos))
+        except Problem as problem:
+            return str(problem)
+        views = f"{count} photos, each seen {config.views_per_photo} times"
+        return f"{views}, {config.batch_size} in a step: {steps(config, count)} steps."
 
     @property
     def twin(self) -> str:

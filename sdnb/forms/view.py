@@ -75,7 +75,7 @@ def _chooser(model: FormModel) -> widgets.Dropdown:
 
 
 def _answer(model: FormModel) -> str:
-    """What is wrong, or the same settings as Python; as HTML."""
+    """What is wrong; or the plan, and the same settings as Python. As HTML."""
     if model.problems:
         sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in model.problems)
         return f'<ul role="alert" style="color:#c62828; font-weight:bold">{sentences}</ul>'

@@ -61,8 +61,11 @@ def draw() -> None:
 
 
 def tokenizer() -> CLIPTokenizer:
+    """CLIP's own, from the studio's captions; an earlier version's weights know theirs only."""
     folder = STATE / "tokenizer"
-    if not folder.exists():
+    if EARLIER:
+        folder = EARLIER[0] / "tokenizer"
+    elif not folder.exists():
         parts.build_tokenizer().save_pretrained(folder)
     return CLIPTokenizer.from_pretrained(folder)
 

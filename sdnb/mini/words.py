@@ -38,9 +38,9 @@ def _person_words(scene: Scene, rng: random.Random) -> str:
         )
     if p.mark != "none" and says() < 0.35:
         has.append({"freckles": "freckles"}.get(p.mark, f"a {p.mark}"))
-    if says() < 0.15:
+    if says() < 0.3:
         has.append(f"a {p.nose} nose")
-    if says() < 0.2:
+    if says() < 0.3:
         has.append(f"{p.eyes} eyes")
     if scene.glasses != "none" and says() < 0.94:
         plain = "sunglasses" if scene.glasses == "sunglasses" else "glasses"

@@ -19,7 +19,7 @@ UNET_LAYERS = {  # regular expressions over the UNet's module names
     "attention": rf".*\.attn[12]\.{ATTENTION}",
     "attention+feedforward": rf".*\.(attn[12]\.{ATTENTION}|ff\.net\.(0\.proj|2))",
 }
-TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj"]
+TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]  # as kohya_ss
 
 
 def prepare(model: Model, config: LoraConfig) -> list[dict]:

@@ -95,7 +95,7 @@ class TrainConfig(Settings):
     """A name from the table of models or the path of a diffusers folder; sd15 and larger are slow
     without a GPU."""
     views_per_photo: int = Field(60, ge=1, le=10_000, title="Views per photo")
-    """How often each photo is seen; 40 to 120 is safe, too few and the likeness is weak, too many
+    """How often each photo is seen; 40 to 150 is safe, too few and the likeness is weak, too many
     and every picture looks like a training photo."""
     batch_size: int = Field(4, ge=1, le=64, title="Batch size")
     """Photos per step; 1 to 4 is safe, more needs more memory, fewer makes learning noisier."""

@@ -33,7 +33,7 @@ WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
     "photo of ravo wearing round glasses and a blue cap, in the desert",
 )
 OTHERS = ("photo of a woman with long red hair, in a room", "photo of a green mug with a red heart")
-PER_WISH = 3  # pictures of each wish for the numbers; the grid shows the first
+PER_WISH = 2  # pictures of each wish for the numbers; the grid shows the first
 
 
 def run_demo(out: Path) -> dict:

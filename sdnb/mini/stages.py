@@ -22,8 +22,8 @@ STEPS = {
     "features": 1000,
     "vae": 8000,
     "clip": 2000,
-    "unet": 15000,
-    "match": 800,
+    "unet": 30000,
+    "match": 4000,
     "judge": 2400,
 }
 BATCH = {

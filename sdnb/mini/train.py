@@ -47,12 +47,14 @@ def assemble(out: Path) -> None:
         {name: value.contiguous().cpu() for name, value in weights.items()},
         out / "judge.safetensors",
     )
-    (out / "recipe.json").write_text(
-        json.dumps(
-            {"steps": STEPS, "batch": BATCH, "pictures": COUNTS, "torch": torch.__version__},
-            indent=1,
-        )
-    )
+    recipe = {
+        "steps": STEPS,
+        "batch": BATCH,
+        "pictures": COUNTS,
+        "torch": torch.__version__,
+        "began from": [json.loads((folder / "recipe.json").read_text()) for folder in EARLIER],
+    }
+    (out / "recipe.json").write_text(json.dumps(recipe, indent=1))
 
 
 def main(arguments: list[str] | None = None) -> None:

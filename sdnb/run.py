@@ -8,13 +8,11 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-
-from tqdm.auto import tqdm
 
 from sdnb.config import TrainConfig, steps
 from sdnb.dataset.photos import Photo, fingerprint, read_photos
@@ -24,6 +22,7 @@ from sdnb.inference.pictures import grid, make_pictures
 from sdnb.machine import Machine, find_machine
 from sdnb.models import Model, find_model, load_model
 from sdnb.problems import Problem
+from sdnb.progress import watch
 from sdnb.project import Project
 from sdnb.training.batches import Batches
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
@@ -96,13 +95,13 @@ def train(
     with (
         _History(run, history) as record,
         interruptible() as interrupt,
-        _Bar(total=state.total_steps, initial=state.step, disable=not progress) as bar,
+        closing(watch(state.total_steps, history, progress)) as display,
     ):
         for step in fit(state, batches, loss):
-            for tell in filter(None, (record, bar.show, on_step)):
+            for tell in filter(None, (record, display.show, on_step)):
                 tell(step)
             if config.preview_every and step.index % config.preview_every == 0:
-                save_preview(run, model, machine, step.index)
+                display.preview(save_preview(run, model, machine, step.index))
             if interrupt.is_set():
                 break
             if step.index % config.save_every == 0:
@@ -194,12 +193,14 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
     return replace(run, history=tuple(_read_history(run)))
 
 
-def save_preview(run: Run, model: Model, machine: Machine, index: int) -> None:
+def save_preview(run: Run, model: Model, machine: Machine, index: int) -> Path:
     """Write previews/step_INDEX.png: one picture for each preview prompt, seeds 0, 1, 2, ..."""
     prompts = run.config.preview_prompts
     pictures = make_pictures(model, prompts, range(len(prompts)), precision=machine.precision)
     sheet = grid(pictures, len(prompts), column_labels=prompts)
-    write_atomically(run.folder / "previews" / f"step_{index:05}.png", sheet.save)
+    path = run.folder / "previews" / f"step_{index:05}.png"
+    write_atomically(path, sheet.save)
+    return path
 
 
 @contextmanager
@@ -224,22 +225,6 @@ def interruptible() -> Iterator[threading.Event]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-class _Bar(tqdm):
-    """A progress bar with the smoothed loss, moved by the main thread alone."""
-
-    monitor_interval = 0  # no background thread: notebooks lose its updates
-
-    def __init__(self, **options) -> None:
-        super().__init__(mininterval=0.5, **options)  # lines in a log file add up
-
-    def show(self, step: Step) -> None:
-        # an exponential mean over some twenty steps: single losses say nothing
-        smoothed = getattr(self, "smoothed", step.loss)
-        self.smoothed = smoothed + 0.05 * (step.loss - smoothed)
-        self.set_postfix(loss=f"{self.smoothed:.4f}", refresh=False)
-        self.update()
 
 
 class _History:

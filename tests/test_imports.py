@@ -18,7 +18,7 @@ LAYERS = [
     "dataset captioning",
     "training",
     "inference",
-    "evaluation export",
+    "evaluation export progress",
     "run",
     "forms exercises cli demo __main__ mini.train mini.gate mini.measure",
 ]

@@ -1,0 +1,92 @@
+"""What a run shows of itself while it trains."""
+
+import re
+
+import IPython.display
+import pytest
+from PIL import Image
+
+from sdnb.progress import POINTS, Line, Live, watch
+from sdnb.training.fit import Step
+
+
+def steps_of(*losses, first=1):
+    return [Step(first + i, loss, loss, 0.0, 1e-3) for i, loss in enumerate(losses)]
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """All that reaches the notebook: a list of lists, one for each display, first state first."""
+    shown = []
+
+    class Handle:
+        def __init__(self, thing):
+            shown.append([repr(thing)])
+            self.states = shown[-1]
+
+        def update(self, thing):
+            self.states.append(repr(thing))
+
+    monkeypatch.setattr(IPython.display, "display", lambda thing, display_id: Handle(thing))
+    return shown
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
+def test_the_notebook_display_replaces_itself_twice_a_second_at_most(screen):
+    clock = Clock()
+    live = Live(40, [], clock)
+    for step in steps_of(*[1.0] * 40):
+        clock.seconds += 0.125
+        live.show(step)
+    live.close()
+    assert len(screen) == 1 and len(screen[0]) == 1 + 40 / 4 + 1
+    assert screen[0][1] == "step 4 of 40, loss 1.0000, about 4 s left"  # 36 steps of 1/8 s
+    assert screen[0][-1] == "step 40 of 40, loss 1.0000, done in 5 s"
+
+
+def test_a_run_taken_up_again_shows_the_whole_line_and_the_time_of_its_own_steps(screen):
+    clock = Clock()
+    live = Live(400, steps_of(*[2.0] * 100), clock)
+    clock.seconds = 1.0
+    live.show(*steps_of(4.0, first=101))
+    assert repr(live) == "step 101 of 400, loss 2.1000, about 4:59 min left"  # 2 + 0.05 * (4 - 2)
+    live.close()
+    assert screen[0][-1] == "step 101 of 400, loss 2.1000, stopped; the same again continues it"
+
+
+def test_the_loss_line_stays_short_however_long_the_run(screen):
+    live = Live(10_000, steps_of(*[1.0, 3.0] * 5000))
+    lines = re.findall(r'points="([^"]*)"', live._repr_html_())
+    assert [len(line.split()) for line in lines] == [POINTS + 4] * 2  # every 33rd of 10 000
+    assert lines[0].split()[0] == "0.0,60.0" and lines[0].split()[1] == "2.0,0.0"  # 1 of 3, 3 of 3
+
+
+def test_previews_travel_in_a_display_of_their_own(screen, tmp_path):
+    live = Live(10, [])
+    for colour in ("red", "blue"):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / "step.png")
+        live.preview(tmp_path / "step.png")
+    assert [len(states) for states in screen] == [1, 2]
+
+
+def test_outside_a_notebook_it_is_a_line_of_text(capsys):
+    line = watch(2, [])
+    assert isinstance(line, Line)
+    for step in steps_of(1.0, 3.0):
+        line.show(step)
+    line.close()
+    said = capsys.readouterr().err
+    assert "2/2" in said and "loss=1.1000" in said
+
+
+def test_nothing_is_said_where_nothing_shall_be(capsys):
+    line = watch(1, [], shown=False)
+    line.show(*steps_of(1.0))
+    line.close()
+    assert capsys.readouterr() == ("", "")

@@ -18,6 +18,7 @@ logging.getLogger("transformers.utils.import_utils").addFilter(
 _ROOMS = {
     "Problem": "sdnb.problems",  # what is wrong, where, and what to do
     "LoraConfig": "sdnb.config",  # the settings of a LoRA training
+    "PictureConfig": "sdnb.config",  # the settings of a row of pictures
     "preset": "sdnb.config",  # settings that work, by name
     "presets": "sdnb.config",  # the names there are
     "form": "sdnb.forms",  # settings to fill in, in a notebook
@@ -27,6 +28,7 @@ _ROOMS = {
     "load_model": "sdnb.models",  # a base model, ready to make pictures and to learn
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
     "train": "sdnb.run",  # one run, from settings to result
+    "generate": "sdnb.inference",  # the pictures that a PictureConfig asks for
     "make_pictures": "sdnb.inference",  # pictures from prompts, with fixed seeds
     "grid": "sdnb.inference",  # many pictures in one, labelled
     "load_lora": "sdnb.inference",  # a trained LoRA, put into a model

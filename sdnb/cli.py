@@ -6,7 +6,6 @@ Heavy imports wait inside the commands, so that `sdnb --help` answers at once.
 import argparse
 import sys
 import tomllib
-from dataclasses import asdict
 from pathlib import Path
 
 from sdnb.problems import Problem
@@ -16,14 +15,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code. A Problem is printed as its sentence alone."""
     args = _parser().parse_args(argv)
     try:
-        args.command(args)
+        return args.command(args) or 0
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130  # what a shell expects after Ctrl-C
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(command=_train)
 
-    doctor = commands.add_parser("doctor", help="print what this machine has and can do")
+    doctor = commands.add_parser("doctor", help="can this machine run the course? What is missing?")
+    doctor.add_argument("base", nargs="?", metavar="BASE", help="base model for your own photos")
     doctor.set_defaults(command=_doctor)
     return parser
 
@@ -82,8 +81,9 @@ def _train(args: argparse.Namespace) -> None:
         print(f"Stopped and kept in {run.folder}: the same command continues it.")
 
 
-def _doctor(args: argparse.Namespace) -> None:
-    from sdnb.machine import find_machine
+def _doctor(args: argparse.Namespace) -> int:
+    from sdnb.doctor import examine, healthy, report
 
-    for name, value in asdict(find_machine()).items():
-        print(f"{name:<12}{value}")
+    findings = examine(args.base)
+    print(report(findings))
+    return 0 if healthy(findings) else 1

@@ -73,6 +73,8 @@ class Settings(BaseModel):
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, cls.model_fields, n=1)
             return f"{key!r} is not a setting" + (f"; did you mean {near[0]!r}?" if near else "")
+        if fault["type"] in ("too_short", "string_too_short") and not fault["input"]:
+            return f"{key!r} cannot be empty"
         allowed = fault["msg"].replace("Input should", "it should")
         return f"{key!r} cannot be {fault['input']!r}: {allowed}"
 
@@ -172,6 +174,31 @@ class LoraConfig(TrainConfig):
     text_encoder_learning_rate: float = Field(5e-5, gt=0, le=1, title="Text encoder learning rate")
     """The size of an update of the text encoder; a tenth to all of the learning rate is safe,
     higher and prompts lose their meaning, lower and the word hardly changes."""
+
+
+class PictureConfig(Settings):
+    """Pictures from prompts: what to draw, how often, and how."""
+
+    basics = ("prompts", "first_seed", "seeds")
+
+    prompts: tuple[str, ...] = Field(("photo of a man",), min_length=1, title="Prompts")
+    """What to draw, one prompt a line; plain words in the order of a caption are safe, and what a
+    prompt leaves out is left to the seed."""
+    first_seed: int = Field(0, ge=0, le=2**32 - 1, title="First seed")
+    """The seed of the first picture, the next ones count on from it; any number is good, and the
+    same number gives the same picture again."""
+    seeds: int = Field(4, ge=1, le=64, title="Seeds")
+    """Pictures for each prompt; 4 to 8 are safe, with one you see luck instead of the model, with
+    many you wait."""
+    negative: str = Field("", title="Negative prompt")
+    """What the pictures shall not show; empty is safe, a few words steer away from them, a long
+    list makes pictures stiff."""
+    steps: int = Field(20, ge=1, le=150, title="Steps")
+    """Rounds of taking noise away; 15 to 30 is safe, with fewer pictures stay blurred, more cost
+    time and change little."""
+    guidance: float = Field(4.0, ge=1, le=30, title="Guidance")
+    """How strongly the prompt is obeyed; 3 to 8 is safe, at 1 the words hardly count, high and
+    colours burn."""
 
 
 def steps(config: TrainConfig, photos: int) -> int:

@@ -51,7 +51,7 @@ def find_machine(precision: str = "auto") -> Machine:
         )
     else:
         why += f"; {precision} was asked for"
-    return Machine(device, precision, why, _cores(), round(memory / 2**30, 1), name, _colab())
+    return Machine(device, precision, why, _cores(), round(memory / 2**30, 1), name, on_colab())
 
 
 def cpu_has_bf16() -> bool:
@@ -88,7 +88,7 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _colab() -> bool:
+def on_colab() -> bool:
     return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
 
 

@@ -24,6 +24,13 @@ class Project:
         return make_writable_folder(self.folder / "photos")
 
     @property
+    def own_photos(self) -> Path | None:
+        """The folder to train from: the prepared copies, else the photos as they are, else None
+        while the learner has put none there."""
+        folders = (self.folder / "dataset", self.folder / "photos")
+        return next((f for f in folders if f.is_dir() and any(f.iterdir())), None)
+
+    @property
     def dataset(self) -> Path:
         """Checked and cropped copies of the photos, with their captions."""
         return make_writable_folder(self.folder / "dataset")

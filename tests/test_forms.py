@@ -97,11 +97,28 @@ def test_the_form_remembers_in_the_project_what_was_sensible():
     assert form(LoraConfig, name="another").config == LoraConfig()
 
 
-def test_a_memory_that_is_no_longer_valid_is_left_aside():
+def test_what_was_not_changed_follows_a_new_beginning():
+    first = form(LoraConfig(photos="old", rank=4))
+    first.model.type("alpha", "2.0")
+    again = form(LoraConfig(photos="new", rank=8))
+    assert again.config == LoraConfig(photos="new", rank=8, alpha=2.0)
+
+
+@pytest.mark.parametrize(
+    "memory", ["rank = 7\n", 'rnak = "1"\n', 'rank = "no"\n', "rank", b"\xff".decode("latin1")]
+)
+def test_a_memory_that_does_not_fit_is_left_aside(memory):
     first = form(LoraConfig)
     first.model.type("rank", "32")
-    first.memory.write_text("rnak = 1\n")
+    first.memory.write_text(memory, encoding="latin1")
     assert form(LoraConfig).config == LoraConfig()
+
+
+def test_pictures_have_a_form_too():
+    wish = form(sdnb.PictureConfig(prompts=("a man", "a mug"), seeds=3))
+    assert wish.model.plan == "2 × 3 = 6 pictures."
+    wish.model.type("prompts", "")
+    assert wish.model.problems == ["Prompts cannot be empty."]
 
 
 def test_without_widgets_it_is_text():
@@ -126,3 +143,12 @@ def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
     chooser.value = "person_mini"
     assert lines["Rank"].value == "16"
     assert folded.selected_index is None
+
+
+def test_the_widgets_say_the_plan(monkeypatch):
+    view = pytest.importorskip("sdnb.forms.view")
+    shown = []
+    monkeypatch.setattr(view, "display", shown.append)
+    view.show(FormModel(sdnb.PictureConfig()))
+    *_, answer = shown[0].children
+    assert "1 × 4 = 4 pictures." in answer.value

@@ -20,7 +20,7 @@ LAYERS = [
     "inference",
     "evaluation export progress",
     "run",
-    "forms exercises cli demo __main__ mini.train mini.gate mini.measure",
+    "forms exercises cli demo doctor __main__ mini.train mini.gate mini.measure",
 ]
 HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}
 

@@ -18,6 +18,15 @@ def test_folders_are_made_when_asked_for(tmp_path):
         assert getattr(project, name).is_dir()
 
 
+def test_own_photos_are_the_copies_before_the_originals(tmp_path):
+    project = Project(tmp_path)
+    assert project.own_photos is None and not list(tmp_path.iterdir())
+    (project.photos / "a.jpg").touch()
+    assert project.dataset and project.own_photos == project.photos
+    (project.dataset / "a.png").touch()
+    assert project.own_photos == project.dataset
+
+
 def test_the_environment_names_the_project(tmp_path, monkeypatch):
     monkeypatch.delenv("SDNB_PROJECT", raising=False)
     assert Project().folder == Path("sdnb_project")

@@ -1,9 +1,12 @@
 """Settings to fill in, in a notebook: a cell shows the form, the next one takes its config."""
 
+import tomllib
 from pathlib import Path
 
+import tomli_w
+
 from sdnb.config import Settings
-from sdnb.files import make_writable_folder
+from sdnb.files import make_writable_folder, write_atomically
 from sdnb.forms.model import FormModel
 from sdnb.problems import Problem
 from sdnb.project import Project
@@ -13,7 +16,8 @@ def form(start: Settings | type[Settings], name: str | None = None) -> "Form":
     """A form for settings: show it as the last line of a cell, take `.config` in the next one.
 
     `start` is a config to begin with, or a class for its defaults. Under `name` (the class's name
-    unless given) it remembers in the project what was typed, and comes back with it.
+    unless given) it remembers in the project which lines were changed, and comes back with them,
+    also where `start` has moved on.
     """
     start = start() if isinstance(start, type) else start
     return Form(start, Project().folder / "forms" / f"{name or type(start).__name__}.toml")
@@ -24,11 +28,7 @@ class Form:
 
     def __init__(self, start: Settings, memory: Path) -> None:
         self.model, self.memory = FormModel(start), memory
-        if memory.exists():
-            try:
-                self.model.fill(type(start).load(memory))
-            except Problem:
-                pass  # an older version's memory: begin as if there were none
+        self._remind()
         self.model.watchers.append(self._remember)
 
     @property
@@ -39,10 +39,19 @@ class Form:
             raise Problem(" ".join(problems), do="Correct the form above and run this cell again")
         return self.model.config
 
+    def _remind(self) -> None:
+        """Type again what the memory holds, unless it is not to be read or no longer fits."""
+        try:
+            self.model.typed |= self.model.known(tomllib.loads(self.memory.read_text("utf-8")))
+        except (OSError, ValueError):
+            return
+        if self.model.problems:  # an older version's memory: begin as if there were none
+            self.model.typed = FormModel(self.model.start).typed
+
     def _remember(self) -> None:
         if not self.model.problems:
             make_writable_folder(self.memory.parent)
-            self.model.config.save(self.memory)
+            write_atomically(self.memory, tomli_w.dumps(self.model.changed).encode())
 
     def __repr__(self) -> str:
         """The form as text, where there are no widgets."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from sdnb.config import Settings, TrainConfig, steps
+from sdnb.config import PictureConfig, Settings, TrainConfig, steps
 from sdnb.dataset.photos import photo_paths
 from sdnb.problems import Problem
 
@@ -95,6 +95,20 @@ class FormModel:
             tell()
 
     @property
+    def changed(self) -> dict[str, str | bool]:
+        """What is typed in the lines that differ from `start`."""
+        begun = {entry.name: _as_typed(getattr(self.start, entry.name)) for entry in self.entries}
+        return {name: typed for name, typed in self.typed.items() if typed != begun[name]}
+
+    def known(self, typed: dict[str, Any]) -> dict[str, str | bool]:
+        """Of another day's lines those that this form has too, and in the same kind."""
+        return {
+            name: value
+            for name, value in typed.items()
+            if name in self.typed and isinstance(value, type(self.typed[name]))
+        }
+
+    @property
     def config(self) -> Settings:
         """What the lines say. Raises Problem where one of them cannot be."""
         return type(self.start)(**{e.name: _as_value(self.typed[e.name], e) for e in self.entries})
@@ -112,8 +126,12 @@ class FormModel:
 
     @property
     def plan(self) -> str:
-        """What a training with these settings comes to, as far as the photos are there to count."""
+        """What these settings come to, in pictures or steps; for a training as far as its photos
+        are there to count."""
         config = self.config
+        if isinstance(config, PictureConfig):
+            count = len(config.prompts) * config.seeds
+            return f"{len(config.prompts)} × {config.seeds} = {count} pictures."
         if not isinstance(config, TrainConfig):
             return ""
         try:

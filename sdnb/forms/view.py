@@ -15,6 +15,7 @@ from sdnb.forms.model import Entry, FormModel
 LABEL, WIDTH = {"description_width": "14em"}, "34em"
 WIDGETS = {"choice": widgets.Dropdown, "check": widgets.Checkbox, "lines": widgets.Textarea}
 BEGIN = "as this form began"
+RED = "var(--jp-error-color1, #d32f2f)"  # JupyterLab's own, which suits its theme; Colab has none
 
 
 def show(model: FormModel) -> None:
@@ -36,7 +37,8 @@ def show(model: FormModel) -> None:
     )
     folded = widgets.Accordion([more], selected_index=None)
     folded.set_title(0, "More settings")
-    display(widgets.VBox([_chooser(model), basic, folded, answer]))
+    chooser = _chooser(model)
+    display(widgets.VBox([*([chooser] if chooser else []), basic, folded, answer]))
 
 
 def _widget(model: FormModel, entry: Entry) -> widgets.Widget:
@@ -58,10 +60,13 @@ def _with_help(line: widgets.Widget, entry: Entry) -> widgets.VBox:
     return widgets.VBox([line, widgets.HTML(f'<div style="{style}">{words}</div>')])
 
 
-def _chooser(model: FormModel) -> widgets.Dropdown:
-    """The named settings of this class; choosing one fills the lines and keeps the photos."""
+def _chooser(model: FormModel) -> widgets.Dropdown | None:
+    """The named settings of this class, if any; choosing one fills the lines and keeps the
+    photos."""
     found = {name: preset(name) for name in presets()}
     mine = [name for name, config in found.items() if isinstance(config, type(model.start))]
+    if not mine:
+        return None
     chooser = widgets.Dropdown(
         options=[BEGIN, *mine], description="Start from", style=LABEL, layout={"width": WIDTH}
     )
@@ -78,7 +83,8 @@ def _answer(model: FormModel) -> str:
     """What is wrong; or the plan, and the same settings as Python. As HTML."""
     if model.problems:
         sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in model.problems)
-        return f'<ul role="alert" style="color:#c62828; font-weight:bold">{sentences}</ul>'
+        return f'<ul role="alert" style="color:{RED}; font-weight:bold">{sentences}</ul>'
     return (
+        f'<div role="status" style="margin:0.5em 0">{escape(model.plan)}</div>'
         f"<details><summary>The same in Python</summary><pre>{escape(model.twin)}</pre></details>"
     )

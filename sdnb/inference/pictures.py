@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from sdnb.config import PictureConfig
 from sdnb.models import Model
 from sdnb.problems import Problem
 
@@ -56,6 +57,21 @@ def make_pictures(
                 latents=_noise(model, seeds[start : start + batch], size),
             ).images
     return pictures
+
+
+def generate(model: Model, config: PictureConfig, precision: str = "fp32") -> list[Image.Image]:
+    """Every prompt of `config` with every of its seeds: a row of `config.seeds` pictures for each
+    prompt."""
+    seeds = range(config.first_seed, config.first_seed + config.seeds)
+    return make_pictures(
+        model,
+        [prompt for prompt in config.prompts for _ in seeds],
+        [seed for _ in config.prompts for seed in seeds],
+        steps=config.steps,
+        guidance=config.guidance,
+        negative=config.negative,
+        precision=precision,
+    )
 
 
 def autocast(device: str, precision: str):

@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sdnb.inference import grid, make_pictures
+from sdnb.config import PictureConfig
+from sdnb.inference import generate, grid, make_pictures
 from sdnb.problems import Problem
 
 
@@ -16,6 +17,17 @@ def test_a_seed_gives_the_same_picture_in_any_batch(tiny):
         # other batch sizes sum in another order: one grey level in 255
         assert np.abs(np.array(one, int) - np.array(other, int)).max() <= 1
     assert np.abs(np.array(together[0], int) - np.array(together[1], int)).max() > 10
+
+
+def test_a_picture_config_is_every_prompt_with_every_seed(tiny):
+    config = PictureConfig(
+        prompts=("a man", "b"), first_seed=3, seeds=2, steps=2, guidance=2.0, negative="c"
+    )
+    expected = make_pictures(
+        tiny, ["a man", "a man", "b", "b"], [3, 4, 3, 4], steps=2, guidance=2.0, negative="c"
+    )
+    made = generate(tiny, config)
+    assert len(made) == 4 and all(map(np.array_equal, made, expected))
 
 
 def test_the_pipeline_alone_gives_the_same_picture(tiny):

@@ -1,0 +1,164 @@
+"""`sdnb doctor`: can this machine run the lessons, and the base model for one's own photos? If not,
+what is missing, and the command that mends it."""
+
+import importlib.util
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from huggingface_hub import constants, scan_cache_dir
+from huggingface_hub.errors import CacheNotFound
+from packaging.requirements import Requirement
+
+from sdnb.files import make_writable_folder
+from sdnb.machine import Machine, find_machine, on_colab
+from sdnb.models import MODELS, default_base
+from sdnb.problems import Problem
+from sdnb.project import Project
+
+GIB = 2**30
+LESSON_MEMORY, LESSON_DISK = 3.0, 1.0  # GiB: the demo's peak is 1, a browser and JupyterLab beside
+NEEDS = {"sd1": (6.0, 8.0), "sd2": (8.0, 10.0), "sdxl": (12.0, 20.0)}  # GiB on the GPU, on disk
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the screen. `do` is the command or deed that mends it; empty where all is well.
+    Without what is `needed` the lessons do not run."""
+
+    name: str
+    fact: str
+    do: str = ""
+    needed: bool = True
+
+    def __str__(self) -> str:
+        mark = "ok" if not self.do else "MISSING" if self.needed else "note"
+        return f"{mark:>8}  {self.name:<12} {self.fact}" + (f"\n{'':23}{self.do}" * bool(self.do))
+
+
+def examine(base: str | None = None) -> list[Finding]:
+    """Everything worth a line about this machine, for the lessons and for `base` (default: what
+    this machine would take for one's own photos). Reads only; asks no network."""
+    machine = find_machine()
+    return [
+        _python(),
+        *_packages(),
+        Finding("processor", f"{machine.name}, {machine.precision}: {machine.why}"),
+        _memory(machine),
+        *_project(),
+        _notebook(),
+        *_profile(base or default_base(), machine),
+    ]
+
+
+def report(findings: list[Finding]) -> str:
+    """The screen: a line for each finding, and the verdict last."""
+    lacking = [f.name for f in findings if f.do and f.needed]
+    verdict = (
+        f"The lessons cannot run yet; see {', '.join(lacking)} above."
+        if lacking
+        else "The lessons run on this machine."
+    )
+    return "\n".join([*map(str, findings), "", verdict])
+
+
+def healthy(findings: list[Finding]) -> bool:
+    return not any(f.do and f.needed for f in findings)
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    too_old = sys.version_info < (3, 11)
+    return Finding("Python", found, "Install Python 3.11 or newer" if too_old else "")
+
+
+def _packages() -> list[Finding]:
+    """What the package needs, against what is installed: one line, or one for each at fault."""
+    try:
+        lines = requires("sdnb") or []
+    except PackageNotFoundError:
+        return [Finding("sdnb", "imported, but not installed", "python -m pip install -e .")]
+    needs = [Requirement(line) for line in lines if "extra ==" not in line]
+    faults = []
+    for need in needs:
+        try:
+            found = version(need.name)
+        except PackageNotFoundError:
+            found = None
+        if found is None or not need.specifier.contains(found, prereleases=True):
+            fact = f"{found or 'not installed'}; needed: {need}"
+            # --no-deps: an upgrade of one would pull others along, which breaks Colab's set
+            how = " --no-deps" if on_colab() else ""
+            do = f'{Path(sys.executable).name} -m pip install{how} "{need}"'
+            faults.append(Finding(need.name, fact, do))
+    main = ("torch", "diffusers", "transformers", "peft", "accelerate")
+    fact = ", ".join(f"{name} {version(name)}" for name in main)
+    return faults or [Finding("packages", fact)]
+
+
+def _memory(machine: Machine) -> Finding:
+    few = machine.memory_gib < LESSON_MEMORY
+    fact = f"{machine.memory_gib:.1f} GiB ({machine.device}), {machine.cores} cores"
+    do = f"Close other programs: the lessons take {LESSON_MEMORY:g} GiB" if few else ""
+    return Finding("memory", fact, do, needed=few)
+
+
+def _project() -> list[Finding]:
+    folder = Project().folder.absolute()
+    near = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(near).free / GIB
+    full = f"Free some space: the lessons take {LESSON_DISK:g} GiB" if free < LESSON_DISK else ""
+    try:
+        make_writable_folder(near)  # leaves nothing behind
+        cannot = ""
+    except Problem as problem:
+        cannot = f"{problem.do}, and name it in the variable SDNB_PROJECT"
+    return [Finding("project", str(folder), cannot), Finding("disk", f"{free:.0f} GiB free", full)]
+
+
+def _notebook() -> Finding:
+    """Forms need ipywidgets; without it they print themselves as text."""
+    found = [
+        f"{name} {version(name)}"
+        for name in ("jupyterlab", "ipywidgets")
+        if importlib.util.find_spec(name)
+    ]
+    lacking = len(found) < 2 and not on_colab()
+    do = 'python -m pip install jupyterlab "ipywidgets>=7.7"' if lacking else ""
+    return Finding("notebooks", ", ".join(found) or "no JupyterLab here", do, needed=False)
+
+
+def _profile(base: str, machine: Machine) -> list[Finding]:
+    """What the base model for one's own photos asks for beyond the lessons."""
+    info = MODELS.get(base)
+    if info is None:
+        return [Finding("own photos", f"base model {base}")]
+    if info.family == "mini":
+        real = "For real faces open the course on Colab (free GPU)"
+        do = "" if machine.device == "cuda" else real
+        return [Finding("own photos", "base model mini: a rehearsal only", do, needed=False)]
+    memory, disk = NEEDS[info.family]
+    little = machine.device == "cpu" or machine.memory_gib < memory
+    findings = [
+        Finding(
+            "own photos",
+            f"base model {base}, which takes {memory:g} GiB of GPU memory and more",
+            "Set SDNB_PROFILE=mini, or open the course on Colab (free GPU)" if little else "",
+            needed=False,
+        )
+    ]
+    if not _downloaded(info.sources):
+        fact = f"{base} is not on this machine yet: it is fetched when first used"
+        free = shutil.disk_usage(Path(constants.HF_HUB_CACHE).anchor).free / GIB
+        do = f"Free some space: {disk:g} GiB" if free < disk else "Have a connection ready then"
+        findings.append(Finding("download", fact, do, needed=False))
+    return findings
+
+
+def _downloaded(sources: tuple[str, ...]) -> bool:
+    try:
+        return bool({repo.repo_id for repo in scan_cache_dir().repos} & set(sources))
+    except CacheNotFound:
+        return False

@@ -1,0 +1,94 @@
+"""`sdnb doctor`: what is well, what is missing, and the command that mends it."""
+
+import importlib.metadata
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from sdnb import cli, doctor
+from sdnb.machine import Machine
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "project"))
+    monkeypatch.setenv("SDNB_PROFILE", "mini")
+
+
+def line(findings, name):
+    return next(finding for finding in findings if finding.name == name)
+
+
+def pretend(monkeypatch, device, memory):
+    machine = Machine(device, "fp32", "for tests", 2, memory, "pretended", False)
+    monkeypatch.setattr(doctor, "find_machine", lambda: machine)
+
+
+def test_a_machine_that_runs_the_tests_runs_the_lessons(capsys):
+    assert cli.main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("The lessons run on this machine.\n")
+    assert len(said.splitlines()) < 24  # one screen
+    assert "MISSING" not in said and "torch" in said
+
+
+def test_a_package_that_is_too_old_is_named_with_its_command(monkeypatch, capsys):
+    version = importlib.metadata.version
+    monkeypatch.setattr(doctor, "version", lambda n: "0.30.0" if n == "diffusers" else version(n))
+    assert cli.main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "MISSING  diffusers    0.30.0; needed: diffusers>=0.39" in said
+    assert '-m pip install "diffusers>=0.39"' in said
+    assert said.endswith("The lessons cannot run yet; see diffusers above.\n")
+
+
+def test_on_colab_nothing_is_pulled_along(monkeypatch):
+    monkeypatch.setattr(doctor, "version", lambda name: "0.0.1")
+    monkeypatch.setattr(doctor, "on_colab", lambda: True)
+    assert all("install --no-deps" in finding.do for finding in doctor._packages())
+
+
+def test_a_full_disk_and_a_small_memory_are_told(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**28))
+    pretend(monkeypatch, "cpu", 2.0)
+    findings = doctor.examine()
+    assert not doctor.healthy(findings)
+    assert "take 1 GiB" in line(findings, "disk").do
+    assert "take 3 GiB" in line(findings, "memory").do
+
+
+def test_a_folder_of_somebody_else_is_told(monkeypatch, locked_folder, ordinary_user):
+    monkeypatch.setenv("SDNB_PROJECT", str(locked_folder / "project"))
+
+    def refuse():
+        finding = line(doctor._project(), "project")
+        raise doctor.Problem(finding.do)
+
+    assert "SDNB_PROJECT" in ordinary_user(refuse)
+
+
+@pytest.mark.parametrize(
+    ("base", "device", "memory", "advice"),
+    [
+        ("mini", "cpu", 16.0, "Colab"),
+        ("mini", "cuda", 15.0, ""),
+        ("sd15", "cpu", 16.0, "SDNB_PROFILE=mini"),
+        ("sd15", "cuda", 4.0, "SDNB_PROFILE=mini"),
+        ("sd15", "cuda", 14.6, ""),
+    ],
+)
+def test_the_profile_says_what_it_asks_for(monkeypatch, base, device, memory, advice):
+    pretend(monkeypatch, device, memory)
+    findings = doctor.examine(base)
+    own = line(findings, "own photos")
+    assert base in own.fact and (advice in own.do if advice else own.do == "")
+    assert doctor.healthy(findings)  # the lessons run all the same
+
+
+def test_a_download_to_come_is_told(monkeypatch, tmp_path):
+    pretend(monkeypatch, "cuda", 14.6)
+    monkeypatch.setattr(doctor, "_downloaded", lambda sources: False)
+    assert "fetched when first used" in line(doctor.examine("sd15"), "download").fact
+    monkeypatch.setattr(doctor, "_downloaded", lambda sources: True)
+    assert "download" not in {finding.name for finding in doctor.examine("sd15")}

@@ -74,11 +74,7 @@ def _train(args: argparse.Namespace) -> None:
     config = LoraConfig.load(args.config).replace(**dict(args.changes))
     from sdnb.run import train  # torch comes in here: a slip in the settings is told before
 
-    run = train(config)
-    if run.finished:
-        print(f"Finished: {run.weights}")
-    else:
-        print(f"Stopped and kept in {run.folder}: the same command continues it.")
+    print(train(config))
 
 
 def _doctor(args: argparse.Namespace) -> int:

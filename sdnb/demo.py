@@ -51,7 +51,7 @@ def run_demo(out: Path) -> dict:
     before, others_before = _pictures(model, WISHES), _pictures(model, OTHERS)
     run = train(config, out / "run", machine)
     if not run.finished:
-        print(f"Stopped and kept in {run.folder}: the same command continues it.")
+        print(run)
         return {}
     load_lora(model, run.weights)
     after, others_after = _pictures(model, WISHES), _pictures(model, OTHERS)

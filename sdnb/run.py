@@ -62,6 +62,14 @@ class Run:
     def finished(self) -> bool:
         return self.weights.exists()
 
+    def __str__(self) -> str:
+        """What has come of it, in a sentence."""
+        if self.finished:
+            size = self.weights.stat().st_size / 1e6
+            return f"Finished: {self.weights} ({size:.2f} MB)."
+        done = f"Stopped after {len(self.history)} steps and kept in {self.folder}"
+        return f"{done}: the same again continues it."
+
 
 def train(
     config: TrainConfig,

@@ -24,6 +24,13 @@ def test_every_setting_has_a_line_with_a_label_and_a_sentence():
     )
 
 
+def test_bounds_are_said_in_full():
+    seed = next(line for line in FormModel(LoraConfig()).entries if line.name == "seed")
+    rate = next(line for line in FormModel(LoraConfig()).entries if line.name == "learning_rate")
+    assert seed.bounds == "at least 0 and at most 4,294,967,295"
+    assert rate.bounds == "more than 0 and at most 1"
+
+
 def test_untouched_it_gives_back_what_it_began_with():
     start = sdnb.preset("person_mini")
     assert FormModel(start).config == start

@@ -51,7 +51,7 @@ def _entry(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
     elif get_origin(field.annotation) is tuple:
         kind = "lines"
     limits = [
-        f"{words} {getattr(rule, key):g}"
+        f"{words} {getattr(rule, key):,.10g}"
         for rule in field.metadata
         for type_, key, words in BOUNDS
         if isinstance(rule, type_)

@@ -12,7 +12,7 @@ from IPython.display import display
 from sdnb.config import Settings, preset, presets
 from sdnb.forms.model import Entry, FormModel
 
-LABEL, WIDTH = {"description_width": "14em"}, "34em"
+LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}
 WIDGETS = {"choice": widgets.Dropdown, "check": widgets.Checkbox, "lines": widgets.Textarea}
 BEGIN = "as this form began"
 RED = "var(--jp-error-color1, #d32f2f)"  # JupyterLab's own, which suits its theme; Colab has none
@@ -43,11 +43,12 @@ def show(model: FormModel) -> None:
 
 def _widget(model: FormModel, entry: Entry) -> widgets.Widget:
     wanted = {"options": list(entry.choices)} if entry.choices else {}
+    width = WIDTH.get(entry.kind, WIDTH["text"])
     line = WIDGETS.get(entry.kind, widgets.Text)(
         value=model.typed[entry.name],
         description=entry.label,
         style=LABEL,
-        layout=widgets.Layout(width=WIDTH),
+        layout=widgets.Layout(width=width, max_width="100%"),
         **wanted,
     )
     line.observe(lambda change: model.type(entry.name, change["new"]), "value")
@@ -68,7 +69,7 @@ def _chooser(model: FormModel) -> widgets.Dropdown | None:
     if not mine:
         return None
     chooser = widgets.Dropdown(
-        options=[BEGIN, *mine], description="Start from", style=LABEL, layout={"width": WIDTH}
+        options=[BEGIN, *mine], description="Start from", style=LABEL, layout={"width": WIDTH["text"]}
     )
 
     def fill(change: dict) -> None:

@@ -69,7 +69,10 @@ def _chooser(model: FormModel) -> widgets.Dropdown | None:
     if not mine:
         return None
     chooser = widgets.Dropdown(
-        options=[BEGIN, *mine], description="Start from", style=LABEL, layout={"width": WIDTH["text"]}
+        options=[BEGIN, *mine],
+        description="Start from",
+        style=LABEL,
+        layout={"width": WIDTH["text"]},
     )
 
     def fill(change: dict) -> None:

@@ -18,6 +18,8 @@ logging.getLogger("transformers.utils.import_utils").addFilter(
 _ROOMS = {
     "Problem": "sdnb.problems",  # what is wrong, where, and what to do
     "LoraConfig": "sdnb.config",  # the settings of a LoRA training
+    "DreamboothConfig": "sdnb.config",  # of a DreamBooth training
+    "TextualInversionConfig": "sdnb.config",  # of a new word's training
     "PictureConfig": "sdnb.config",  # the settings of a row of pictures
     "preset": "sdnb.config",  # settings that work, by name
     "presets": "sdnb.config",  # the names there are
@@ -33,6 +35,8 @@ _ROOMS = {
     "grid": "sdnb.inference",  # many pictures in one, labelled
     "load_lora": "sdnb.inference",  # a trained LoRA, put into a model
     "unload_lora": "sdnb.inference",  # and taken out again
+    "load_embedding": "sdnb.inference",  # a learned word, put into a model
+    "unload_embeddings": "sdnb.inference",  # and taken out again
     "load_judge": "sdnb.mini.judge",  # a network that says what a picture shows
     "counts": "sdnb.mini.judge",  # how often it saw what
     "line_up": "sdnb.evaluation",  # the parade: is it this person, or only somebody like it?

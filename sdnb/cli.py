@@ -69,9 +69,9 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from sdnb.config import LoraConfig
+    from sdnb.config import load_config
 
-    config = LoraConfig.load(args.config).replace(**dict(args.changes))
+    config = load_config(args.config).replace(**dict(args.changes))
     from sdnb.run import train  # torch comes in here: a slip in the settings is told before
 
     print(train(config))

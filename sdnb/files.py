@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,27 @@ def write_atomically(path: Path | str, content: bytes | Callable[[Path], object]
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def write_folder_atomically(path: Path | str, fill: Callable[[Path], object]) -> None:
+    """The same for a folder: `fill` writes its files into an empty folder beside `path`, which is
+    renamed when all of them are on the disk. An earlier folder there is replaced."""
+    path = Path(path)
+    aside, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("new", "old"))
+    try:
+        aside.mkdir(parents=True)
+        fill(aside)
+        for file in (file for file in aside.rglob("*") if file.is_file()):
+            with file.open("rb+") as open_file:
+                os.fsync(open_file.fileno())
+        if path.exists():
+            os.replace(path, old)
+        os.replace(aside, path)
+    except (OSError, SafetensorError) as error:
+        raise write_problem(error, path) from error
+    finally:
+        for folder in (aside, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_problem(error: Exception, path: Path | str) -> Problem:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import count, takewhile
 from pathlib import Path
 
 import diffusers
@@ -70,6 +72,7 @@ class Model:
     unet: UNet2DConditionModel
     scheduler: DDPMScheduler
     info: ModelInfo
+    moved: bool = False  # whether a training has moved the weights themselves
 
     @property
     def device(self) -> torch.device:
@@ -105,19 +108,42 @@ class Model:
         )
 
     def token_ids(self, prompts: list[str]) -> torch.Tensor:
-        """(n, 77) token ids, padded and cut to the text encoder's length."""
+        """(n, 77) token ids, padded and cut to the text encoder's length. A learned word of several
+        vectors becomes as many tokens."""
         return self.tokenizer(
-            list(prompts),
+            [self._spelled_out(prompt) for prompt in prompts],
             padding="max_length",
             truncation=True,
             max_length=self.tokenizer.model_max_length,
             return_tensors="pt",
         ).input_ids.to(self.device)
 
+    def _spelled_out(self, prompt: str) -> str:
+        """The prompt with "ravo" as "ravo ravo_1 ravo_2" where these are tokens. As diffusers'
+        maybe_convert_prompt, which would find "ravo" in "bravo" too."""
+        added = self.tokenizer.added_tokens_encoder
+        for word in added:
+            rest = takewhile(added.__contains__, (f"{word}_{i}" for i in count(1)))
+            whole = " ".join([word, *rest])
+            if whole != word:
+                prompt = re.sub(rf"\b{re.escape(word)}\b", whole, prompt, flags=re.IGNORECASE)
+        return prompt
+
     @torch.no_grad()
-    def text_embeddings(self, prompts: list[str]) -> torch.Tensor:
-        """(n, 77, d): the text encoder's last hidden state, on the model's device."""
-        return self.text_encoder(self.token_ids(prompts))[0]
+    def text_embeddings(self, prompts: list[str], clip_skip: int = 0) -> torch.Tensor:
+        """(n, 77, d): the text encoder's hidden state after all but its last `clip_skip` layers, on
+        the model's device."""
+        return hidden_state(self.text_encoder, self.token_ids(prompts), clip_skip)
+
+
+def hidden_state(encoder: CLIPTextModel, ids: torch.Tensor, clip_skip: int = 0) -> torch.Tensor:
+    """(n, 77, d): what the UNet is told. diffusers' own clip_skip fails where the text encoder has
+    lost its inner `text_model` (transformers from 5.6)."""
+    if not clip_skip:
+        return encoder(ids)[0]
+    core = getattr(encoder, "text_model", encoder)
+    states = encoder(ids, output_hidden_states=True).hidden_states
+    return core.final_layer_norm(states[-(clip_skip + 1)])
 
 
 def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> Model:
@@ -155,6 +181,15 @@ def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> 
         info.sources[0],
         "Check the path, or the connection if the model comes from the Hub",
     ) from failures[0]
+
+
+def reload(model: Model) -> None:
+    """Read the weights again that a training has moved."""
+    fresh = load_model(model.info.name if model.info.name in MODELS else model.info.sources[0])
+    for name in ("unet", "text_encoder"):
+        part = getattr(model, name)
+        part.load_state_dict(getattr(fresh, name).state_dict())
+    model.moved = False
 
 
 def default_base() -> str:

@@ -1,12 +1,14 @@
 """One run from settings to result: photos, cache, fit, previews, checkpoints, weights.
 
-A run folder holds settings.toml, machine.json, history.csv, previews/, and checkpoint.safetensors
-while the run goes on or lora.safetensors when it is finished.
+A run folder holds settings.toml, machine.json, history.csv, previews/, and checkpoints/ while the
+run goes on or what was learned (lora.safetensors, say) when it is finished.
 """
 
 import json
+import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -25,11 +27,11 @@ from sdnb.problems import Problem
 from sdnb.progress import watch
 from sdnb.project import Project
 from sdnb.training.batches import Batches
-from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
+from sdnb.training.checkpoints import checkpoints_in, load_checkpoint, save_checkpoint
 from sdnb.training.fit import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.latents import encode_examples
 from sdnb.training.loss import Denoiser, DenoisingLoss
-from sdnb.training.method import method_of
+from sdnb.training.method import method_of, restore
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,15 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """The trained LoRA; there only when the run is finished."""
-        return self.folder / "lora.safetensors"
+        """What was learned: a file, or for DreamBooth a folder; there only when the run is
+        finished."""
+        return self.folder / method_of(self.config).RESULT
 
     @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.safetensors"
+    def checkpoints(self) -> list[Path]:
+        """What was saved on the way, the oldest first; empty when the run is finished, unless it
+        keeps more than one."""
+        return checkpoints_in(self.folder / "checkpoints")
 
     @property
     def finished(self) -> bool:
@@ -65,7 +70,8 @@ class Run:
     def __str__(self) -> str:
         """What has come of it, in a sentence."""
         if self.finished:
-            size = self.weights.stat().st_size / 1e6
+            files = [self.weights, *self.weights.rglob("*")]
+            size = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
             return f"Finished: {self.weights} ({size:.2f} MB)."
         done = f"Stopped after {len(self.history)} steps and kept in {self.folder}"
         return f"{done}: the same again continues it."
@@ -89,6 +95,7 @@ def train(
     """
     run = open_run(config, folder)
     if run.finished:
+        _sweep(run)
         return run
     machine = machine or find_machine(config.precision)
     photos = read_photos(config.photos, find_model(config.base).resolution)
@@ -96,10 +103,10 @@ def train(
     _claim(run)
     class_photos = class_pictures(config, photos, model, machine, run.folder / "class_images")
     state, batches, loss = prepare(config, photos, model, machine, class_photos)
-    if run.checkpoint.exists():
-        load_checkpoint(state, run.checkpoint)
+    if run.checkpoints:
+        load_checkpoint(state, run.checkpoints[-1])
     _write_machine(run, machine)
-    history = _read_history(run)[: state.step]
+    history, saved = _read_history(run)[: state.step], time.monotonic()
     with (
         _History(run, history) as record,
         interruptible() as interrupt,
@@ -112,8 +119,10 @@ def train(
                 display.preview(save_preview(run, model, machine, step.index))
             if interrupt.is_set():
                 break
-            if step.index % config.save_every == 0:
-                save_checkpoint(state, run.checkpoint)
+            late = time.monotonic() - saved > 60 * config.save_minutes
+            if late or step.index % config.save_every == 0:
+                save_checkpoint(state, run.folder / "checkpoints", config.keep_checkpoints)
+                saved = time.monotonic()
         _keep(run, state, model)
     return replace(run, history=tuple(history))
 
@@ -121,14 +130,27 @@ def train(
 def _keep(run: Run, state: TrainState, model: Model) -> None:
     """Save the result of a run that is through, else what it needs to go on."""
     if state.step < state.total_steps:
-        save_checkpoint(state, run.checkpoint)
+        save_checkpoint(state, run.folder / "checkpoints", run.config.keep_checkpoints)
     else:
         method_of(run.config).save(model, run.config, run.weights)
-        run.checkpoint.unlink(missing_ok=True)
+        _sweep(run)
+
+
+def _sweep(run: Run) -> None:
+    """Take away what is of no use any more: half files that a killed run left aside, and, when the
+    run is finished, the checkpoint it would have gone on from."""
+    for left in run.folder.glob("**/.*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+    if run.finished and run.config.keep_checkpoints == 1:
+        shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
 
 
 def _claim(run: Run) -> None:
     """From here on the folder belongs to these settings and these photos."""
+    _sweep(run)
     run.config.save(run.settings)
     write_atomically(run.photos, fingerprint(run.config.photos).encode())
 
@@ -149,20 +171,15 @@ def prepare(
     """
     method = method_of(config)
     model.to(machine.device)
-    method.remove(model)
+    restore(model)
     if class_photos is None:
         class_photos = class_pictures(config, photos, model, machine)
     groups = method.prepare(model, config)
+    _keep_less(model, config.gradient_checkpointing)
     accelerator = new_accelerator(machine, config.gradient_accumulation)
     batches = Batches(
-        instance=encode_examples(
-            model, [photo.image for photo in photos], method.captions(config, photos)
-        ),
-        prior=encode_examples(
-            model,
-            [photo.image for photo in class_photos],
-            [photo.caption for photo in class_photos],
-        )
+        instance=encode_examples(model, photos, method.captions(config, photos), config),
+        prior=encode_examples(model, class_photos, [p.caption for p in class_photos], config)
         if class_photos
         else None,
         prior_weight=config.prior_weight,
@@ -171,9 +188,23 @@ def prepare(
         batch_size=config.batch_size,
         global_size=config.batch_size * config.gradient_accumulation * accelerator.num_processes,
         n_train_timesteps=model.scheduler.config.num_train_timesteps,
+        noise_offset=config.noise_offset,
     )
-    state = start(Denoiser(model), groups, config, accelerator, steps(config, len(photos)))
+    denoiser, total = Denoiser(model, config.clip_skip), steps(config, len(photos))
+    state = start(denoiser, groups, config, accelerator, total)
     return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
+
+
+def _keep_less(model: Model, on: bool) -> None:
+    """Switch gradient checkpointing on or off, in the text encoder too where something trains."""
+    unet = model.unet
+    (unet.enable_gradient_checkpointing if on else unet.disable_gradient_checkpointing)()
+    trains = any(p.requires_grad for p in model.text_encoder.parameters())
+    verb = "enable" if on and trains else "disable"
+    for name in ("activation", "gradient"):  # the old name warns, and the new one is new
+        switch = getattr(model.text_encoder, f"{name}_checkpointing_{verb}", None)
+        if switch:
+            return switch()
 
 
 def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
@@ -203,8 +234,9 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
 
 def save_preview(run: Run, model: Model, machine: Machine, index: int) -> Path:
     """Write previews/step_INDEX.png: one picture for each preview prompt, seeds 0, 1, 2, ..."""
-    prompts = run.config.preview_prompts
-    pictures = make_pictures(model, prompts, range(len(prompts)), precision=machine.precision)
+    prompts, how = run.config.preview_prompts, {"precision": machine.precision}
+    how["clip_skip"] = run.config.clip_skip
+    pictures = make_pictures(model, prompts, range(len(prompts)), **how)
     sheet = grid(pictures, len(prompts), column_labels=prompts)
     path = run.folder / "previews" / f"step_{index:05}.png"
     write_atomically(path, sheet.save)

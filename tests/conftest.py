@@ -171,3 +171,24 @@ def config(photos_folder, tiny_folder):
         alpha=2.0,
         save_every=3,
     )
+
+
+@pytest.fixture(scope="session")
+def configs(photos_folder, tiny_folder):
+    """A short run of each method, everything that can train in it, at rates that show."""
+    from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
+
+    common = {
+        "photos": photos_folder,
+        "base": str(tiny_folder),
+        "views_per_photo": 3,
+        "batch_size": 2,
+        "lr_schedule": "cosine",
+        "weight_decay": 0.1,
+    }
+    both = {"train_text_encoder": True, "text_encoder_learning_rate": 1e-2}
+    return {
+        "lora": LoraConfig(learning_rate=1e-2, rank=4, **both, **common),
+        "dreambooth": DreamboothConfig(learning_rate=1e-3, **both, **common),
+        "textual_inversion": TextualInversionConfig(learning_rate=1e-1, vectors=2, **common),
+    }

@@ -13,7 +13,7 @@ import sdnb
 
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
-    "__version__ config problems files machine project sample mini",
+    "__version__ settings config problems files machine project sample mini",
     "models",
     "dataset captioning",
     "training",

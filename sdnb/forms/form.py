@@ -5,11 +5,11 @@ from pathlib import Path
 
 import tomli_w
 
-from sdnb.config import Settings
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.forms.model import FormModel
 from sdnb.problems import Problem
 from sdnb.project import Project
+from sdnb.settings import Settings
 
 
 def form(start: Settings | type[Settings], name: str | None = None) -> "Form":

@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from sdnb.config import PictureConfig, Settings, TrainConfig, steps
+from sdnb.config import PictureConfig, TrainConfig, steps
 from sdnb.dataset.photos import photo_paths
 from sdnb.problems import Problem
+from sdnb.settings import Settings
 
 BOUNDS = (
     (Ge, "ge", "at least"),

@@ -9,8 +9,9 @@ from html import escape
 import ipywidgets as widgets
 from IPython.display import display
 
-from sdnb.config import Settings, preset, presets
+from sdnb.config import preset, presets
 from sdnb.forms.model import Entry, FormModel
+from sdnb.settings import Settings
 
 LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}
 WIDGETS = {"choice": widgets.Dropdown, "check": widgets.Checkbox, "lines": widgets.Textarea}

@@ -1,6 +1,15 @@
-"""Pictures from prompts, and trained LoRAs put to use."""
+"""Pictures from prompts, and what was trained put to use."""
 
+from sdnb.inference.embedding import load_embedding, unload_embeddings
 from sdnb.inference.lora import load_lora, unload_lora
 from sdnb.inference.pictures import generate, grid, make_pictures
 
-__all__ = ["generate", "grid", "load_lora", "make_pictures", "unload_lora"]
+__all__ = [
+    "generate",
+    "grid",
+    "load_embedding",
+    "load_lora",
+    "make_pictures",
+    "unload_embeddings",
+    "unload_lora",
+]

@@ -1,16 +1,18 @@
 """Pictures of other members of the class, for prior preservation (DreamBooth, arXiv 2208.12242)."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageStat
 
 from sdnb.config import TrainConfig
-from sdnb.dataset.photos import Photo
+from sdnb.dataset.photos import Photo, read_photos
 from sdnb.files import write_atomically
 from sdnb.inference.pictures import make_pictures
 from sdnb.machine import Machine
 from sdnb.models import Model
+from sdnb.problems import Problem
 from sdnb.training.method import method_of
 
 
@@ -24,35 +26,57 @@ def class_pictures(
     """Pictures of other members of the class for prior preservation, none where it is off.
 
     The base model draws them from the photos' captions with the class word for the special word,
-    with seeds 0, 1, 2, ...; `folder` keeps them for the next time.
+    with seeds 0, 1, 2, ...; `folder` keeps them for the next time, where a broken or empty one is
+    drawn again. The learner's own `prior_folder` takes their place.
     """
     if not config.prior_weight:
         return []
     own = method_of(config).captions(config, photos)
+    if config.prior_folder:
+        found = read_photos(config.prior_folder, model.info.resolution)
+        return [
+            replace(photo, caption=photo.caption or class_caption(own[i % len(own)], config))
+            for i, photo in enumerate(found)
+        ]
     captions = [class_caption(own[i % len(own)], config) for i in range(config.prior_images)]
     paths = [(folder or Path()) / f"{i:04}.png" for i in range(config.prior_images)]
-    missing = [i for i, path in enumerate(paths) if folder is None or not path.exists()]
-    images = dict(
-        zip(
-            missing,
-            make_pictures(
-                model, [captions[i] for i in missing], missing, precision=machine.precision
-            ),
-            strict=True,
-        )
+    images = {i: _kept(path) for i, path in enumerate(paths)} if folder else {}
+    missing = [i for i in range(config.prior_images) if images.get(i) is None]
+    drawn = make_pictures(
+        model, [captions[i] for i in missing], missing, precision=machine.precision
     )
-    if folder:
-        for i, image in images.items():
+    for i, image in zip(missing, drawn, strict=True):
+        if not _shows_something(image):
+            raise Problem(
+                f"The base model drew an empty class picture for {captions[i]!r}",
+                do='Set precision = "fp32", or name a folder of pictures as prior_folder',
+            )
+        images[i] = image
+        if folder:
             write_atomically(paths[i], image.save)
-        images = {i: Image.open(path).convert("RGB") for i, path in enumerate(paths)}
-    return [
-        Photo(*parts)
-        for parts in zip(paths, (images[i] for i in range(len(paths))), captions, strict=True)
-    ]
+    return [Photo(path, images[i], captions[i]) for i, path in enumerate(paths)]
+
+
+def _kept(path: Path) -> Image.Image | None:
+    """A class picture from an earlier day; None where it is absent, broken or empty."""
+    try:
+        image = Image.open(path).convert("RGB")
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return image if _shows_something(image) else None
+
+
+def _shows_something(image: Image.Image) -> bool:
+    """Whether the picture has any contrast (grey levels of 255): not the black one that a safety
+    filter or an overflow leaves."""
+    return ImageStat.Stat(image.convert("L")).stddev[0] > 2
 
 
 def class_caption(caption: str, config: TrainConfig) -> str:
-    """The caption with "ravo man", or "ravo" alone, replaced by "a man"."""
+    """The class prompt where one is set, else the caption with "ravo man", or "ravo" alone,
+    replaced by "a man"."""
+    if getattr(config, "class_prompt", ""):
+        return config.class_prompt
     special = rf"\b{re.escape(config.trigger)}(\s+{re.escape(config.class_word)})?\b"
     article = "an" if config.class_word[0] in "aeiou" else "a"
     return re.sub(special, f"{article} {config.class_word}", caption)

@@ -1,9 +1,12 @@
 """Put a trained LoRA into a model, and take it out again."""
 
+import json
 from pathlib import Path
 
 from diffusers import StableDiffusionPipeline
-from safetensors import SafetensorError
+from peft import PeftConfig, set_peft_model_state_dict
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from safetensors import SafetensorError, safe_open
 
 from sdnb.machine import mend_peft
 from sdnb.models import Model, quiet
@@ -15,7 +18,8 @@ NAME = "sdnb"
 def load_lora(
     model: Model | StableDiffusionPipeline, file: Path | str, weight: float = 1.0
 ) -> None:
-    """Add the LoRA in `file` (diffusers' or kohya's format) to `model`, in place of any before.
+    """Add the LoRA in `file` (diffusers' or kohya's format; a LoHa or LoKr as this package saves
+    it) to `model`, in place of any before.
 
     `weight` scales it: 0 is the base model, 1 as trained. Raises Problem where the file is missing
     or not a LoRA for this model; the model is then without any.
@@ -28,7 +32,7 @@ def load_lora(
     try:
         # transformers prints a table of "missing" weights for every LoRA on a text encoder
         with quiet(warnings=False):
-            _load(pipe, Path(file))
+            (_load_relative if _is_relative(Path(file)) else _load)(pipe, Path(file))
             pipe.set_adapters([NAME], [weight])
     except (OSError, SafetensorError, KeyError, IndexError, ValueError, RuntimeError) as error:
         # what a failed load has registered would make the next one silently do nothing
@@ -77,3 +81,28 @@ def _load(pipe: StableDiffusionPipeline, file: Path) -> None:
                 metadata=metadata,
                 _pipeline=pipe,
             )
+
+
+def _is_relative(file: Path) -> bool:
+    """Whether it is a LoHa or LoKr of ours, which diffusers' loaders refuse."""
+    with safe_open(file, "pt") as opened:
+        return any(".hada_" in name or ".lokr_" in name for name in opened.keys())
+
+
+def _load_relative(pipe: StableDiffusionPipeline, file: Path) -> None:
+    """peft's own way: the adapter's settings from the header, then its tensors."""
+    with safe_open(file, "pt") as opened:
+        header = json.loads(opened.metadata()["lora_adapter_metadata"])
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+    for part in ("unet", "text_encoder"):
+        own = {k.removeprefix(f"{part}."): v for k, v in tensors.items() if k.startswith(part)}
+        if own:
+            module = getattr(pipe, part)
+            module.add_adapter(_config(header, part), NAME)
+            set_peft_model_state_dict(module, own, NAME)
+
+
+def _config(header: dict, part: str) -> PeftConfig:
+    values = {k.removeprefix(f"{part}."): v for k, v in header.items() if k.startswith(part)}
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING[values.pop("peft_type")]
+    return kind(**{name: value for name, value in values.items() if value is not None})

@@ -21,6 +21,7 @@ def make_pictures(
     size: int | None = None,
     batch: int = 8,
     precision: str = "fp32",
+    clip_skip: int = 0,
 ) -> list[Image.Image]:
     """One picture for each (prompt, seed) pair; a single prompt serves every seed.
 
@@ -28,7 +29,7 @@ def make_pictures(
     classifier-free guidance (1 switches it off). Each picture's first noise comes from its own
     seed alone, on the CPU: it is the same in any batch and on any device. Draws on no other
     chance, changes no weight, and leaves every module in the mode it was in. `precision` other
-    than fp32 calculates under autocast.
+    than fp32 calculates under autocast. `clip_skip` leaves out the text encoder's last layers.
     """
     prompts = [prompts] * len(seeds) if isinstance(prompts, str) else list(prompts)
     if len(prompts) != len(seeds):
@@ -48,8 +49,8 @@ def make_pictures(
         for start in range(0, len(prompts), batch):
             some = prompts[start : start + batch]
             pictures += pipe(
-                some,
-                negative_prompt=[negative] * len(some),
+                prompt_embeds=model.text_embeddings(some, clip_skip),
+                negative_prompt_embeds=model.text_embeddings([negative] * len(some), clip_skip),
                 num_inference_steps=steps,
                 guidance_scale=guidance,
                 height=size,

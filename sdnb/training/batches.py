@@ -14,10 +14,12 @@ import torch
 
 @dataclass(frozen=True)
 class Examples:
-    """What there is to learn from."""
+    """What there is to learn from: every photo in its versions (as it is, and mirrored where that
+    is asked for), every caption in its wordings (as it is, or shuffled in several orders)."""
 
-    latents: torch.Tensor  # (n, 4, h, w) fp32
-    texts: torch.Tensor  # (n + 1, 77, d) embeddings or (n + 1, 77) token ids; last: no caption
+    latents: torch.Tensor  # (n, versions, 4, h, w) fp32
+    texts: torch.Tensor  # (n + 1, wordings, 77, d) embeddings or (..., 77) ids; last: no caption
+    names: tuple[str, ...] = ()  # of the photos, for what is said about them
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Batch:
     timesteps: torch.Tensor  # (n,)
     weights: torch.Tensor  # (n,) of each sample's loss
     is_prior: torch.Tensor  # (n,) bool
+    rows: torch.Tensor  # (n,) which example each sample is
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Batches:
     batch_size: int
     global_size: int
     n_train_timesteps: int
+    noise_offset: float = 0.0
 
     def at(self, step: int, micro_batch: int) -> Batch:
         """The `micro_batch`-th batch of optimizer step `step` (both from 0, the micro-batches
@@ -76,27 +80,42 @@ class Batches:
             -1 if _caption_dropped(self.seed, step, position, self.caption_dropout) else row
             for row, position in zip(rows, positions, strict=True)
         ]
+        choices = [_fractions(self.seed, step, position) for position in positions]
+        versions = [int(choice[0] * latents.shape[1]) for choice in choices]
+        wordings = [int(choice[1] * examples.texts.shape[1]) for choice in choices]
         noise, timesteps = noise_and_timesteps(
-            self.seed, step, positions, latents.shape[1:], self.n_train_timesteps
+            self.seed,
+            step,
+            positions,
+            latents.shape[2:],
+            self.n_train_timesteps,
+            self.noise_offset,
         )
         device = latents.device
         return Batch(
-            latents[rows],
-            examples.texts[captions],
+            latents[rows, versions],
+            examples.texts[captions, wordings],
             noise.to(device),
             timesteps.to(device),
             torch.full((len(rows),), weight, device=device),
             torch.full((len(rows),), examples is self.prior, device=device),
+            torch.tensor(rows, device=device),
         )
 
 
 def noise_and_timesteps(
-    seed: int, step: int, positions: Sequence[int], shape: Sequence[int], n_train_timesteps: int
+    seed: int,
+    step: int,
+    positions: Sequence[int],
+    shape: Sequence[int],
+    n_train_timesteps: int,
+    offset: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise (n, *shape) and timesteps (n,), each sample's from a CPU generator of its own.
 
     A sample is known by (seed, step, its position in the step's global batch), so it does not
-    matter how the batch is cut up, nor on which device it is used.
+    matter how the batch is cut up, nor on which device it is used. `offset` shifts each channel as
+    a whole (Guttenberg 2023, "Diffusion with Offset Noise").
     """
     noise, timesteps = [], []
     for position in positions:
@@ -104,6 +123,8 @@ def noise_and_timesteps(
         generator = torch.Generator().manual_seed(int(state[0]))
         noise.append(torch.randn(tuple(shape), generator=generator))
         timesteps.append(torch.randint(n_train_timesteps, (), generator=generator))
+        if offset:
+            noise[-1] += offset * torch.randn((shape[0], 1, 1), generator=generator)
     return torch.stack(noise), torch.stack(timesteps)
 
 
@@ -118,6 +139,12 @@ def photo_order(seed: int, epoch: int, n: int) -> tuple[int, ...]:
     """The permutation of range(n) in which `epoch` shows the examples."""
     order = np.random.default_rng(np.random.SeedSequence((seed, epoch))).permutation(n)
     return tuple(int(place) for place in order)
+
+
+def _fractions(seed: int, step: int, position: int) -> tuple[float, float]:
+    """Two numbers from [0, 1) for one sample: which version of its photo, which wording."""
+    sequence = np.random.SeedSequence((seed, step, position), spawn_key=(2,))
+    return tuple(np.random.default_rng(sequence).random(2))
 
 
 def _caption_dropped(seed: int, step: int, position: int, share: float) -> bool:

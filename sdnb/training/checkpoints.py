@@ -1,36 +1,63 @@
-"""Save a run's state and take it up again: one safetensors file, no pickle, whole or absent."""
+"""Save a run's state and take it up again: safetensors files, no pickle, each whole or absent."""
 
 import json
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 
 from sdnb.files import write_atomically
 from sdnb.problems import Problem
 from sdnb.training.fit import TrainState
 
+NAME = "step_{:06}.safetensors"
 
-def save_checkpoint(state: TrainState, path: Path) -> None:
-    """Write what trains, the optimizer's moments, the schedule and the step to `path`.
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, the oldest first."""
+    return sorted(folder.glob("step_*.safetensors"))
+
+
+def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
+    """Write what trains, the optimizer's state, the schedule and the step to a new file in
+    `folder`, and then delete all but the last `keep`. Returns the file.
 
     Tensors are named "weights/NAME" and "optimizer/INDEX/KEY"; the numbers stand as JSON in the
-    file's metadata. Raises Problem where the disk is full; the checkpoint before is then kept.
+    file's metadata. Raises Problem where the disk is full, or a weight is no longer a number; the
+    checkpoints before are then kept.
     """
+    if not all(torch.isfinite(p).all() for p in state.parameters.values()):
+        raise Problem(
+            f"At step {state.step} the weights were no longer numbers",
+            folder,
+            "Lower the learning rate and train again in another folder; what was saved before "
+            "is still there",
+        )
     optimizer = state.optimizer.state_dict()
     tensors = {f"weights/{name}": p.detach() for name, p in state.parameters.items()}
-    for index, moments in optimizer["state"].items():
-        tensors |= {f"optimizer/{index}/{key}": value for key, value in moments.items()}
+    plain: dict[str, dict] = {}  # what an optimizer keeps besides tensors: Adafactor's step
+    for index, values in optimizer["state"].items():
+        for key, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer/{index}/{key}"] = value
+            else:
+                plain.setdefault(str(index), {})[key] = value
     scaler = state.accelerator.scaler  # only fp16 has one
     numbers = {
         "step": state.step,
         "groups": optimizer["param_groups"],
+        "plain": plain,
         "schedule": state.schedule.state_dict(),
         "scaler": scaler.state_dict() if scaler else None,
     }
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(tensors, {"numbers": json.dumps(numbers)}))
+    header = {"numbers": json.dumps(numbers)}
+    path = folder / NAME.format(state.step)
+    write_atomically(path, lambda aside: save_file(tensors, aside, header))
+    for old in checkpoints_in(folder)[:-keep]:
+        old.unlink()
+    return path
 
 
 def load_checkpoint(state: TrainState, path: Path) -> None:
@@ -42,15 +69,15 @@ def load_checkpoint(state: TrainState, path: Path) -> None:
         with safe_open(path, "pt") as file:
             numbers = json.loads(file.metadata()["numbers"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        moments: dict[int, dict[str, torch.Tensor]] = {}
+        values: dict[int, dict] = {int(i): plain for i, plain in numbers["plain"].items()}
         for name, tensor in tensors.items():
             if name.startswith("optimizer/"):
                 _, index, key = name.split("/")
-                moments.setdefault(int(index), {})[key] = tensor
+                values.setdefault(int(index), {})[key] = tensor
         with torch.no_grad():
             for name, parameter in state.parameters.items():
                 parameter.copy_(tensors[f"weights/{name}"])
-        state.optimizer.load_state_dict({"state": moments, "param_groups": numbers["groups"]})
+        state.optimizer.load_state_dict({"state": values, "param_groups": numbers["groups"]})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise Problem(
             "The saved run cannot be continued", path, "Delete the run folder and train again"

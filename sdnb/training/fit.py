@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from diffusers.optimization import get_scheduler
 from torch import nn
 
 from sdnb.config import TrainConfig
 from sdnb.machine import Machine
 from sdnb.problems import Problem
 from sdnb.training.batches import Batch, Batches
+from sdnb.training.optimizers import make_optimizer, make_schedule
 
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
 
@@ -62,14 +62,10 @@ def start(
     accelerator: Accelerator,
     total_steps: int,
 ) -> TrainState:
-    """The state before the first step. `groups` are AdamW's parameter groups; what they hold
-    must be fp32, whatever the calculation's precision: updates are too small for 16 bits."""
-    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
-    # diffusers' plain "constant" would ignore the warm-up
-    name = {"constant": "constant_with_warmup"}.get(config.lr_schedule, config.lr_schedule)
-    schedule = get_scheduler(
-        name, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=total_steps
-    )
+    """The state before the first step. `groups` are the optimizer's parameter groups; what they
+    hold must be fp32, whatever the calculation's precision: updates are too small for 16 bits."""
+    optimizer = make_optimizer(groups, config)
+    schedule = make_schedule(optimizer, config, total_steps)
     parameters = {n: p for n, p in denoiser.named_parameters() if p.requires_grad}
     denoiser.train()
     # the schedule is not prepared: accelerate would step it once per process

@@ -1,11 +1,17 @@
 """What the frozen parts compute once: latents of the photos, embeddings of the captions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
+from sdnb.config import TrainConfig
+from sdnb.dataset.photos import Photo
 from sdnb.models import Model
 from sdnb.training.batches import Examples
+
+WORDINGS = 16  # orders of a shuffled caption that are kept ready
 
 
 @torch.no_grad()
@@ -23,10 +29,36 @@ def encode_photos(model: Model, images: list[Image.Image]) -> torch.Tensor:
     return torch.cat(latents) * model.vae.config.scaling_factor
 
 
-def encode_examples(model: Model, images: list[Image.Image], captions: list[str]) -> Examples:
-    """Latents and texts of (image, caption) pairs. The text is embedded now where the text
-    encoder is frozen; where something in it trains, the token ids are kept for later."""
-    texts = [*captions, ""]  # the empty caption stands last, for caption dropout
+def encode_examples(
+    model: Model, photos: Sequence[Photo], captions: Sequence[str], config: TrainConfig
+) -> Examples:
+    """Latents and texts of photos with their captions, in all versions and wordings that `config`
+    asks for. The text is embedded now where the text encoder is frozen; where something in it
+    trains, the token ids are kept for later."""
+    images = [photo.image for photo in photos]
+    versions = [encode_photos(model, images)]
+    if config.flip:
+        versions.append(encode_photos(model, [ImageOps.mirror(image) for image in images]))
+    texts = [wordings(caption, config) for caption in [*captions, ""]]  # last: for caption dropout
     trains = any(parameter.requires_grad for parameter in model.text_encoder.parameters())
-    encode = model.token_ids if trains else model.text_embeddings
-    return Examples(encode_photos(model, images), torch.cat([encode([text]) for text in texts]))
+    embedded = [
+        model.token_ids(each) if trains else model.text_embeddings(each, config.clip_skip)
+        for each in texts
+    ]
+    names = tuple(photo.path.name for photo in photos)
+    return Examples(torch.stack(versions, dim=1), torch.stack(embedded), names)
+
+
+def wordings(caption: str, config: TrainConfig) -> list[str]:
+    """The caption; or, where captions are shuffled, its parts between commas in WORDINGS orders,
+    the first `keep_tokens` always in front (kohya_ss's shuffle_caption). An order is a function of
+    (seed, its number), and text and order are chosen for each view later."""
+    if not config.shuffle_captions:
+        return [caption]
+    parts = [part.strip() for part in caption.split(",")]
+    fixed, loose = parts[: config.keep_tokens], parts[config.keep_tokens :]
+    orders = (
+        np.random.default_rng((config.seed, number)).permutation(len(loose))
+        for number in range(WORDINGS)
+    )
+    return [", ".join([*fixed, *(loose[i] for i in order)]) for order in orders]

@@ -1,23 +1,30 @@
-"""LoRA (Hu et al. 2021, arXiv 2106.09685): small trained matrices beside frozen layers."""
+"""LoRA (Hu et al. 2021, arXiv 2106.09685): small trained matrices beside frozen layers. Also its
+relatives: LoCon (convolutions too), LoHa (arXiv 2108.06098) and LoKr (arXiv 2212.10650)."""
 
 from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
-from peft import LoraConfig as PeftConfig
-from peft import get_peft_model_state_dict
+from peft import LoHaConfig, LoKrConfig, PeftConfig, get_peft_model_state_dict
+from peft import LoraConfig as PeftLora
 
 from sdnb.config import LoraConfig
-from sdnb.dataset.photos import Photo
 from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
 from sdnb.models import Model
+from sdnb.training.parts import captions, freeze, group
 
+__all__ = ["RESULT", "captions", "prepare", "remove", "save"]
+
+RESULT = "lora.safetensors"
 ATTENTION = r"(to_q|to_k|to_v|to_out\.0)"
+FEEDFORWARD = rf"attn[12]\.{ATTENTION}|ff\.net\.(0\.proj|2)"
+CONVOLUTION = r"conv1|conv2|conv_shortcut|time_emb_proj|proj_in|proj_out|(down|up)samplers\.0\.conv"
 UNET_LAYERS = {  # regular expressions over the UNet's module names
     "cross-attention": rf".*\.attn2\.{ATTENTION}",
     "attention": rf".*\.attn[12]\.{ATTENTION}",
-    "attention+feedforward": rf".*\.(attn[12]\.{ATTENTION}|ff\.net\.(0\.proj|2))",
+    "attention+feedforward": rf".*\.({FEEDFORWARD})",
+    "attention+feedforward+convolution": rf".*\.({FEEDFORWARD}|{CONVOLUTION})",
 }
 TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]  # as kohya_ss
 
@@ -27,22 +34,16 @@ def prepare(model: Model, config: LoraConfig) -> list[dict]:
     there before is removed."""
     mend_peft()
     remove(model)
-    for module in (model.unet, model.vae, model.text_encoder):
-        module.requires_grad_(False)
+    freeze(model)
     devices = [model.device.index or 0] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):  # the caller's own stream of chance goes on undisturbed
         torch.manual_seed(config.seed)
         model.unet.add_adapter(_adapter(config, UNET_LAYERS[config.layers]))
-        groups = [_group(model.unet, config.learning_rate)]
+        groups = [group(model.unet, config.learning_rate)]
         if config.train_text_encoder:
             model.text_encoder.add_adapter(_adapter(config, TEXT_LAYERS))
-            groups.append(_group(model.text_encoder, config.text_encoder_learning_rate))
+            groups.append(group(model.text_encoder, config.text_encoder_learning_rate))
     return groups
-
-
-def captions(config: LoraConfig, photos: list[Photo]) -> list[str]:
-    """Each photo's own caption; without one, the plainest prompt that names the subject."""
-    return [p.caption or f"photo of {config.trigger} {config.class_word}" for p in photos]
 
 
 def save(model: Model, config: LoraConfig, path: Path) -> None:
@@ -75,13 +76,19 @@ def remove(model: Model) -> None:
 
 
 def _adapter(config: LoraConfig, layers: str | list[str]) -> PeftConfig:
-    return PeftConfig(
-        r=config.rank, lora_alpha=config.alpha, target_modules=layers, init_lora_weights=True
-    )
-
-
-def _group(module: torch.nn.Module, learning_rate: float) -> dict:
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.data = parameter.data.float()  # a half-precision base gives half-precision ones
-    return {"params": parameters, "lr": learning_rate}
+    """peft's settings of the matrices. A rank of their own for convolutions as in kohya_ss."""
+    patterns = {}
+    if config.convolution_rank and "convolution" in config.layers and isinstance(layers, str):
+        of_convolutions = rf".*\.({CONVOLUTION})"
+        patterns["rank_pattern"] = {of_convolutions: config.convolution_rank}
+        patterns["alpha_pattern"] = {of_convolutions: config.convolution_alpha}
+    common = {"r": config.rank, "target_modules": layers, **patterns}
+    if config.kind == "lora":
+        return PeftLora(
+            lora_alpha=config.alpha,
+            lora_dropout=config.dropout,
+            use_rslora=config.rank_stabilised,
+            **common,
+        )
+    kind = {"loha": LoHaConfig, "lokr": LoKrConfig}[config.kind]
+    return kind(alpha=config.alpha, rank_dropout=config.dropout, **common)

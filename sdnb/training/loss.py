@@ -5,7 +5,7 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import nn
 
-from sdnb.models import Model
+from sdnb.models import Model, hidden_state
 from sdnb.problems import Problem
 from sdnb.training.batches import Batch
 
@@ -18,17 +18,18 @@ class Denoiser(nn.Module):
     embeddings. Wrapping this object (precision, several processes) leaves the model untouched.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, clip_skip: int = 0) -> None:
         super().__init__()
-        self.unet = model.unet
+        self.unet, self.clip_skip = model.unet, clip_skip
         trains = any(parameter.requires_grad for parameter in model.text_encoder.parameters())
         self.text_encoder = model.text_encoder if trains else None
 
     def forward(
         self, noisy: torch.Tensor, timesteps: torch.Tensor, texts: torch.Tensor
     ) -> torch.Tensor:
-        embeddings = texts if self.text_encoder is None else self.text_encoder(texts)[0]
-        return self.unet(noisy, timesteps, embeddings).sample
+        if self.text_encoder is not None:
+            texts = hidden_state(self.text_encoder, texts, self.clip_skip)
+        return self.unet(noisy, timesteps, texts).sample
 
 
 class DenoisingLoss:

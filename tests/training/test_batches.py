@@ -4,8 +4,10 @@ from sdnb.training.batches import Batches, Examples, example_at, noise_and_times
 
 
 def make(**changes):
+    """Six examples, each known by its number, in one version and one wording."""
     examples = Examples(
-        torch.arange(6.0).reshape(6, 1, 1, 1).expand(6, 4, 2, 2), torch.arange(7.0).reshape(7, 1, 1)
+        torch.arange(6.0).reshape(6, 1, 1, 1, 1).expand(6, 1, 4, 2, 2),
+        torch.arange(7.0).reshape(7, 1, 1, 1),
     )
     values = {
         "instance": examples,
@@ -81,3 +83,30 @@ def test_class_samples_follow_with_their_weight_and_other_noise():
     without = make()[0].at(2, 1)
     assert torch.equal(batch.noise[:2], without.noise)
     assert not torch.equal(batch.noise[2:], batch.noise[:2])
+
+
+def test_versions_and_wordings_are_drawn_evenly_and_apart():
+    latents = torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 4, 2, 2)
+    texts = torch.tensor([0.0, 1, 2, 3]).reshape(1, 4, 1, 1).expand(2, 4, 1, 1)
+    batches, _ = make(instance=Examples(latents, texts), batch_size=400, global_size=400)
+    batch = batches.at(0, 0)
+    mirrored, wording = batch.latents[:, 0, 0, 0], batch.texts.flatten()
+    assert abs(mirrored.mean() - 0.5) < 0.075  # three standard errors of 400 draws
+    assert abs((wording == 3).float().mean() - 0.25) < 0.065
+    assert abs(torch.corrcoef(torch.stack([mirrored, wording]))[0, 1]) < 0.15
+
+
+def test_noise_offset_shifts_whole_channels_by_its_share():
+    shape, positions = (4, 8, 8), range(500)
+    plain, timesteps = noise_and_timesteps(0, 0, positions, shape, 10)
+    shifted, same = noise_and_timesteps(0, 0, positions, shape, 10, offset=0.1)
+    shift = shifted - plain
+    assert torch.equal(timesteps, same)
+    # one number for a channel: the difference of two fp32 sums, to 1e-6
+    assert (shift - shift[:, :, :1, :1]).abs().max() < 1e-6
+    assert abs(shift[:, :, 0, 0].std() / 0.1 - 1) < 0.05  # three standard errors of 2000
+
+
+def test_a_batch_knows_its_examples():
+    batch = make()[0].at(0, 1)
+    assert torch.equal(batch.rows.float(), batch.latents[:, 0, 0, 0])

@@ -1,5 +1,8 @@
+import copy
+
 import pytest
 import torch
+from PIL import ImageOps
 
 from sdnb.dataset.photos import read_photos
 from sdnb.models import load_model
@@ -7,7 +10,7 @@ from sdnb.problems import Problem
 from sdnb.run import prepare
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
 from sdnb.training.fit import fit
-from sdnb.training.latents import encode_examples
+from sdnb.training.latents import WORDINGS, encode_examples, encode_photos, wordings
 
 
 @pytest.fixture
@@ -100,9 +103,9 @@ def test_a_restored_run_continues_bit_for_bit(ready, tmp_path):
     for step in fit(*first):
         if step.index == stop:
             break
-    save_checkpoint(first[0], tmp_path / "a.safetensors")
+    path = save_checkpoint(first[0], tmp_path)
     second, _ = ready()
-    load_checkpoint(second[0], tmp_path / "a.safetensors")
+    load_checkpoint(second[0], path)
     assert list(fit(*second)) == expected[stop:]
     assert same(weights(straight[0]), weights(second[0]))
 
@@ -117,9 +120,9 @@ def test_a_damaged_checkpoint_is_a_problem(ready, tmp_path, content):
 def test_a_checkpoint_of_another_rank_is_a_problem(ready, tmp_path):
     first, _ = ready()
     next(fit(*first))
-    save_checkpoint(first[0], tmp_path / "a.safetensors")
+    path = save_checkpoint(first[0], tmp_path)
     with pytest.raises(Problem, match="cannot be continued"):
-        load_checkpoint(ready(rank=3)[0][0], tmp_path / "a.safetensors")
+        load_checkpoint(ready(rank=3)[0][0], path)
 
 
 def test_a_loss_that_is_no_number_stops_before_any_weight_moves(ready):
@@ -140,15 +143,45 @@ def test_the_learning_rate_warms_up_and_falls(ready):
 
 def test_latents_are_the_posteriors_mode_and_texts_end_with_the_empty_one(tiny, config):
     photo = read_photos(config.photos, 64)[0]
-    examples = encode_examples(tiny.to("cpu"), [photo.image], ["a man"])
+    examples = encode_examples(tiny.to("cpu"), [photo], ["a man"], config)
     pixels = tiny.pipeline().image_processor.preprocess(photo.image)
     with torch.no_grad():
         mean = tiny.vae.encode(pixels).latent_dist.mean
     torch.testing.assert_close(
-        examples.latents, mean * tiny.vae.config.scaling_factor, rtol=1e-4, atol=1e-5
+        examples.latents[:, 0], mean * tiny.vae.config.scaling_factor, rtol=1e-4, atol=1e-5
     )
     # the parameters of this model ask for gradients, so ids were kept
-    assert torch.equal(examples.texts, tiny.token_ids(["a man", ""]))
+    assert torch.equal(examples.texts[:, 0], tiny.token_ids(["a man", ""]))
     tiny.text_encoder.requires_grad_(False)
-    embedded = encode_examples(tiny, [photo.image], ["a man"]).texts
+    embedded = encode_examples(tiny, [photo], ["a man"], config).texts[:, 0]
     torch.testing.assert_close(embedded, tiny.text_embeddings(["a man", ""]))
+    assert examples.names == (photo.path.name,)
+
+
+def test_mirrored_photos_and_shuffled_captions_are_kept_ready(tiny, config):
+    photo = read_photos(config.photos, 64)[0]
+    tiny.to("cpu").text_encoder.requires_grad_(False)
+    both = config.replace(flip=True, shuffle_captions=True, keep_tokens=1)
+    examples = encode_examples(tiny, [photo], ["ravo, a, b, c"], both)
+    assert examples.latents.shape[:2] == (1, 2) and examples.texts.shape[:2] == (2, WORDINGS)
+    mirrored = encode_photos(tiny, [ImageOps.mirror(photo.image)])
+    assert torch.equal(examples.latents[:, 1], mirrored)
+    said = wordings("ravo, a, b, c", both)
+    assert {text.split(", ")[0] for text in said} == {"ravo"}
+    assert len(set(said)) > 3 and {tuple(sorted(text.split(", "))) for text in said} == {
+        ("a", "b", "c", "ravo")
+    }
+    assert wordings("ravo, a", config) == ["ravo, a"]
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+def test_clip_skip_leaves_out_the_last_layers(tiny, skip):
+    """Against the layers walked by hand."""
+    core = getattr(tiny.text_encoder, "text_model", tiny.text_encoder)
+    ids = tiny.token_ids(["photo of ravo"])
+    shorter = copy.deepcopy(tiny.text_encoder)
+    inner = getattr(shorter, "text_model", shorter)
+    inner.encoder.layers = inner.encoder.layers[: len(core.encoder.layers) - skip]
+    with torch.no_grad():
+        expected = shorter(ids)[0]
+    torch.testing.assert_close(tiny.text_embeddings(["photo of ravo"], skip), expected)

@@ -26,6 +26,7 @@ def some_batch(n=3):
         torch.tensor([0, 400, 999])[:n],
         torch.ones(n),
         torch.zeros(n, dtype=torch.bool),
+        torch.arange(n),
     )
 
 
@@ -65,6 +66,7 @@ def test_prior_preservation_on_paper():
         *[torch.empty(4)] * 4,
         weights=torch.tensor([1, 1, 0.3, 0.3]),
         is_prior=torch.tensor([False, False, True, True]),
+        rows=torch.arange(4),
     )
     total, parts = _weighted(losses, batch)
     # mean(1, 3) + 0.3 * mean(10, 20)

@@ -1,0 +1,25 @@
+"""What the methods share: freezing, parameter groups, the captions photos are learned with."""
+
+import torch
+
+from sdnb.config import TrainConfig
+from sdnb.dataset.photos import Photo
+from sdnb.models import Model
+
+
+def freeze(model: Model) -> None:
+    for module in (model.unet, model.vae, model.text_encoder):
+        module.requires_grad_(False)
+
+
+def group(module: torch.nn.Module, learning_rate: float) -> dict:
+    """All that trains in `module` as one parameter group of an optimizer, fp32."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.data = parameter.data.float()  # a half-precision base gives half-precision ones
+    return {"params": parameters, "lr": learning_rate}
+
+
+def captions(config: TrainConfig, photos: list[Photo]) -> list[str]:
+    """Each photo's own caption; without one, the plainest prompt that names the subject."""
+    return [p.caption or f"photo of {config.trigger} {config.class_word}" for p in photos]

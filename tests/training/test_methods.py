@@ -1,0 +1,179 @@
+"""What each method trains, leaves alone, saves and gives back."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sdnb.inference import load_embedding, load_lora, make_pictures, unload_embeddings
+from sdnb.models import load_model
+from sdnb.problems import Problem
+from sdnb.run import prepare, train
+from sdnb.training import textual_inversion
+from sdnb.training.fit import fit
+from sdnb.training.method import METHODS, restore
+
+
+def state_of(model) -> dict[str, torch.Tensor]:
+    """Every tensor of the model itself, without what a method has put beside it."""
+    return {
+        f"{name}.{key.replace('base_layer.', '').replace('vocabulary.', '')}": value.clone()
+        for name in ("unet", "text_encoder", "vae")
+        for key, value in getattr(model, name).state_dict().items()
+        if "lora_" not in key and "rows" not in key
+    }
+
+
+def changed(one: dict, other: dict) -> set[str]:
+    assert one.keys() == other.keys()
+    return {name for name in one if not torch.equal(one[name], other[name])}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_moves_and_what_stays(tiny, configs, cpu, method):
+    from sdnb.dataset import read_photos
+
+    before, config = state_of(tiny), configs[method]
+    for _ in fit(*prepare(config, read_photos(config.photos, 64), tiny, cpu)):
+        pass
+    moved = changed(before, state_of(tiny))
+    if method == "dreambooth":
+        every = {name for name in before if name.split(".")[0] != "vae"}
+        assert moved == every, every - moved
+    else:
+        assert moved == set()
+    tokenizer = tiny.tokenizer
+    restore(tiny)
+    assert changed(before, state_of(tiny)) == set()
+    assert (len(tiny.tokenizer) < len(tokenizer)) is (method == "textual_inversion")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_was_saved_gives_the_same_pictures(tiny, tiny_folder, configs, cpu, tmp_path, method):
+    """The live model after training, and the saved result put to use: LoRA and embedding are saved
+    in fp32 (one grey level for the order of sums), a DreamBooth model in fp16."""
+    from sdnb.dataset import read_photos
+
+    config = configs[method]
+    for _ in fit(*prepare(config, read_photos(config.photos, 64), tiny, cpu)):
+        pass
+    live = make_pictures(tiny, "photo of ravo", [0, 1], steps=3)
+    METHODS[method].save(tiny, config, tmp_path / METHODS[method].RESULT)
+    base = load_model(tiny_folder)
+    plain = make_pictures(base, "photo of ravo", [0, 1], steps=3)
+    if method == "lora":
+        load_lora(base, tmp_path / "lora.safetensors")
+    elif method == "textual_inversion":
+        assert load_embedding(base, tmp_path / "embedding.safetensors") == "ravo"
+    else:
+        base = load_model(tmp_path / "model")
+        assert {p.name for p in (tmp_path / "model").iterdir()} >= {"unet", "vae", "text_encoder"}
+    again = make_pictures(base, "photo of ravo", [0, 1], steps=3)
+    assert distance(live, again) <= (2 if method == "dreambooth" else 1)
+    assert distance(live, plain) > 5
+
+
+def distance(pictures, others) -> int:
+    """The largest difference of any pixel, of 255."""
+    import numpy as np
+
+    pairs = zip(pictures, others, strict=True)
+    return max(np.abs(np.array(a, int) - np.array(b, int)).max() for a, b in pairs)
+
+
+@pytest.mark.parametrize("kind", ["lora", "loha", "lokr"])
+@pytest.mark.parametrize("layers", ["attention", "attention+feedforward+convolution"])
+def test_every_kind_of_matrices_is_saved_and_put_to_use(
+    tiny, tiny_folder, configs, tmp_path, kind, layers
+):
+    config = configs["lora"].replace(
+        kind=kind, layers=layers, alpha=2.0, convolution_rank=2, convolution_alpha=1.0
+    )
+    torch.manual_seed(1)
+    for group in METHODS["lora"].prepare(tiny, config):
+        for parameter in group["params"]:
+            parameter.data.normal_(std=0.3)
+    live = make_pictures(tiny, "photo of ravo", [0], steps=2)
+    METHODS["lora"].save(tiny, config, tmp_path / "lora.safetensors")
+    base = load_model(tiny_folder)
+    load_lora(base, tmp_path / "lora.safetensors")
+    assert distance(live, make_pictures(base, "photo of ravo", [0], steps=2)) <= 1
+    load_lora(base, tmp_path / "lora.safetensors", weight=0.0)
+    plain = make_pictures(load_model(tiny_folder), "photo of ravo", [0], steps=2)
+    assert distance(plain, make_pictures(base, "photo of ravo", [0], steps=2)) <= 1
+
+
+def test_rank_stabilised_scales_by_the_root_of_the_rank(tiny, configs):
+    METHODS["lora"].prepare(tiny, configs["lora"].replace(rank=16, alpha=8, rank_stabilised=True))
+    layer = tiny.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1.to_q")
+    assert layer.scaling["default"] == 8 / 16**0.5
+
+
+def test_a_new_word_begins_as_the_init_word(tiny, configs):
+    config = configs["textual_inversion"].replace(init_word="man", vectors=3)
+    vocabulary = tiny.text_encoder.embeddings.token_embedding.weight.clone()
+    (man,) = tiny.tokenizer("man", add_special_tokens=False).input_ids
+    rows = textual_inversion.first_rows(tiny, config)
+    assert torch.equal(rows, vocabulary[man].repeat(3, 1))
+    several = textual_inversion.first_rows(tiny, config.replace(init_word="mat"))
+    ids = textual_inversion.init_tokens(tiny, config.replace(init_word="mat"))
+    assert len(ids) > 1
+    torch.testing.assert_close(several[0], vocabulary[list(ids.values())].mean(0))
+    noise = textual_inversion.first_rows(tiny, config.replace(init_word=""))
+    assert not torch.equal(noise[0], noise[1])
+
+
+def test_several_vectors_stand_one_after_the_other(tiny, configs):
+    size = len(tiny.tokenizer)
+    textual_inversion.add_word(tiny, "ravo", torch.arange(3)[:, None].expand(3, 32) + 0.5)
+    ids = tiny.token_ids(["photo of ravo, bravo", "Ravo"])
+    assert [i for i in ids[0].tolist() if i >= size] == [size, size + 1, size + 2]  # not in "bravo"
+    assert ids[1, 1:4].tolist() == [size, size + 1, size + 2]
+    embedded = tiny.text_encoder.embeddings.token_embedding(ids[1:])
+    assert embedded[0, 1:4, 0].tolist() == [0.5, 1.5, 2.5]
+    textual_inversion.add_word(tiny, "mira", torch.zeros(1, 32))
+    assert tiny.token_ids(["mira ravo"])[0, 1:5].tolist() == [size + 3, size, size + 1, size + 2]
+    unload_embeddings(tiny)
+    assert len(tiny.tokenizer) == size
+
+
+@pytest.mark.parametrize("word", ["man", "two words", "<ravo>", "a:b"])
+def test_what_cannot_be_a_new_word_is_a_problem(tiny, word):
+    with pytest.raises(Problem, match="cannot be a new word"):
+        textual_inversion.add_word(tiny, word, torch.zeros(1, 32))
+    assert not isinstance(
+        tiny.text_encoder.embeddings.token_embedding, textual_inversion.NewWords
+    )
+
+
+def test_an_embedding_of_another_width_is_a_problem(tiny, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"emb_params": torch.zeros(2, 48)}, tmp_path / "x.safetensors")
+    with pytest.raises(Problem, match=r"needs \(n, 32\)"):
+        load_embedding(tiny, tmp_path / "x.safetensors")
+    (tmp_path / "y.safetensors").write_bytes(b"nothing")
+    with pytest.raises(Problem, match="not an embedding"):
+        load_embedding(tiny, tmp_path / "y.safetensors")
+
+
+def test_the_embedding_file_says_how_far_it_moved(configs, cpu, tmp_path):
+    import json
+
+    from safetensors import safe_open
+
+    run = train(configs["textual_inversion"], tmp_path / "run", cpu, progress=False)
+    with safe_open(run.weights, "pt") as file:
+        facts = file.metadata()
+    (rows,) = load_file(run.weights).values()
+    assert json.loads(facts["norm"]) == pytest.approx(rows.norm(dim=1).tolist())
+    assert len(json.loads(facts["moved"])) == 2 and min(json.loads(facts["moved"])) > 0
+
+
+def test_dreambooth_takes_one_prompt_for_all_or_the_captions(configs):
+    from sdnb.dataset import read_photos
+
+    config = configs["dreambooth"]
+    photos = read_photos(config.photos, 64)
+    of = METHODS["dreambooth"].captions
+    assert of(config, photos)[:2] == ["photo of ravo man", "photo of ravo man number 1"]
+    assert set(of(config.replace(instance_prompt="sks"), photos)) == {"sks"}

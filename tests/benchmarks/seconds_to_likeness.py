@@ -6,7 +6,8 @@ Each recipe trains on the photos of held-out people; at five points on the way t
 forty prompts are put into the parade. diffusers' recipes (examples/dreambooth/README.md and
 README_sdxl of 0.40, examples/textual_inversion/README.md): LoRA of rank 4 on attention, batch 1,
 500 steps, constant rate; DreamBooth, batch 1, 400 steps, constant; Textual Inversion of one vector,
-batch 1 with 4 accumulated, 3000 steps, constant. One prompt for all photos, as there; their
+batch 1 with 4 accumulated (here a batch of 4: the same mean), 3000 steps, constant, templates; the
+former two with one prompt for all photos. Their
 learning rate is multiplied by --factors, for rates made for SD 1.5 need not suit the mini model.
 Prints one JSON line a point: steps and seconds trained, parade, hats and places obeyed, glasses
 unasked, drift, distance to the nearest training photo.
@@ -40,7 +41,7 @@ RECIPES: dict[str, TrainConfig] = {
     "lora-diffusers": LoraConfig(learning_rate=1e-4, rank=4, alpha=4, views_per_photo=25, **PLAIN),
     "dreambooth-diffusers": DreamboothConfig(learning_rate=5e-6, views_per_photo=20, **PLAIN),
     "textual_inversion-diffusers": TextualInversionConfig(
-        learning_rate=2e-3, views_per_photo=600, gradient_accumulation=4, templates=True, **PLAIN
+        learning_rate=2e-3, views_per_photo=600, templates=True, **PLAIN | {"batch_size": 4}
     ),
 }
 
@@ -52,7 +53,7 @@ def walk(name: str, config: TrainConfig, number: int, model, judge, clip) -> Non
     model.to(machine.device)
     parade, seeds = line_up(person, model, judge), range(100, 140)
     photos = photographs(person, config.trigger, seed=config.seed)
-    if name.endswith("diffusers"):
+    if name.endswith("diffusers") and not getattr(config, "templates", False):
         one = f"photo of {config.trigger} {person.kind}"
         photos = [replace(photo, caption=one) for photo in photos]
     images = [photo.image for photo in photos]

@@ -4,13 +4,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lab lint clean
+.PHONY: demo test test-colab lab lint clean
 
 demo: .venv/.ready-demo
 	$(BIN)/python -m sdnb demo
 
 test: .venv/.ready-test
 	$(BIN)/python -m pytest
+
+test-colab: .venv-colab/.ready
+	.venv-colab/bin/python colab/try_it.py
 
 lab: .venv/.ready-lab
 	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -19,13 +22,20 @@ lint: .venv/.ready-dev
 	$(BIN)/ruff check .
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-colab
 
 # .venv/.ready-NAME: the package is installed with the extra NAME ("demo" is the package alone).
 .venv/.ready-%: pyproject.toml .ci/constraints.txt | $(BIN)/python
 	@echo "Setting up .venv for 'make $(MAKECMDGOALS)': once, with a large download (PyTorch) ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt \
 		-e ".$(subst [demo],,[$*])"
+	@touch $@
+
+# What Colab has installed; the set-up cell of the Colab editions does the rest.
+.venv-colab/.ready: colab/requirements-2026-08.txt
+	@echo "Setting up .venv-colab with Colab's versions: once, with a large download (PyTorch) ..."
+	rm -rf .venv-colab && $(PYTHON) -m venv .venv-colab
+	.venv-colab/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(BIN)/python:

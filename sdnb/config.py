@@ -45,9 +45,9 @@ class TrainConfig(Settings):
     learning_rate: float = Field(1e-4, gt=0, le=1, title="Learning rate")
     """The size of an update; for LoRA 5e-5 to 1e-3 is safe, too low and nothing is learned, too
     high and pictures turn garish or into noise."""
-    lr_schedule: Literal[
-        "constant", "linear", "cosine", "cosine_with_restarts", "polynomial"
-    ] = Field("constant", title="Learning rate schedule")
+    lr_schedule: Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"] = (
+        Field("constant", title="Learning rate schedule")
+    )
     """How the learning rate moves over the run; cosine and linear end at zero and give calmer
     results, constant keeps learning, and overlearning, to the last step."""
     warmup_steps: int = Field(0, ge=0, le=10_000, title="Warm-up steps")

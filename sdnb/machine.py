@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from sdnb.colab import on_colab
 from sdnb.problems import Problem
 
 
@@ -86,10 +87,6 @@ def mend_peft() -> None:
 def _cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def on_colab() -> bool:
-    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
 
 
 def _processor() -> str:

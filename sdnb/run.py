@@ -1,80 +1,28 @@
-"""One run from settings to result: photos, cache, fit, previews, checkpoints, weights.
+"""One run from settings to result: photos, cache, fit, previews, checkpoints, weights."""
 
-A run folder holds settings.toml, machine.json, history.csv, previews/, and checkpoints/ while the
-run goes on or what was learned (lora.safetensors, say) when it is finished.
-"""
-
-import json
-import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
-from hashlib import sha256
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 
 from sdnb.config import TrainConfig, steps
-from sdnb.dataset.photos import Photo, fingerprint, read_photos
-from sdnb.files import make_writable_folder, write_atomically, write_problem
+from sdnb.dataset.photos import Photo, read_photos
+from sdnb.files import write_atomically
 from sdnb.inference.class_pictures import class_pictures
 from sdnb.inference.pictures import grid, make_pictures
 from sdnb.machine import Machine, find_machine
 from sdnb.models import Model, find_model, load_model
-from sdnb.problems import Problem
 from sdnb.progress import watch
-from sdnb.project import Project
+from sdnb.runs import History, Run, claim, open_run, read_history, sweep, write_machine
 from sdnb.training.batches import Batches
-from sdnb.training.checkpoints import checkpoints_in, load_checkpoint, save_checkpoint
+from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
 from sdnb.training.fit import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.latents import encode_examples
 from sdnb.training.loss import Denoiser, DenoisingLoss
 from sdnb.training.method import method_of, restore
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder and what is in it."""
-
-    folder: Path
-    config: TrainConfig
-    history: tuple[Step, ...] = ()
-
-    @property
-    def settings(self) -> Path:
-        return self.folder / "settings.toml"
-
-    @property
-    def photos(self) -> Path:
-        """The fingerprint of the photos it learns from."""
-        return self.folder / "photos.txt"
-
-    @property
-    def weights(self) -> Path:
-        """What was learned: a file, or for DreamBooth a folder; there only when the run is
-        finished."""
-        return self.folder / method_of(self.config).RESULT
-
-    @property
-    def checkpoints(self) -> list[Path]:
-        """What was saved on the way, the oldest first; empty when the run is finished, unless it
-        keeps more than one."""
-        return checkpoints_in(self.folder / "checkpoints")
-
-    @property
-    def finished(self) -> bool:
-        return self.weights.exists()
-
-    def __str__(self) -> str:
-        """What has come of it, in a sentence."""
-        if self.finished:
-            files = [self.weights, *self.weights.rglob("*")]
-            size = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
-            return f"Finished: {self.weights} ({size:.2f} MB)."
-        done = f"Stopped after {len(self.history)} steps and kept in {self.folder}"
-        return f"{done}: the same again continues it."
 
 
 def train(
@@ -95,20 +43,20 @@ def train(
     """
     run = open_run(config, folder)
     if run.finished:
-        _sweep(run)
+        sweep(run)
         return run
     machine = machine or find_machine(config.precision)
     photos = read_photos(config.photos, find_model(config.base).resolution)
     model = load_model(config.base).to(machine.device)
-    _claim(run)
+    claim(run)
     class_photos = class_pictures(config, photos, model, machine, run.folder / "class_images")
     state, batches, loss = prepare(config, photos, model, machine, class_photos)
     if run.checkpoints:
         load_checkpoint(state, run.checkpoints[-1])
-    _write_machine(run, machine)
-    history, saved = _read_history(run)[: state.step], time.monotonic()
+    write_machine(run, machine)
+    history, saved = read_history(run)[: state.step], time.monotonic()
     with (
-        _History(run, history) as record,
+        History(run, history) as record,
         interruptible() as interrupt,
         closing(watch(state.total_steps, history, progress)) as display,
     ):
@@ -133,26 +81,7 @@ def _keep(run: Run, state: TrainState, model: Model) -> None:
         save_checkpoint(state, run.folder / "checkpoints", run.config.keep_checkpoints)
     else:
         method_of(run.config).save(model, run.config, run.weights)
-        _sweep(run)
-
-
-def _sweep(run: Run) -> None:
-    """Take away what is of no use any more: half files that a killed run left aside, and, when the
-    run is finished, the checkpoint it would have gone on from."""
-    for left in run.folder.glob("**/.*"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-    if run.finished and run.config.keep_checkpoints == 1:
-        shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
-
-
-def _claim(run: Run) -> None:
-    """From here on the folder belongs to these settings and these photos."""
-    _sweep(run)
-    run.config.save(run.settings)
-    write_atomically(run.photos, fingerprint(run.config.photos).encode())
+        sweep(run)
 
 
 def prepare(
@@ -207,31 +136,6 @@ def _keep_less(model: Model, on: bool) -> None:
             return switch()
 
 
-def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
-    """The run folder for these settings, created where needed, with the history so far.
-
-    Raises Problem where it cannot be written or belongs to other settings or photos.
-    """
-    photos = fingerprint(config.photos)
-    if folder is None:
-        digest = sha256((config.model_dump_json() + photos).encode()).hexdigest()[:8]
-        folder = Project().runs / f"{config.photos.name}-{config.method}-{digest}"
-    run = Run(make_writable_folder(folder), config)
-    if run.settings.exists() and type(config).load(run.settings) != config:
-        raise Problem(
-            "The folder already holds a run with other settings",
-            run.folder,
-            "Choose another folder, or delete this one",
-        )
-    if run.photos.exists() and run.photos.read_text() != photos:
-        raise Problem(
-            "The photos or captions have changed since this run began",
-            run.folder,
-            "Choose another folder, or delete this one",
-        )
-    return replace(run, history=tuple(_read_history(run)))
-
-
 def save_preview(run: Run, model: Model, machine: Machine, index: int) -> Path:
     """Write previews/step_INDEX.png: one picture for each preview prompt, seeds 0, 1, 2, ..."""
     prompts, how = run.config.preview_prompts, {"precision": machine.precision}
@@ -265,45 +169,3 @@ def interruptible() -> Iterator[threading.Event]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-class _History:
-    """history.csv: cut to the steps that count, then one line appended for every step."""
-
-    def __init__(self, run: Run, history: list[Step]) -> None:
-        self.path, self.history = run.folder / "history.csv", history
-        lines = [",".join(field.name for field in fields(Step)), *map(self._line, history)]
-        write_atomically(self.path, "".join(f"{line}\n" for line in lines).encode())
-
-    def __enter__(self) -> Callable[[Step], None]:
-        self.file = self.path.open("a", buffering=1)  # line by line: a crash loses none
-        return self.append
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def append(self, step: Step) -> None:
-        self.history.append(step)
-        try:
-            self.file.write(f"{self._line(step)}\n")
-        except OSError as error:
-            raise write_problem(error, self.path) from error
-
-    @staticmethod
-    def _line(step: Step) -> str:
-        return ",".join(map(repr, asdict(step).values()))  # repr: a float's every digit
-
-
-def _read_history(run: Run) -> list[Step]:
-    path = run.folder / "history.csv"
-    if not path.exists():
-        return []
-    whole = path.read_text().rpartition("\n")[0]  # a crash may have cut the last line
-    rows = (line.split(",") for line in whole.splitlines()[1:])
-    return [Step(int(row[0]), *map(float, row[1:])) for row in rows]
-
-
-def _write_machine(run: Run, machine: Machine) -> None:
-    packages = ("torch", "diffusers", "transformers", "peft", "accelerate")
-    facts = asdict(machine) | {"packages": {name: version(name) for name in packages}}
-    write_atomically(run.folder / "machine.json", json.dumps(facts, indent=2).encode())

@@ -13,12 +13,12 @@ import sdnb
 
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
-    "__version__ settings config problems files machine project sample mini",
+    "__version__ settings config problems files colab machine project sample mini",
     "models",
     "dataset captioning",
     "training",
     "inference",
-    "evaluation export progress",
+    "evaluation export progress runs",
     "run",
     "forms exercises cli demo doctor __main__ mini.train mini.gate mini.measure",
 ]

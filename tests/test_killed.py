@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sdnb.run import Run, train
+from sdnb.run import train
+from sdnb.runs import Run
 from sdnb.training.method import METHODS
 
 KILLED = 9
@@ -65,9 +66,7 @@ def run_in_a_child(config, folder, cpu, die_at: int) -> int:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_killed_anywhere_it_continues_to_the_same_weights(
-    configs, cpu, tmp_path, method
-):
+def test_killed_anywhere_it_continues_to_the_same_weights(configs, cpu, tmp_path, method):
     config = configs[method].replace(views_per_photo=2, save_every=2)  # five steps
     straight = train(config, tmp_path / "straight", cpu, progress=False)
     expected, point = weights(straight), 0

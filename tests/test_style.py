@@ -38,6 +38,6 @@ def test_the_package_is_read_in_an_evening():
 
 
 def test_google_colab_is_known_to_one_module():
-    """Platform traps are handled in machine.py and nowhere else."""
+    """What only Colab has is in colab.py and nowhere else."""
     knowing = {path.name for path in SOURCES if "google.colab" in path.read_text()}
-    assert knowing <= {"machine.py"}
+    assert knowing <= {"colab.py"}

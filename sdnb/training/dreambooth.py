@@ -41,9 +41,7 @@ def captions(config: DreamboothConfig, photos: list[Photo]) -> list[str]:
 def save(model: Model, config: DreamboothConfig, path: Path) -> None:
     """Write the whole model as a diffusers folder, fp16. Raises Problem where a weight is not a
     number or too large for fp16 (65504); nothing is written then."""
-    halves = {
-        name: _half(getattr(model, name), path) for name in ("unet", "text_encoder", "vae")
-    }
+    halves = {name: _half(getattr(model, name), path) for name in ("unet", "text_encoder", "vae")}
     pipeline = replace(model, **halves).pipeline()
     pipeline.register_modules(scheduler=model.scheduler)
     write_folder_atomically(path, pipeline.save_pretrained)

@@ -21,7 +21,7 @@ def choose_optimizer(config: TrainConfig, numbers: int) -> tuple[str, str]:
     if name == "prodigy" and not _installed("prodigyopt"):
         raise Problem(
             "The optimizer prodigy needs the package prodigyopt",
-            do="Install it with `pip install prodigyopt`, or set optimizer = \"adamw\"",
+            do='Install it with `pip install prodigyopt`, or set optimizer = "adamw"',
         )
     return name, ""
 

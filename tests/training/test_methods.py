@@ -140,9 +140,7 @@ def test_several_vectors_stand_one_after_the_other(tiny, configs):
 def test_what_cannot_be_a_new_word_is_a_problem(tiny, word):
     with pytest.raises(Problem, match="cannot be a new word"):
         textual_inversion.add_word(tiny, word, torch.zeros(1, 32))
-    assert not isinstance(
-        tiny.text_encoder.embeddings.token_embedding, textual_inversion.NewWords
-    )
+    assert not isinstance(tiny.text_encoder.embeddings.token_embedding, textual_inversion.NewWords)
 
 
 def test_an_embedding_of_another_width_is_a_problem(tiny, tmp_path):

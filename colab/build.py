@@ -1,0 +1,128 @@
+"""Makes the Colab editions: colab/NAME.ipynb from notebooks/NAME.ipynb.
+
+    python colab/build.py            # writes them
+    python colab/build.py --check    # says which differ from what it would write
+
+An edition is its notebook plus what Colab needs: the badge, a T4 chosen beforehand, one cell that
+sets the course up, the learner's Drive for those who want it, Colab's own dialog for photos, and a
+download. The address of the repository stands in pyproject.toml alone.
+"""
+
+import copy
+import re
+import sys
+import tomllib
+from pathlib import Path
+from types import MappingProxyType
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+CHECKOUT = Path(__file__).parents[1]
+COLAB = "https://colab.research.google.com"
+LACKING = ("tomli-w",)  # what the package needs and Colab does not have
+
+INTRO = """\
+[![Open In Colab]({colab}/assets/colab-badge.svg)]({colab}/github/{owner}/blob/main/colab/{name})
+
+This is the Colab edition. It asks for a T4, the free GPU; without one (*Runtime → Change runtime
+type*) everything runs too, on the small model. The first cell fetches the course and puts it beside
+what Colab has installed. Nothing of Colab's is upgraded, and no restart is needed.
+"""
+
+SETUP = """\
+# Set-up: run this cell first. A minute at most; run again, it does no harm.
+![ -d sdnb-course ] || git clone --quiet --depth 1 --branch {tag} {address} sdnb-course \\
+    || echo "The course could not be fetched. Is there a connection? Run this cell again."
+%pip install --quiet --no-deps ./sdnb-course {lacking}
+!sdnb doctor
+"""
+
+DRIVE = """\
+# Optional: keep photos and runs in your Google Drive, where they outlive this session.
+USE_DRIVE = False
+import sdnb.colab
+if USE_DRIVE: sdnb.colab.use_drive()
+"""
+
+UPLOAD = """\
+# Your own photos and caption files from your computer. Skip it for a rehearsal.
+UPLOAD = False
+if UPLOAD: sdnb.colab.upload_photos()
+"""
+
+DOWNLOAD = """\
+# What you trained, to your computer.
+DOWNLOAD = False
+if DOWNLOAD: sdnb.colab.download(my_run.weights)
+"""
+
+BEFORE = MappingProxyType({"your-photos": UPLOAD})  # cells that stand before or behind those
+BEHIND = MappingProxyType({"your-result": DOWNLOAD})  # that carry a tag
+
+
+def project() -> tuple[str, str]:
+    """(the repository's address, the tag of this version)."""
+    settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    source = (CHECKOUT / "sdnb" / "__init__.py").read_text()
+    version = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)[1]
+    return settings["project"]["urls"]["Repository"], f"v{version}"
+
+
+def setup_cell() -> str:
+    """The source of the set-up cell. `--no-deps`: one upgrade would pull others along, and Colab's
+    packages would no longer fit together."""
+    address, tag = project()
+    return SETUP.format(address=address, tag=tag, lacking=" ".join(LACKING)).strip()
+
+
+def edition(notebook: NotebookNode, name: str) -> NotebookNode:
+    """The Colab edition of one notebook."""
+    owner = project()[0].removeprefix("https://github.com/")
+    made = copy.deepcopy(notebook)
+    intro = INTRO.format(colab=COLAB, owner=owner, name=name).strip()
+    cells = [new_markdown_cell(intro, id="colab-badge"), _code("colab-setup", setup_cell())]
+    cells.append(_code("colab-drive", DRIVE.strip()))
+    for cell in made.cells:
+        tags = cell.metadata.get("tags", [])
+        cells += [_code(f"colab-{tag}", BEFORE[tag].strip()) for tag in tags if tag in BEFORE]
+        if cell.cell_type == "markdown":
+            there = rf"]({COLAB}/github/{owner}/blob/main/colab/\1)"
+            cell.source = re.sub(r"\]\((\d\d_\w+\.ipynb)\)", there, cell.source)
+        cells.append(cell)
+        cells += [_code(f"colab-{tag}", BEHIND[tag].strip()) for tag in tags if tag in BEHIND]
+    made.cells = cells
+    made.metadata |= {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
+    return made
+
+
+def _code(name: str, source: str) -> NotebookNode:
+    return new_code_cell(source, id=name)
+
+
+def editions() -> dict[Path, str]:
+    """Every edition's path and text."""
+    made = {}
+    for path in sorted((CHECKOUT / "notebooks").glob("*.ipynb")):
+        notebook = edition(nbformat.read(path, as_version=4), path.name)
+        made[CHECKOUT / "colab" / path.name] = nbformat.writes(notebook) + "\n"
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["--setup"]:
+        print(setup_cell())
+        return 0
+    stale = [p for p, text in editions().items() if not p.exists() or p.read_text() != text]
+    if arguments == ["--check"]:
+        print("\n".join(f"{path.name} is not what colab/build.py makes" for path in stale))
+        return len(stale)
+    for path in stale:
+        path.write_text(editions()[path])
+        print(f"wrote {path.relative_to(CHECKOUT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""Sets the course up as Colab would, in the environment that runs this, and then tests it.
+
+    .venv-colab/bin/python colab/try_it.py
+
+The set-up cell of the Colab editions runs word for word in this environment's IPython; git alone is
+told to fetch this checkout in place of the published address. Colab's own packages have to be the
+same afterwards. Then come the test tools, held to those versions, and the tests, on the package
+that was installed and not on the checkout.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from build import LACKING, project, setup_cell
+
+CHECKOUT = Path(__file__).parents[1]
+FREEZE = CHECKOUT / "colab" / "requirements-2026-08.txt"
+TOOLS = ("hatchling", "nbmake", "pytest", "ruff")  # of pyproject's extra "test"; no browser there
+BIN = Path(sys.executable).parent
+
+
+def installed() -> dict[str, str]:
+    """Every package of this environment with its version."""
+    lines = run(sys.executable, "-m", "pip", "freeze").splitlines()
+    pairs = (line.replace(" @ ", "==").partition("==") for line in lines)
+    return {name.lower().replace("_", "-"): version for name, _, version in pairs}
+
+
+def run(*command: object, **more) -> str:
+    done = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, text=True, **more)
+    if done.returncode:
+        sys.exit(f"{done.stdout}\nfailed: {' '.join(map(str, command))}")
+    return done.stdout
+
+
+def published(folder: Path) -> dict[str, str]:
+    """This checkout as a repository with the tag, and the variables by which git takes it for the
+    one at the published address."""
+    address, tag = project()
+    run("git", "clone", "--quiet", "--bare", CHECKOUT, folder / "bare")
+    run("git", "-C", folder / "bare", "tag", "--force", tag)
+    return os.environ | {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{folder / 'bare'}.insteadOf",
+        "GIT_CONFIG_VALUE_0": address,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+def set_up() -> None:
+    """Run the set-up cell, and see that it has upgraded nothing."""
+    run(sys.executable, "-m", "pip", "uninstall", "--quiet", "--yes", "sdnb", *LACKING)
+    before = installed()
+    with tempfile.TemporaryDirectory() as folder:
+        cell = Path(folder, "setup.ipy")
+        cell.write_text(setup_cell())
+        environment = published(Path(folder))
+        print(run(BIN / "ipython", cell, cwd=folder, env=environment))
+    after = installed()
+    new = {name for name in after if name not in before}
+    moved = {name: after.get(name) for name in before if before[name] != after.get(name)}
+    if moved or new != {"sdnb", *LACKING}:
+        sys.exit(f"the set-up cell changed {moved} and brought {sorted(new)}")
+    print(f"The set-up cell brought {sorted(new)} and left {len(before)} packages as they were.")
+
+
+def main() -> None:
+    set_up()
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "-c", FREEZE, *TOOLS)
+    # pytest's own command: `python -m pytest` would put the checkout before what is installed
+    tests = [BIN / "pytest", "--ignore=tests/browser", *sys.argv[1:]]
+    environment = os.environ | {"SDNB_SET": "colab"}
+    sys.exit(subprocess.run(tests, cwd=CHECKOUT, env=environment).returncode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What only Google Colab has: its upload dialog, downloads, Drive, and secrets.
+
+The one room that knows google.colab. Its behaviour was read from the source of colabtools
+(google/colab/files.py, drive.py, userdata.py). Colab cannot take files of more than 1 MB from a
+FileUpload widget (ipywidgets issue 3452), so photos come through its own dialog.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+
+from sdnb.files import make_writable_folder, write_atomically
+from sdnb.problems import Problem
+from sdnb.project import VARIABLE, Project
+
+DRIVE = Path("/content/drive")
+
+
+def on_colab() -> bool:
+    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
+
+
+def upload_photos(folder: Path | str | None = None) -> list[Path]:
+    """Ask for files in Colab's dialog and put them into `folder` (the project's photos/); returns
+    where they are. A file that is there already is not written again, and another one of the same
+    name gets a free name: nothing is overwritten.
+
+    Raises Problem off Colab, and where nothing was chosen.
+    """
+    files = _module("files", "Put your photos into the folder yourself")
+    folder = make_writable_folder(folder or Project().photos)
+    with tempfile.TemporaryDirectory() as desk, chdir(desk):
+        files.upload()  # saves into the current folder what was chosen
+        given = {path.name: path.read_bytes() for path in sorted(Path(desk).iterdir())}
+    if not given:
+        raise Problem("No files were chosen", folder, "Run the cell again and choose your photos")
+    return [_keep(folder / name, content) for name, content in given.items()]
+
+
+def download(path: Path | str) -> None:
+    """Hand a file to the browser, which saves it; a folder as one zip."""
+    files = _module("files", f"The file is on this machine: {path}")
+    path = Path(path)
+    if not path.exists():
+        raise Problem("There is nothing to download", path, "Run the cells above first")
+    if path.is_dir():
+        path = Path(shutil.make_archive(str(path), "zip", path))
+    files.download(str(path))
+
+
+def use_drive(folder: str = "sdnb_project") -> Path:
+    """Keep the project in a folder of the learner's Drive, where it outlives the session.
+
+    Raises Problem off Colab, and where Drive is refused.
+    """
+    drive = _module("drive", "Your project is on this machine and stays there")
+    try:
+        drive.mount(str(DRIVE))
+    except ValueError as error:
+        raise Problem(
+            f"Google Drive was not opened: {error}", do="Run the cell again and allow it"
+        ) from error
+    project = make_writable_folder(DRIVE / "MyDrive" / folder)
+    os.environ[VARIABLE] = str(project)
+    return project
+
+
+def hub_token() -> str | None:
+    """The Hugging Face token from Colab's secrets, else from the environment, else none: the base
+    models of the course need none."""
+    if on_colab():
+        from google.colab import userdata
+
+        try:
+            return userdata.get("HF_TOKEN")
+        except Exception as error:  # three classes of its own, not all of them everywhere
+            known = ("SecretNotFoundError", "NotebookAccessError", "TimeoutException")
+            if type(error).__name__ not in known:
+                raise
+    return os.environ.get("HF_TOKEN")
+
+
+def _module(name: str, do: str):
+    if not on_colab():
+        raise Problem("This works on Google Colab only", do=do)
+    from importlib import import_module
+
+    return import_module(f"google.colab.{name}")
+
+
+def _keep(path: Path, content: bytes) -> Path:
+    """Write `content` to `path`, or to "name (1)" where another file has that name."""
+    place, number = path, 0
+    while place.exists() and place.read_bytes() != content:
+        number += 1
+        place = path.with_stem(f"{path.stem} ({number})")
+    if not place.exists():
+        write_atomically(place, content)
+    return place

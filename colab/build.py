@@ -33,9 +33,10 @@ what Colab has installed. Nothing of Colab's is upgraded, and no restart is need
 
 SETUP = """\
 # Set-up: run this cell first. A minute at most; run again, it does no harm.
-![ -d sdnb-course ] || git clone --quiet --depth 1 --branch {tag} {address} sdnb-course \\
+![ -d sdnb-course ] || git -c advice.detachedHead=false clone --quiet --depth 1 \\
+    --branch {tag} {address} sdnb-course \\
     || echo "The course could not be fetched. Is there a connection? Run this cell again."
-%pip install --quiet --no-deps ./sdnb-course {lacking}
+!pip install --quiet --no-deps ./sdnb-course {lacking}
 !sdnb doctor
 """
 

@@ -1,5 +1,7 @@
-import importlib.metadata
 import importlib.util
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -70,26 +72,34 @@ def test_a_cpu_takes_bf16_where_both_libraries_say_yes(monkeypatch, avx512, amx,
         machine.find_machine("fp16")
 
 
-def test_peft_works_beside_an_old_torchao(monkeypatch, tiny, config):
-    from peft.import_utils import is_torchao_available
+ADAPTER = """
+import sys, torch
+from peft import LoraConfig, inject_adapter_in_model
+if sys.argv[1] == "mended":
+    from sdnb.machine import mend_peft
+    mend_peft()
+layers = torch.nn.Sequential(torch.nn.Linear(4, 4))
+inject_adapter_in_model(LoraConfig(target_modules=["0"]), layers)
+"""
 
-    import sdnb.training.lora as lora
 
-    find, version = importlib.util.find_spec, importlib.metadata.version
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: True if name == "torchao" else find(name, *a)
-    )
-    monkeypatch.setattr(
-        importlib.metadata, "version", lambda name: "0.10.0" if name == "torchao" else version(name)
-    )
-    is_torchao_available.cache_clear()
-    with pytest.raises(ImportError):  # else this test proves nothing
-        is_torchao_available()
-    try:
-        assert lora.prepare(tiny, config)
-    finally:
-        for module in __import__("sys").modules.values():
-            if getattr(module, "__name__", "").startswith("peft") and hasattr(
-                module, "is_torchao_available"
-            ):
-                module.is_torchao_available = is_torchao_available
+@pytest.fixture
+def old_torchao(tmp_path):
+    """The variables that put Colab's torchao 0.10.0 on the path of a new process: what is installed
+    where this is Colab's set, else an empty package of that name and version."""
+    if importlib.util.find_spec("torchao") is None:
+        (tmp_path / "torchao").mkdir()
+        (tmp_path / "torchao" / "__init__.py").write_text("")
+        facts = tmp_path / "torchao-0.10.0.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: torchao\nVersion: 0.10.0\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": path}
+
+
+@pytest.mark.parametrize(("how", "works"), [("plain", False), ("mended", True)])
+def test_peft_works_beside_an_old_torchao(old_torchao, how, works):
+    command = [sys.executable, "-c", ADAPTER, how]
+    done = subprocess.run(command, env=old_torchao, capture_output=True, text=True)
+    assert (done.returncode == 0) is works, done.stderr
+    assert works or "incompatible version of torchao" in done.stderr

@@ -29,6 +29,7 @@ from sdnb.training.fit import fit
 from sdnb.training.method import method_of
 
 PHOTOS, GLASSES = 20, "round"
+LOOKALIKE = 7  # of the parade's nineteen: the control's subject
 
 
 def gate_prompts(trigger: str) -> list[tuple[str, dict]]:
@@ -108,6 +109,11 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="only the runs whose captions keep silent about the glasses",
     )
+    ask.add_argument(
+        "--control",
+        action="store_true",
+        help="train on lookalike 7 of each person instead: is it recognised as lookalike 7?",
+    )
     ask.add_argument("--sheet", type=Path, help="also write the last run's pictures here")
     asked = ask.parse_args(arguments)
     model, judge, rows = load_model(asked.base), load_judge(), []
@@ -119,8 +125,11 @@ def main(arguments: list[str] | None = None) -> None:
             config = preset(asked.preset).replace(
                 **{"base": asked.base, "class_word": person.kind, "seed": seed, **changes}
             )
-            named, pictures = trial(person, config, model, judge, parade, named=not asked.unnamed)
+            shown = parade.members[LOOKALIKE] if asked.control else person
+            named, pictures = trial(shown, config, model, judge, parade, named=not asked.unnamed)
             rows.append({"person": number, "seed": seed, **named})
+            if asked.control:
+                rows[-1]["as the lookalike"] = parade.score(pictures, judge, LOOKALIKE)
             print(json.dumps(rows[-1]), flush=True)
             asked.out.write_text(json.dumps(rows, indent=1))
             if asked.sheet:

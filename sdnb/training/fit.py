@@ -10,8 +10,8 @@ from torch import nn
 
 from sdnb.config import TrainConfig
 from sdnb.machine import Machine
-from sdnb.problems import Problem
 from sdnb.training.batches import Batch, Batches
+from sdnb.training.diagnosis import diagnose
 from sdnb.training.optimizers import make_optimizer, make_schedule
 
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
@@ -89,8 +89,17 @@ def fit(state: TrainState, batches: Batches, loss: Loss) -> Iterator[Step]:
             place = micro_batch * accelerator.num_processes + accelerator.process_index
             batch = batches.at(state.step, place)
             with accelerator.accumulate(state.denoiser):
-                total, parts = _weighted(loss(state.denoiser, batch), batch)
-                _refuse_nan(total, state.step)
+                each = loss(state.denoiser, batch)
+                total, parts = _weighted(each, batch)
+                if not torch.isfinite(total):
+                    raise diagnose(
+                        each,
+                        batch,
+                        batches,
+                        state.parameters.values(),
+                        state.step + 1,
+                        accelerator.mixed_precision,
+                    )
                 accelerator.backward(total)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(state.parameters.values(), state.max_grad_norm)
@@ -114,11 +123,3 @@ def _weighted(losses: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.T
     prior = torch.where(batch.is_prior, losses, 0).sum() / instances
     instance = torch.where(batch.is_prior, 0, losses).sum() / instances
     return total, torch.stack([total, instance, prior]).detach()
-
-
-def _refuse_nan(loss: torch.Tensor, step: int) -> None:
-    if not torch.isfinite(loss):
-        raise Problem(
-            f"At step {step + 1} the loss was no longer a number",
-            do="Lower the learning rate and train again",
-        )

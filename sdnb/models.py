@@ -94,6 +94,16 @@ class Model:
             module.to(device)
         return self
 
+    def park(self) -> "Model":
+        """Move what a training does not need beside the UNet off the GPU: the VAE, and the text
+        encoder unless something in it trains. Pictures fetch them back by `to`."""
+        trains = any(parameter.requires_grad for parameter in self.text_encoder.parameters())
+        for part in (self.vae, *([] if trains else [self.text_encoder])):
+            part.to("cpu")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return self
+
     def pipeline(self) -> StableDiffusionPipeline:
         """A pipeline around the same modules, which keep their dtype and device."""
         return StableDiffusionPipeline(
@@ -133,7 +143,8 @@ class Model:
     def text_embeddings(self, prompts: list[str], clip_skip: int = 0) -> torch.Tensor:
         """(n, 77, d): the text encoder's hidden state after all but its last `clip_skip` layers, on
         the model's device."""
-        return hidden_state(self.text_encoder, self.token_ids(prompts), clip_skip)
+        ids = self.token_ids(prompts).to(self.text_encoder.device)  # which may be parked
+        return hidden_state(self.text_encoder, ids, clip_skip).to(self.device)
 
 
 def hidden_state(encoder: CLIPTextModel, ids: torch.Tensor, clip_skip: int = 0) -> torch.Tensor:
@@ -149,8 +160,9 @@ def hidden_state(encoder: CLIPTextModel, ids: torch.Tensor, clip_skip: int = 0) 
 def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> Model:
     """Load a base model by its name in MODELS or from a diffusers folder.
 
-    Raises Problem where there is no such model, no source can be reached, or the folder is not a
-    Stable Diffusion 1 or 2.
+    The VAE is always fp32: in fp16 SDXL's overflows, and it is used for moments only. Raises
+    Problem where there is no such model, no source can be reached, or the folder is not a Stable
+    Diffusion 1 or 2.
     """
     info = find_model(name_or_path)
     failures = []
@@ -170,7 +182,7 @@ def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> 
             return Model(
                 pipeline.tokenizer,
                 pipeline.text_encoder,
-                pipeline.vae,
+                pipeline.vae.float(),
                 pipeline.unet,
                 DDPMScheduler.from_config(pipeline.scheduler.config),
                 info,

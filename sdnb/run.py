@@ -22,7 +22,7 @@ from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
 from sdnb.training.fit import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.latents import encode_examples
 from sdnb.training.loss import Denoiser, DenoisingLoss
-from sdnb.training.method import method_of, restore
+from sdnb.training.method import base_dtype, method_of, restore
 
 
 def train(
@@ -47,7 +47,7 @@ def train(
         return run
     machine = machine or find_machine(config.precision)
     photos = read_photos(config.photos, find_model(config.base).resolution)
-    model = load_model(config.base).to(machine.device)
+    model = load_model(config.base, base_dtype(config, machine)).to(machine.device)
     claim(run)
     class_photos = class_pictures(config, photos, model, machine, run.folder / "class_images")
     state, batches, loss = prepare(config, photos, model, machine, class_photos)
@@ -65,6 +65,7 @@ def train(
                 tell(step)
             if config.preview_every and step.index % config.preview_every == 0:
                 display.preview(save_preview(run, model, machine, step.index))
+                model.park()
             if interrupt.is_set():
                 break
             late = time.monotonic() - saved > 60 * config.save_minutes
@@ -119,6 +120,7 @@ def prepare(
         n_train_timesteps=model.scheduler.config.num_train_timesteps,
         noise_offset=config.noise_offset,
     )
+    model.park()
     denoiser, total = Denoiser(model, config.clip_skip), steps(config, len(photos))
     state = start(denoiser, groups, config, accelerator, total)
     return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)

@@ -58,7 +58,7 @@ def through_autoencoder(
     copies = []
     for start in range(0, len(pictures), batch):
         pixels = as_tensor(list(pictures[start : start + batch]))
-        pixels = pixels.to(model.device, model.vae.dtype)
+        pixels = pixels.to(model.vae.device, model.vae.dtype)
         decoded = model.vae.decode(model.vae.encode(pixels).latent_dist.mode()).sample
         levels = ((decoded.float().clamp(-1, 1) + 1) * 127.5).round().byte()
         copies += [Image.fromarray(one) for one in levels.permute(0, 2, 3, 1).cpu().numpy()]

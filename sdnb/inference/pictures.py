@@ -42,7 +42,7 @@ def make_pictures(
         raise Problem(
             f"A picture cannot be {size} pixels wide", do=f"Choose a multiple of {model.vae_factor}"
         )
-    pipe = model.pipeline()
+    pipe = model.to(model.device).pipeline()  # all parts beside the UNet again
     pipe.set_progress_bar_config(disable=True)
     pictures = []
     with _evaluating(model), torch.inference_mode(), autocast(model.device.type, precision):

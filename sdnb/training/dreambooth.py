@@ -11,9 +11,10 @@ from sdnb.dataset.photos import Photo
 from sdnb.files import write_folder_atomically
 from sdnb.models import Model, reload
 from sdnb.problems import Problem
-from sdnb.training import parts
+from sdnb.training import lora, parts
 from sdnb.training.parts import freeze, group
 
+HALF_BASE = False
 RESULT = "model"
 
 
@@ -67,6 +68,6 @@ def _half(part: torch.nn.Module, path: Path) -> torch.nn.Module:
 
 def remove(model: Model) -> None:
     """Give the base model back as it was, read again from where it came."""
-    model.pipeline().unload_lora_weights()
+    lora.remove(model)
     if model.moved:
         reload(model)

@@ -24,9 +24,9 @@ def encode_photos(model: Model, images: list[Image.Image]) -> torch.Tensor:
     latents = []
     for image in images:
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
-        pixels = pixels.to(model.device, torch.float32) / 127.5 - 1
+        pixels = pixels.to(model.vae.device, torch.float32) / 127.5 - 1
         latents.append(model.vae.encode(pixels).latent_dist.mode())
-    return torch.cat(latents) * model.vae.config.scaling_factor
+    return torch.cat(latents).to(model.device) * model.vae.config.scaling_factor
 
 
 def encode_examples(

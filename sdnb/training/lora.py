@@ -14,8 +14,9 @@ from sdnb.machine import mend_peft
 from sdnb.models import Model
 from sdnb.training.parts import captions, freeze, group
 
-__all__ = ["RESULT", "captions", "prepare", "remove", "save"]
+__all__ = ["HALF_BASE", "RESULT", "captions", "prepare", "remove", "save"]
 
+HALF_BASE = True
 RESULT = "lora.safetensors"
 ATTENTION = r"(to_q|to_k|to_v|to_out\.0)"
 FEEDFORWARD = rf"attn[12]\.{ATTENTION}|ff\.net\.(0\.proj|2)"
@@ -72,7 +73,8 @@ def save(model: Model, config: LoraConfig, path: Path) -> None:
 
 def remove(model: Model) -> None:
     """Take every LoRA off the model; its own weights never moved."""
-    model.pipeline().unload_lora_weights()
+    if any(getattr(part, "peft_config", None) for part in (model.unet, model.text_encoder)):
+        model.pipeline().unload_lora_weights()
 
 
 def _adapter(config: LoraConfig, layers: str | list[str]) -> PeftConfig:

@@ -4,8 +4,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import torch
+
 from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
+from sdnb.machine import Machine
 from sdnb.models import Model
 from sdnb.training import dreambooth, lora, textual_inversion
 
@@ -14,6 +17,7 @@ class Method(Protocol):
     """A module with these four functions and a name is a method; the loop knows nothing else of
     it."""
 
+    HALF_BASE: bool  # whether the base's own weights may be held in 16 bits: they do not train
     RESULT: str  # the file or folder that `save` writes into the run
 
     def prepare(self, model: Model, config: Any) -> list[dict]:
@@ -36,6 +40,14 @@ METHODS = MappingProxyType(
 
 def method_of(config: TrainConfig) -> Method:
     return METHODS[config.method]
+
+
+def base_dtype(config: TrainConfig, machine: Machine) -> torch.dtype:
+    """The number format in which a run holds its base: what the GPU calculates in, unless the
+    base's own weights train; fp32 on a CPU."""
+    if machine.device == "cpu" or not method_of(config).HALF_BASE:
+        return torch.float32
+    return {"fp16": torch.float16, "bf16": torch.bfloat16}.get(machine.precision, torch.float32)
 
 
 def restore(model: Model) -> None:

@@ -16,9 +16,10 @@ from sdnb.dataset.photos import Photo
 from sdnb.files import write_atomically
 from sdnb.models import Model
 from sdnb.problems import Problem
-from sdnb.training import parts
+from sdnb.training import lora, parts
 from sdnb.training.parts import freeze, group
 
+HALF_BASE = True
 RESULT = "embedding.safetensors"
 KEY = "emb_params"  # kohya_ss's name of the one tensor, which the web UIs read too
 TEMPLATES = (  # plain sentences, in the manner of the paper's
@@ -82,7 +83,7 @@ def save(model: Model, config: TextualInversionConfig, path: Path) -> None:
 
 def remove(model: Model) -> None:
     """Take every new word out of the model; its own weights never moved."""
-    model.pipeline().unload_lora_weights()
+    lora.remove(model)
     embeddings = embeddings_of(model.text_encoder)
     if isinstance(embeddings.token_embedding, NewWords):
         model.tokenizer = embeddings.token_embedding.tokenizer_before

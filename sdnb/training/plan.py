@@ -1,0 +1,189 @@
+"""What a run will take, before it begins: memory as arithmetic, term by term, and the files' size.
+
+The modules are built without weights (on torch's "meta" device), so that the plan of a model costs
+a second and needs no download. Bytes are counted for the calculation in 16 bits on a GPU, and in
+fp32 where the machine calculates so.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from sdnb.config import TrainConfig, steps
+from sdnb.machine import Machine
+from sdnb.models import MODELS, Model, find_model, quiet
+from sdnb.training.method import method_of
+from sdnb.training.optimizers import choose_optimizer
+
+GIB = 2**30
+CONTEXT = 0.5 * GIB  # what CUDA itself takes (driver, cuBLAS, cuDNN)
+NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
+VAE = 83.65e6  # numbers of the VAE of every Stable Diffusion
+AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
+UNETS = {  # where they differ from diffusers' own defaults, which are Stable Diffusion's
+    "sd1": {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
+    "sd2": {
+        "sample_size": 96,
+        "cross_attention_dim": 1024,
+        "attention_head_dim": [5, 10, 20, 20],
+        "use_linear_projection": True,
+    },
+}
+TEXTS = {
+    "sd1": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12},
+    "sd2": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23},
+}
+HEADS = {"sd1": 12, "sd2": 16}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`terms` are bytes on the device at the peak, by name; `numbers` how many of them train."""
+
+    steps: int
+    numbers: int
+    terms: dict[str, float]
+    file: float  # bytes of what will be saved
+    checkpoint: float  # bytes of one saving on the way
+
+    @property
+    def memory(self) -> float:
+        """GiB on the device at the peak."""
+        return sum(self.terms.values()) / GIB
+
+    def __str__(self) -> str:
+        lines = [f"{value / GIB:8.2f} GiB  {name}" for name, value in self.terms.items()]
+        lines += [f"{self.memory:8.2f} GiB  in all"]
+        lines += [f"{self.steps} steps; {self.numbers:,} numbers train"]
+        lines += [f"file {_size(self.file)}, each saving on the way {_size(self.checkpoint)}"]
+        return "\n".join(lines)
+
+
+def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
+    """The plan of a run with so many photos. Raises Problem for a base that is not known."""
+    model, method = empty_model(config.base), method_of(config)
+    sizes = [_numbers(model.unet), _numbers(model.text_encoder)]
+    with torch.device("meta"):
+        groups = method.prepare(model, config)
+    trained = [p.shape for group in groups for p in group["params"]]
+    numbers = sum(map(prod, trained))
+    encodes = any(p.requires_grad for p in model.text_encoder.parameters())
+    optimizer, _ = choose_optimizer(config, numbers)
+    states = sum(optimizer_bytes(optimizer, shape) for shape in trained)
+    narrow = machine.precision != "fp32"
+    samples = config.batch_size * (1 + bool(config.prior_weight))
+    terms = {
+        "weights of the base": (2 if method.HALF_BASE and narrow else 4) * sum(sizes[: 1 + encodes]),
+        "weights that are added": 4 * numbers if method.HALF_BASE else 0,
+        "gradients": 4 * numbers,
+        f"optimizer ({optimizer})": states,
+        "activations": activations(model, samples, config, narrow),
+        "CUDA itself": CONTEXT if machine.device == "cuda" else 0,
+    }
+    if narrow and not method.HALF_BASE and not config.gradient_checkpointing:
+        terms["16-bit copies of the weights"] = 2 * numbers
+    file = 4 * numbers if method.HALF_BASE else 2 * (sum(sizes) + VAE)
+    return Plan(steps(config, photos), numbers, {name: size for name, size in terms.items() if size}, file, 4 * numbers + states)
+
+
+def optimizer_bytes(name: str, shape: torch.Size) -> float:
+    """Bytes an optimizer keeps for one trained tensor. AdamW: two moments in fp32. 8-bit AdamW: one
+    byte each from 4096 numbers on (bitsandbytes' min_8bit_size). Adafactor: a row and a column of
+    the last two dimensions (arXiv 1804.04235). Prodigy: four tensors."""
+    numbers = prod(shape)
+    if name == "adafactor":
+        factored = prod(shape[:-1]) + prod(shape[:-2]) * shape[-1] if len(shape) > 1 else numbers
+        return 4 * factored
+    if name == "adamw8bit":
+        return 2 * numbers if numbers >= 4096 else 8 * numbers
+    return {"adamw": 8, "prodigy": 16}[name] * numbers
+
+
+def activations(model: Model, samples: int, config: TrainConfig, narrow: bool) -> float:
+    """Bytes that `samples` leave behind on the way through the UNet for the way back. Gradient
+    checkpointing keeps less and calculates a part of the rest again."""
+    unet = model.unet.train()
+    whole = (NORMS if narrow else 1.0) * _kept(unet, samples, narrow)
+    if not config.gradient_checkpointing:
+        return whole
+    unet.enable_gradient_checkpointing()
+    few = _kept(unet, samples, narrow)
+    unet.disable_gradient_checkpointing()
+    return few + AGAIN * whole
+
+
+def _kept(unet: UNet2DConditionModel, samples: int, narrow: bool) -> int:
+    """Bytes of all that autograd keeps in one walk through `unet`, without numbers."""
+    side, dtype = unet.config.sample_size, torch.float16 if narrow else torch.float32
+    kept: dict[int, torch.Tensor] = {}
+    with quiet(warnings=False):  # of a list of modules for fp32, which is empty
+        unet = unet.to(dtype)
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        base = tensor if tensor._base is None else tensor._base
+        if not isinstance(base, nn.Parameter):
+            kept[id(base)] = base  # held, so that no id is given out twice
+        return tensor
+
+    with torch.device("meta"), _lean_attention(), saved_tensors_hooks(keep, lambda t: t):
+        noisy = torch.empty(samples, unet.config.in_channels, side, side, dtype=dtype)
+        texts = torch.empty(samples, 77, unet.config.cross_attention_dim, dtype=dtype)
+        texts.requires_grad_(True)  # else nothing is kept before the first trained layer
+        unet(noisy, torch.zeros(samples, dtype=torch.long), texts)
+    return sum(base.numel() * base.element_size() for base in kept.values())
+
+
+class _Attention(torch.autograd.Function):
+    """What the memory-saving attention of every GPU keeps: its inputs and its output."""
+
+    @staticmethod
+    def forward(ctx, query, key, value):
+        out = torch.empty_like(query)
+        ctx.save_for_backward(query, key, value, out)
+        return out
+
+
+@contextmanager
+def _lean_attention():
+    """Without numbers torch takes the plain attention, which would keep every pair of places."""
+    real = functional.scaled_dot_product_attention
+    functional.scaled_dot_product_attention = lambda q, k, v, *_, **__: _Attention.apply(q, k, v)
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention = real
+
+
+def empty_model(base: str) -> Model:
+    """The base model without weights: its UNet and text encoder, for counting only."""
+    info = find_model(base)
+    folder = Path(info.sources[0])
+    with torch.device("meta"):
+        if (folder / "unet").is_dir():
+            settings = UNet2DConditionModel.load_config(folder / "unet")
+            unet = UNet2DConditionModel.from_config(settings)
+            text = CLIPTextConfig.from_pretrained(folder / "text_encoder")
+        else:
+            unet = UNet2DConditionModel(**UNETS[info.family])
+            text = CLIPTextConfig(
+                num_attention_heads=HEADS[info.family], vocab_size=49408, **TEXTS[info.family]
+            )
+        encoder = CLIPTextModel(text)
+    words = CLIPTokenizer.from_pretrained(Path(MODELS["mini"].sources[0]) / "tokenizer")
+    return Model(words, encoder, nn.Module(), unet, None, info)
+
+
+def _numbers(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _size(size: float) -> str:
+    return f"{size / GIB:.1f} GiB" if size > GIB else f"{size / 2**20:.2f} MiB"

@@ -79,9 +79,10 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     optimizer, _ = choose_optimizer(config, numbers)
     states = sum(optimizer_bytes(optimizer, shape) for shape in trained)
     narrow = machine.precision != "fp32"
+    width = 2 if method.HALF_BASE and narrow else 4
     samples = config.batch_size * (1 + bool(config.prior_weight))
     terms = {
-        "weights of the base": (2 if method.HALF_BASE and narrow else 4) * sum(sizes[: 1 + encodes]),
+        "weights of the base": width * sum(sizes[: 1 + encodes]),
         "weights that are added": 4 * numbers if method.HALF_BASE else 0,
         "gradients": 4 * numbers,
         f"optimizer ({optimizer})": states,
@@ -91,7 +92,8 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     if narrow and not method.HALF_BASE and not config.gradient_checkpointing:
         terms["16-bit copies of the weights"] = 2 * numbers
     file = 4 * numbers if method.HALF_BASE else 2 * (sum(sizes) + VAE)
-    return Plan(steps(config, photos), numbers, {name: size for name, size in terms.items() if size}, file, 4 * numbers + states)
+    terms = {name: size for name, size in terms.items() if size}
+    return Plan(steps(config, photos), numbers, terms, file, 4 * numbers + states)
 
 
 def optimizer_bytes(name: str, shape: torch.Size) -> float:

@@ -23,6 +23,7 @@ from sdnb.training.fit import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.latents import encode_examples
 from sdnb.training.loss import Denoiser, DenoisingLoss
 from sdnb.training.method import base_dtype, method_of, restore
+from sdnb.training.plan import refuse_what_cannot_fit
 
 
 def train(
@@ -47,6 +48,7 @@ def train(
         return run
     machine = machine or find_machine(config.precision)
     photos = read_photos(config.photos, find_model(config.base).resolution)
+    refuse_what_cannot_fit(config, len(photos), machine)
     model = load_model(config.base, base_dtype(config, machine)).to(machine.device)
     claim(run)
     class_photos = class_pictures(config, photos, model, machine, run.folder / "class_images")

@@ -9,6 +9,7 @@ from sdnb.training.batches import Batch, Batches
 
 LOWER = "Lower the learning rate and train again in another folder"
 
+
 def diagnose(
     losses: torch.Tensor,
     batch: Batch,

@@ -5,6 +5,7 @@ a second and needs no download. Bytes are counted for the calculation in 16 bits
 fp32 where the machine calculates so.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -20,11 +21,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from sdnb.config import TrainConfig, steps
 from sdnb.machine import Machine
 from sdnb.models import MODELS, Model, find_model, quiet
+from sdnb.problems import Problem
 from sdnb.training.method import method_of
 from sdnb.training.optimizers import choose_optimizer
 
 GIB = 2**30
 CONTEXT = 0.5 * GIB  # what CUDA itself takes (driver, cuBLAS, cuDNN)
+WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
 NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
 VAE = 83.65e6  # numbers of the VAE of every Stable Diffusion
 AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
@@ -81,16 +84,17 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     narrow = machine.precision != "fp32"
     width = 2 if method.HALF_BASE and narrow else 4
     samples = config.batch_size * (1 + bool(config.prior_weight))
+    kept, gradients = activations(model, samples, config, narrow), 4 * numbers
+    if narrow and not method.HALF_BASE and not config.gradient_checkpointing:
+        kept += 2 * numbers  # autocast's copies of weights that train, kept like activations
     terms = {
         "weights of the base": width * sum(sizes[: 1 + encodes]),
         "weights that are added": 4 * numbers if method.HALF_BASE else 0,
-        "gradients": 4 * numbers,
         f"optimizer ({optimizer})": states,
-        "activations": activations(model, samples, config, narrow),
-        "CUDA itself": CONTEXT if machine.device == "cuda" else 0,
+        # on the way back the one shrinks as the other grows: the larger counts
+        "gradients, activations": max(gradients, kept) + AGAIN * min(gradients, kept),
+        **({"work space": WORKSPACE, "CUDA itself": CONTEXT} if machine.device == "cuda" else {}),
     }
-    if narrow and not method.HALF_BASE and not config.gradient_checkpointing:
-        terms["16-bit copies of the weights"] = 2 * numbers
     file = 4 * numbers if method.HALF_BASE else 2 * (sum(sizes) + VAE)
     terms = {name: size for name, size in terms.items() if size}
     return Plan(steps(config, photos), numbers, terms, file, 4 * numbers + states)
@@ -189,3 +193,41 @@ def _numbers(module: nn.Module) -> int:
 
 def _size(size: float) -> str:
     return f"{size / GIB:.1f} GiB" if size > GIB else f"{size / 2**20:.2f} MiB"
+
+
+def refuse_what_cannot_fit(config: TrainConfig, photos: int, machine: Machine) -> None:
+    """Raise a Problem, with the nearest settings that do fit, for a run that the GPU's memory cannot
+    hold. A CPU's memory is not refused: it may swap."""
+    if machine.device != "cuda":
+        return
+    needed = plan(config, photos, machine).memory
+    if needed <= machine.memory_gib:
+        return
+    for changes in _ladder(config):
+        fitting = plan(config.replace(**changes), photos, machine).memory
+        if fitting <= machine.memory_gib:
+            words = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
+            do = f"Set {words.replace('True', 'true')}: it then takes {fitting:.1f} GiB"
+            break
+    else:
+        do = 'Choose method = "lora", or a smaller base model'
+    raise Problem(
+        f"This run needs {needed:.1f} GiB of GPU memory, and {machine.name} has "
+        f"{machine.memory_gib:.1f} GiB",
+        do=do,
+    )
+
+
+def _ladder(config: TrainConfig) -> Iterator[dict[str, object]]:
+    """Changes that save memory, the mildest first, each with those before it."""
+    changes: dict[str, object] = {}
+    for name, value in (
+        ("gradient_checkpointing", True),
+        ("batch_size", 1),
+        ("optimizer", "adamw8bit"),
+        ("optimizer", "adafactor"),
+        ("train_text_encoder", False),
+    ):
+        if getattr(config, name, value) != value:
+            changes = {**changes, name: value}
+            yield changes

@@ -1,0 +1,82 @@
+"""The plan of a run: arithmetic on paper, and what was measured on a GPU that played a T4."""
+
+import pytest
+import torch
+
+from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
+from sdnb.machine import Machine
+from sdnb.problems import Problem
+from sdnb.training.plan import (
+    CONTEXT,
+    GIB,
+    empty_model,
+    optimizer_bytes,
+    plan,
+    refuse_what_cannot_fit,
+)
+
+T4 = Machine("cuda", "fp16", "for tests", 2, 14.56, "Tesla T4", True)
+SLIM = {"gradient_checkpointing": True, "optimizer": "adafactor"}
+
+
+def test_the_models_are_counted_without_their_weights():
+    """diffusers' and transformers' own numbers of Stable Diffusion 1.5 and 2.1, in millions."""
+    for base, unet, text in (("sd15", 859.52, 123.06), ("sd21", 865.91, 340.39)):
+        model = empty_model(base)
+        counts = [
+            sum(p.numel() for p in part.parameters()) / 1e6
+            for part in (model.unet, model.text_encoder)
+        ]
+        assert counts == [pytest.approx(unet, abs=0.01), pytest.approx(text, abs=0.01)]
+        assert all(p.device.type == "meta" for p in model.unet.parameters())
+
+
+def test_an_optimizers_memory_on_paper():
+    conv, small = torch.Size((320, 640, 3, 3)), torch.Size((320,))
+    assert optimizer_bytes("adamw", conv) == 8 * 320 * 640 * 9
+    assert optimizer_bytes("adamw8bit", conv) == 2 * 320 * 640 * 9
+    assert optimizer_bytes("adamw8bit", small) == 8 * 320  # small tensors stay in fp32
+    # a row of 3 for each of 320 x 640 x 3 rows, a column of 3 for each of 320 x 640
+    assert optimizer_bytes("adafactor", conv) == 4 * (320 * 640 * 3 + 320 * 640 * 3)
+    assert optimizer_bytes("adafactor", torch.Size((1280, 320))) == 4 * (1280 + 320)
+
+
+@pytest.mark.parametrize(
+    ("config", "measured"),
+    [  # GiB that torch allocated at the peak: tests/benchmarks/full_size.py on an H100
+        (LoraConfig(rank=16, alpha=16, batch_size=1), 2.83),
+        (LoraConfig(rank=16, alpha=16, batch_size=4), 6.09),
+        (LoraConfig(rank=16, alpha=16, batch_size=4, gradient_checkpointing=True), 2.75),
+        (LoraConfig(rank=16, alpha=16, batch_size=1, train_text_encoder=True), 3.15),
+        (TextualInversionConfig(batch_size=1), 2.91),
+        (DreamboothConfig(batch_size=1, **SLIM), 8.53),
+        (DreamboothConfig(batch_size=1, train_text_encoder=True, **SLIM), 9.46),
+        (DreamboothConfig(batch_size=1, optimizer="adafactor"), 8.57),
+    ],
+)
+def test_the_plan_is_within_a_tenth_of_what_was_measured(config, measured):
+    foreseen = plan(config.replace(base="sd15"), 20, T4).memory - CONTEXT / GIB
+    assert foreseen == pytest.approx(measured, rel=0.1)
+
+
+def test_steps_and_files_on_paper(config):
+    found = plan(LoraConfig(rank=16, alpha=16, base="sd15", views_per_photo=100), 20, T4)
+    assert found.steps == 500 and found.numbers == 3_188_736
+    assert found.file == 4 * 3_188_736 and found.checkpoint == 3 * 4 * 3_188_736
+    assert f"{found.memory:.2f} GiB  in all" in str(found) and "500 steps" in str(found)
+    whole = plan(DreamboothConfig(base="sd15"), 20, T4)
+    assert whole.file / 1e9 == pytest.approx(2.13, abs=0.01)  # UNet, text encoder, VAE in fp16
+    assert plan(config, 5, T4).numbers > 0  # a folder's own configuration
+
+
+def test_what_cannot_fit_is_refused_with_what_does():
+    greedy = DreamboothConfig(base="sd15", batch_size=4, train_text_encoder=True)
+    with pytest.raises(Problem, match=r"needs \d\d\.\d GiB .* Tesla T4 has 14\.6 GiB") as caught:
+        refuse_what_cannot_fit(greedy, 20, T4)
+    assert "gradient_checkpointing = true" in caught.value.do and "it then takes" in caught.value.do
+    refuse_what_cannot_fit(LoraConfig(base="sd15"), 20, T4)
+    tiny = Machine("cuda", "fp16", "", 2, 1.0, "a small card", False)
+    with pytest.raises(Problem, match="small card") as caught:
+        refuse_what_cannot_fit(greedy, 20, tiny)
+    assert "smaller base" in caught.value.do
+    refuse_what_cannot_fit(greedy, 20, Machine("cpu", "fp32", "", 2, 1.0, "", False))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -14,6 +15,17 @@ from sdnb.dataset.photos import photo_paths
 from sdnb.problems import Problem
 from sdnb.settings import Settings
 
+ASIDE = {  # what changes neither memory nor file, so that a new value of it need not be planned
+    "photos": "photos",
+    "trigger": "ravo",
+    "class_word": "man",
+    "views_per_photo": 1,
+    "learning_rate": 1e-3,
+    "seed": 0,
+    "preview_prompts": ("ravo",),
+    "preview_every": 0,
+    "save_every": 1,
+}
 BOUNDS = (
     (Ge, "ge", "at least"),
     (Gt, "gt", "more than"),
@@ -140,7 +152,8 @@ class FormModel:
         except Problem as problem:
             return str(problem)
         views = f"{count} photos, each seen {config.views_per_photo} times"
-        return f"{views}, {config.batch_size} in a step: {steps(config, count)} steps."
+        runs = f"{views}, {config.batch_size} in a step: {steps(config, count)} steps."
+        return f"{runs} {_cost(config.replace(**ASIDE))}".strip()
 
     @property
     def twin(self) -> str:
@@ -153,6 +166,22 @@ class FormModel:
         ]
         name = f"sdnb.{type(config).__name__}"
         return "\n".join([f"config = {name}(", *changed, ")"]) if changed else f"config = {name}()"
+
+
+@lru_cache
+def _cost(config: TrainConfig) -> str:
+    """Memory and file size in a sentence. Half a second for a large model, so kept for the next
+    key that is pressed."""
+    from sdnb.machine import find_machine
+    from sdnb.training.plan import plan
+
+    machine = find_machine()
+    try:
+        found = plan(config, 1, machine)
+    except Problem as problem:
+        return str(problem)
+    where = "GPU memory" if machine.device == "cuda" else "memory beside Python's own"
+    return f"About {found.memory:.1f} GiB of {where}; the file takes {found.file_size}."
 
 
 def _as_typed(value: Any) -> str | bool:

@@ -62,11 +62,15 @@ class Plan:
         """GiB on the device at the peak."""
         return sum(self.terms.values()) / GIB
 
+    @property
+    def file_size(self) -> str:
+        return _size(self.file)
+
     def __str__(self) -> str:
         lines = [f"{value / GIB:8.2f} GiB  {name}" for name, value in self.terms.items()]
         lines += [f"{self.memory:8.2f} GiB  in all"]
         lines += [f"{self.steps} steps; {self.numbers:,} numbers train"]
-        lines += [f"file {_size(self.file)}, each saving on the way {_size(self.checkpoint)}"]
+        lines += [f"file {self.file_size}, each saving on the way {_size(self.checkpoint)}"]
         return "\n".join(lines)
 
 
@@ -192,12 +196,14 @@ def _numbers(module: nn.Module) -> int:
 
 
 def _size(size: float) -> str:
-    return f"{size / GIB:.1f} GiB" if size > GIB else f"{size / 2**20:.2f} MiB"
+    if size > GIB:
+        return f"{size / GIB:.1f} GiB"
+    return f"{size / 2**20:.1f} MiB" if size > 2**19 else f"{size / 1024:.0f} KiB"
 
 
 def refuse_what_cannot_fit(config: TrainConfig, photos: int, machine: Machine) -> None:
-    """Raise a Problem, with the nearest settings that do fit, for a run that the GPU's memory cannot
-    hold. A CPU's memory is not refused: it may swap."""
+    """Raise a Problem, with the nearest settings that do fit, for a run that the GPU's memory
+    cannot hold. A CPU's memory is not refused: it may swap."""
     if machine.device != "cuda":
         return
     needed = plan(config, photos, machine).memory

@@ -181,7 +181,8 @@ def _cost(config: TrainConfig) -> str:
     except Problem as problem:
         return str(problem)
     where = "GPU memory" if machine.device == "cuda" else "memory beside Python's own"
-    return f"About {found.memory:.1f} GiB of {where}; the file takes {found.file_size}."
+    memory, file = found.sizes
+    return f"About {memory} of {where}; the file takes {file}."
 
 
 def _as_typed(value: Any) -> str | bool:

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
@@ -29,7 +29,6 @@ GIB = 2**30
 CONTEXT = 0.5 * GIB  # what CUDA itself takes (driver, cuBLAS, cuDNN)
 WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
 NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
-VAE = 83.65e6  # numbers of the VAE of every Stable Diffusion
 AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
 UNETS = {  # where they differ from diffusers' own defaults, which are Stable Diffusion's
     "sd1": {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
@@ -43,6 +42,13 @@ UNETS = {  # where they differ from diffusers' own defaults, which are Stable Di
 TEXTS = {
     "sd1": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12},
     "sd2": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23},
+}
+VAE = {  # of every Stable Diffusion
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
 }
 HEADS = {"sd1": 12, "sd2": 16}
 
@@ -63,14 +69,15 @@ class Plan:
         return sum(self.terms.values()) / GIB
 
     @property
-    def file_size(self) -> str:
-        return _size(self.file)
+    def sizes(self) -> tuple[str, str]:
+        """Memory and file, for people."""
+        return _size(sum(self.terms.values())), _size(self.file)
 
     def __str__(self) -> str:
         lines = [f"{value / GIB:8.2f} GiB  {name}" for name, value in self.terms.items()]
         lines += [f"{self.memory:8.2f} GiB  in all"]
         lines += [f"{self.steps} steps; {self.numbers:,} numbers train"]
-        lines += [f"file {self.file_size}, each saving on the way {_size(self.checkpoint)}"]
+        lines += [f"file {_size(self.file)}, each saving on the way {_size(self.checkpoint)}"]
         return "\n".join(lines)
 
 
@@ -99,7 +106,7 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
         "gradients, activations": max(gradients, kept) + AGAIN * min(gradients, kept),
         **({"work space": WORKSPACE, "CUDA itself": CONTEXT} if machine.device == "cuda" else {}),
     }
-    file = 4 * numbers if method.HALF_BASE else 2 * (sum(sizes) + VAE)
+    file = 4 * numbers if method.HALF_BASE else 2 * (sum(sizes) + _numbers(model.vae))
     terms = {name: size for name, size in terms.items() if size}
     return Plan(steps(config, photos), numbers, terms, file, 4 * numbers + states)
 
@@ -173,7 +180,7 @@ def _lean_attention():
 
 
 def empty_model(base: str) -> Model:
-    """The base model without weights: its UNet and text encoder, for counting only."""
+    """The base model without weights, for counting only."""
     info = find_model(base)
     folder = Path(info.sources[0])
     with torch.device("meta"):
@@ -181,14 +188,16 @@ def empty_model(base: str) -> Model:
             settings = UNet2DConditionModel.load_config(folder / "unet")
             unet = UNet2DConditionModel.from_config(settings)
             text = CLIPTextConfig.from_pretrained(folder / "text_encoder")
+            vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
         else:
+            vae = AutoencoderKL(**VAE)
             unet = UNet2DConditionModel(**UNETS[info.family])
             text = CLIPTextConfig(
                 num_attention_heads=HEADS[info.family], vocab_size=49408, **TEXTS[info.family]
             )
         encoder = CLIPTextModel(text)
     words = CLIPTokenizer.from_pretrained(Path(MODELS["mini"].sources[0]) / "tokenizer")
-    return Model(words, encoder, nn.Module(), unet, None, info)
+    return Model(words, encoder, vae, unet, None, info)
 
 
 def _numbers(module: nn.Module) -> int:

@@ -26,7 +26,7 @@ from sdnb.models import MODELS, Model
 from sdnb.run import prepare
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of
-from sdnb.training.plan import CONTEXT, GIB, UNETS, empty_model, plan
+from sdnb.training.plan import CONTEXT, GIB, UNETS, VAE, empty_model, plan
 
 T4 = 14.56  # GiB
 SLIM = {"gradient_checkpointing": True, "optimizer": "adafactor"}
@@ -53,13 +53,7 @@ def random_model(dtype: torch.dtype) -> Model:
     empty = empty_model("sd15")
     with torch.device("cuda"):
         torch.manual_seed(0)
-        vae = AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=2,
-            latent_channels=4,
-        )
+        vae = AutoencoderKL(**VAE)
         unet = UNet2DConditionModel(**UNETS["sd1"]).to(dtype)
         encoder = CLIPTextModel(empty.text_encoder.config).to(dtype)
     schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")

@@ -20,6 +20,7 @@ DRIVE = Path("/content/drive")
 
 
 def on_colab() -> bool:
+    """Whether this is a Colab runtime, in a cell or in a command that a cell has started."""
     return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
 
 
@@ -46,9 +47,7 @@ def download(path: Path | str) -> None:
     path = Path(path)
     if not path.exists():
         raise Problem("There is nothing to download", path, "Run the cells above first")
-    if path.is_dir():
-        path = Path(shutil.make_archive(str(path), "zip", path))
-    files.download(str(path))
+    files.download(str(_zipped(path) if path.is_dir() else path))
 
 
 def use_drive(folder: str = "sdnb_project") -> Path:
@@ -59,9 +58,10 @@ def use_drive(folder: str = "sdnb_project") -> Path:
     drive = _module("drive", "Your project is on this machine and stays there")
     try:
         drive.mount(str(DRIVE))
-    except ValueError as error:
+    except Exception as error:  # a refusal, a time-out, a Colab without Drive: a class for each
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise Problem(
-            f"Google Drive was not opened: {error}", do="Run the cell again and allow it"
+            f"Google Drive was not opened: {reason}", do="Run the cell again and allow it"
         ) from error
     project = make_writable_folder(DRIVE / "MyDrive" / folder)
     os.environ[VARIABLE] = str(project)
@@ -75,12 +75,13 @@ def hub_token() -> str | None:
         from google.colab import userdata
 
         try:
-            return userdata.get("HF_TOKEN")
+            if token := userdata.get("HF_TOKEN"):
+                return token
         except Exception as error:  # three classes of its own, not all of them everywhere
             known = ("SecretNotFoundError", "NotebookAccessError", "TimeoutException")
             if type(error).__name__ not in known:
                 raise
-    return os.environ.get("HF_TOKEN")
+    return os.environ.get("HF_TOKEN") or None
 
 
 def _module(name: str, do: str):
@@ -89,6 +90,18 @@ def _module(name: str, do: str):
     from importlib import import_module
 
     return import_module(f"google.colab.{name}")
+
+
+def _zipped(folder: Path) -> Path:
+    """The folder as a zip beside it. It stays there: the browser fetches it after the cell."""
+    folder = folder.absolute()
+    place = folder.with_name(f"{folder.name}.zip")
+
+    def pack(aside: Path) -> None:
+        shutil.make_archive(str(aside.with_suffix("")), "zip", folder)  # it adds the suffix itself
+
+    write_atomically(place, pack)
+    return place
 
 
 def _keep(path: Path, content: bytes) -> Path:

@@ -20,7 +20,7 @@ class Fake:
         self.chosen: dict[str, bytes] = {}
         self.sent: list[tuple[str, bytes]] = []
         self.secrets: dict[str, str] = {}
-        self.refused = ""
+        self.refused: Exception | None = None
         self.root = root
 
     def upload(self):
@@ -38,21 +38,45 @@ class Fake:
             raise FileNotFoundError(f"Cannot find file: {filename}")
         self.sent.append((os.path.basename(filename), Path(filename).read_bytes()))
 
-    def mount(self, mountpoint, force_remount=False, timeout_ms=120000):
+    def mount(self, mountpoint, force_remount=False, timeout_ms=120000, readonly=False):
+        """Asks for leave first; the root has two names; what is mounted is left as it is."""
         if " " in mountpoint:
             raise ValueError("Mountpoint must not contain a space.")
         if self.refused:
-            raise ValueError(self.refused)
-        (Path(mountpoint) / "MyDrive").mkdir(parents=True, exist_ok=True)
+            raise self.refused
+        if (Path(mountpoint) / "My Drive").is_dir() and not force_remount:
+            return print(f"Drive already mounted at {mountpoint}")
+        if Path(mountpoint).is_symlink():
+            raise ValueError("Mountpoint must not be a symlink")
+        if Path(mountpoint).is_dir() and os.listdir(mountpoint):
+            raise ValueError("Mountpoint must not already contain files")
+        if not Path(mountpoint).parent.exists():
+            raise ValueError("Mountpoint must be in a directory that exists")
+        for name in ("My Drive", "MyDrive"):
+            (Path(mountpoint) / name).mkdir(parents=True)
 
     def get(self, key):
-        if key not in self.secrets:
-            raise SecretNotFoundError(key)
-        return self.secrets[key]
+        """A secret may be there and this notebook not be allowed to see it."""
+        secret = self.secrets.get(key, SecretNotFoundError(key))
+        if isinstance(secret, Exception):
+            raise secret
+        return secret
 
 
 class SecretNotFoundError(Exception):
     pass
+
+
+class NotebookAccessError(Exception):
+    pass
+
+
+class TimeoutException(Exception):
+    pass
+
+
+class MessageError(Exception):
+    """What a refusal in the browser comes back as; no ValueError."""
 
 
 @pytest.fixture
@@ -68,6 +92,7 @@ def google(monkeypatch, tmp_path):
         if parent:
             setattr(modules[parent], last, module)
         monkeypatch.setitem(sys.modules, name, module)
+    (tmp_path / "content").mkdir()
     monkeypatch.setattr(colab, "DRIVE", tmp_path / "content" / "drive")
     monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "project"))
     return fake
@@ -84,7 +109,7 @@ def test_photos_arrive_whole_and_nothing_is_overwritten(google, tmp_path, monkey
     (other,) = colab.upload_photos()
     assert other.name == "a (1).jpg" and first[0].read_bytes()[:1] == b"1"
     assert Project().own_photos == Project().photos
-    assert {path.name for path in tmp_path.iterdir()} == {"project"}  # nothing lies about
+    assert {path.name for path in tmp_path.iterdir()} == {"content", "project"}  # no crumbs
 
 
 def test_nothing_chosen_is_a_problem(google):
@@ -105,12 +130,48 @@ def test_a_file_and_a_folder_are_handed_to_the_browser(google, tmp_path):
         colab.download(tmp_path / "absent")
 
 
-def test_the_project_moves_to_drive(google, tmp_path):
+def test_a_zip_that_does_not_fit_on_the_disk_leaves_the_one_before(google, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lora.safetensors").write_bytes(b"weights")
+    (tmp_path / "run.zip").write_bytes(b"the one before")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(Problem, match="disk is full"):
+        colab.download(tmp_path / "run")
+    assert (tmp_path / "run.zip").read_bytes() == b"the one before" and not google.sent
+    assert {path.name for path in tmp_path.iterdir()} == {"content", "run", "run.zip"}
+
+
+def test_the_project_moves_to_drive(google, tmp_path, capsys):
     project = colab.use_drive("mine")
     assert project == tmp_path / "content" / "drive" / "MyDrive" / "mine" and project.is_dir()
     assert Project().folder == project
-    google.refused = "mount failed"
-    with pytest.raises(Problem, match="Drive was not opened: mount failed"):
+    assert colab.use_drive("mine") == project and "already mounted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MessageError("Error: credential propagation was unsuccessful"), "propagation"),
+        (ValueError("mount failed: timeout\nand what bash said"), "mount failed: timeout. Run"),
+        (NotImplementedError("google.colab.drive is unsupported"), "unsupported"),
+        (TimeoutException(), "TimeoutException"),
+    ],
+)
+def test_a_drive_that_stays_shut_is_a_problem(google, error, words):
+    before = os.environ["SDNB_PROJECT"]
+    google.refused = error
+    with pytest.raises(Problem, match=f"Drive was not opened: .*{words}"):
+        colab.use_drive()
+    assert os.environ["SDNB_PROJECT"] == before
+
+
+def test_files_where_drive_belongs_are_a_problem(google, tmp_path):
+    (tmp_path / "content" / "drive" / "photos").mkdir(parents=True)
+    with pytest.raises(Problem, match="not already contain files"):
         colab.use_drive()
 
 
@@ -123,8 +184,24 @@ def test_a_token_comes_from_the_secrets_or_the_environment(google, monkeypatch):
     assert colab.hub_token() == "from the secrets"
 
 
-@pytest.mark.parametrize("deed", [colab.upload_photos, colab.use_drive])
+@pytest.mark.parametrize(
+    "secret", ["", SecretNotFoundError(), NotebookAccessError(), TimeoutException()]
+)
+def test_a_secret_that_is_not_to_be_had_means_the_environment(google, monkeypatch, secret):
+    google.secrets["HF_TOKEN"] = secret
+    monkeypatch.setenv("HF_TOKEN", "from the environment")
+    assert colab.hub_token() == "from the environment"
+    monkeypatch.setenv("HF_TOKEN", "")
+    assert colab.hub_token() is None
+
+
+DEEDS = (colab.upload_photos, colab.use_drive, lambda: colab.download("lora.safetensors"))
+
+
+@pytest.mark.parametrize("deed", DEEDS, ids=["upload", "drive", "download"])
 def test_elsewhere_it_says_so(deed, monkeypatch):
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    monkeypatch.setenv("HF_TOKEN", "mine")
+    assert colab.on_colab() is False and colab.hub_token() == "mine"
     with pytest.raises(Problem, match="on Google Colab only"):
         deed()

@@ -31,13 +31,14 @@ type*) everything runs too, on the small model. The first cell fetches the cours
 what Colab has installed. Nothing of Colab's is upgraded, and no restart is needed.
 """
 
+# One command, so that what fails ends it. Colab's `!` has a terminal, where git would wait for a
+# name and a password if the address were wrong.
 SETUP = """\
 # Set-up: run this cell first. A minute at most; run again, it does no harm.
-![ -d sdnb-course ] || git -c advice.detachedHead=false clone --quiet --depth 1 \\
-    --branch {tag} {address} sdnb-course \\
-    || echo "The course could not be fetched. Is there a connection? Run this cell again."
-!pip install --quiet --no-deps ./sdnb-course {lacking}
-!sdnb doctor
+![ -d sdnb-course ] || GIT_TERMINAL_PROMPT=0 git -c advice.detachedHead=false clone --quiet \\
+    --depth 1 --branch {tag} {address} sdnb-course \\
+    && pip install --quiet --no-deps ./sdnb-course {lacking} && sdnb doctor
+assert _exit_code == 0, "The course is not set up: see above. Is there a connection? Try again."
 """
 
 DRIVE = """\
@@ -50,12 +51,14 @@ if USE_DRIVE: sdnb.colab.use_drive()
 UPLOAD = """\
 # Your own photos and caption files from your computer. Skip it for a rehearsal.
 UPLOAD = False
+import sdnb.colab
 if UPLOAD: sdnb.colab.upload_photos()
 """
 
 DOWNLOAD = """\
 # What you trained, to your computer.
 DOWNLOAD = False
+import sdnb.colab
 if DOWNLOAD: sdnb.colab.download(my_run.weights)
 """
 
@@ -115,12 +118,13 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--setup"]:
         print(setup_cell())
         return 0
-    stale = [p for p, text in editions().items() if not p.exists() or p.read_text() != text]
+    made = editions()
+    stale = [path for path in made if not path.exists() or path.read_text() != made[path]]
     if arguments == ["--check"]:
         print("\n".join(f"{path.name} is not what colab/build.py makes" for path in stale))
         return len(stale)
     for path in stale:
-        path.write_text(editions()[path])
+        path.write_text(made[path])
         print(f"wrote {path.relative_to(CHECKOUT)}")
     return 0
 

@@ -3,9 +3,9 @@
     .venv-colab/bin/python colab/try_it.py
 
 The set-up cell of the Colab editions runs word for word in this environment's IPython; git alone is
-told to fetch this checkout in place of the published address. Colab's own packages have to be the
-same afterwards. Then come the test tools, held to those versions, and the tests, on the package
-that was installed and not on the checkout.
+told to fetch this checkout, as it lies here, in place of the published address. Colab's own
+packages have to be the same afterwards. Then come the test tools, held to those versions, and the
+tests, on the package that was installed and not on the checkout.
 """
 
 import os
@@ -37,15 +37,20 @@ def run(*command: object, **more) -> str:
 
 
 def published(folder: Path) -> dict[str, str]:
-    """This checkout as a repository with the tag, and the variables by which git takes it for the
-    one at the published address."""
+    """This checkout, with what is not committed yet, as a repository with the tag; the variables
+    by which git takes it for the one at the published address, and the one that Colab sets."""
     address, tag = project()
-    run("git", "clone", "--quiet", "--bare", CHECKOUT, folder / "bare")
-    run("git", "-C", folder / "bare", "tag", "--force", tag)
+    run("git", "init", "--quiet", "--bare", folder / "bare")
+    git = ["git", "--git-dir", folder / "bare", "--work-tree", CHECKOUT]
+    git += ["-c", "user.name=sdnb", "-c", "user.email=sdnb@localhost"]
+    plain = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull}  # nobody's signature, nobody's hooks
+    for words in (["add", "--all"], ["commit", "--quiet", "--message", tag], ["tag", tag]):
+        run(*git, *words, cwd=CHECKOUT, env=plain)
     return os.environ | {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.file://{folder / 'bare'}.insteadOf",
         "GIT_CONFIG_VALUE_0": address,
+        "COLAB_RELEASE_TAG": "as on Colab",
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }
 

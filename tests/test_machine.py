@@ -98,8 +98,8 @@ def old_torchao(tmp_path):
 
 
 @pytest.mark.parametrize(("how", "works"), [("plain", False), ("mended", True)])
-def test_peft_works_beside_an_old_torchao(old_torchao, how, works):
+def test_peft_works_beside_an_old_torchao(old_torchao, tmp_path, how, works):
     command = [sys.executable, "-c", ADAPTER, how]
-    done = subprocess.run(command, env=old_torchao, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, env=old_torchao, capture_output=True, text=True)
     assert (done.returncode == 0) is works, done.stderr
     assert works or "incompatible version of torchao" in done.stderr

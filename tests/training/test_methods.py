@@ -1,10 +1,12 @@
 """What each method trains, leaves alone, saves and gives back."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from sdnb.inference import load_embedding, load_lora, make_pictures, unload_embeddings
+from sdnb.machine import Machine
 from sdnb.models import load_model
 from sdnb.problems import Problem
 from sdnb.run import prepare, train
@@ -74,8 +76,6 @@ def test_what_was_saved_gives_the_same_pictures(tiny, tiny_folder, configs, cpu,
 
 def distance(pictures, others) -> int:
     """The largest difference of any pixel, of 255."""
-    import numpy as np
-
     pairs = zip(pictures, others, strict=True)
     return max(np.abs(np.array(a, int) - np.array(b, int)).max() for a, b in pairs)
 
@@ -175,3 +175,20 @@ def test_dreambooth_takes_one_prompt_for_all_or_the_captions(configs):
     of = METHODS["dreambooth"].captions
     assert of(config, photos)[:2] == ["photo of ravo man", "photo of ravo man number 1"]
     assert set(of(config.replace(instance_prompt="sks"), photos)) == {"sks"}
+
+
+@pytest.mark.parametrize("method", ["lora", "textual_inversion"])
+def test_a_base_in_sixteen_bits_trains_and_draws(tiny_folder, configs, method):
+    """As on a GPU, where a frozen base is held in the format of the calculation: here in bf16."""
+    from sdnb.dataset import read_photos
+
+    machine = Machine("cpu", "bf16", "for tests", 1, 1.0, "test", False)
+    model, config = load_model(tiny_folder, torch.bfloat16), configs[method]
+    assert model.vae.dtype == torch.float32 and model.unet.dtype == torch.bfloat16
+    state, batches, loss = prepare(config, read_photos(config.photos, 64), model, machine)
+    for step in fit(state, batches, loss):
+        if step.index == 2:
+            pictures = make_pictures(model, "photo of ravo", [0], steps=2, precision="bf16")
+            model.park()
+    assert np.array(pictures[0]).std() > 1 and np.isfinite(step.loss)
+    assert {p.dtype for p in state.parameters.values()} == {torch.float32}

@@ -22,7 +22,7 @@ from sdnb.config import TrainConfig, steps
 from sdnb.machine import Machine
 from sdnb.models import MODELS, Model, find_model, quiet
 from sdnb.problems import Problem
-from sdnb.training.method import method_of
+from sdnb.training.method import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 
 GIB = 2**30
@@ -93,7 +93,7 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     optimizer, _ = choose_optimizer(config, numbers)
     states = sum(optimizer_bytes(optimizer, shape) for shape in trained)
     narrow = machine.precision != "fp32"
-    width = 2 if method.HALF_BASE and narrow else 4
+    width = base_dtype(config, machine).itemsize
     samples = config.batch_size * (1 + bool(config.prior_weight))
     kept, gradients = activations(model, samples, config, narrow), 4 * numbers
     if narrow and not method.HALF_BASE and not config.gradient_checkpointing:

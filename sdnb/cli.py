@@ -1,85 +1,157 @@
-"""The command `sdnb`: the demo, a training from a TOML file, and a look at the machine.
+"""The command `sdnb`: trainings, plans and pictures from a TOML file, the demo, and a look at the
+machine.
 
-Heavy imports wait inside the commands, so that `sdnb --help` answers at once.
+Every setting of a file may be given anew behind it (`sdnb train lora.toml --rank 4`). The options
+and their help are the settings classes' own, by pydantic-settings. Heavy imports wait inside the
+commands, so that `sdnb --help` answers at once.
 """
 
-import argparse
+import json
 import sys
-import tomllib
 from pathlib import Path
 
+from pydantic import BaseModel, Field
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    CliPositionalArg,
+    CliSubCommand,
+    SettingsConfigDict,
+)
+
+from sdnb.config import LoraConfig, PictureConfig, TrainConfig, load_config
 from sdnb.problems import Problem
+from sdnb.settings import Settings
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code. A Problem is printed as its sentence alone."""
-    args = _parser().parse_args(argv)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return args.command(args) or 0
+        commands = _commands(_method_of(arguments))
+        CliApp.run(commands, cli_args=_whole_prompts(arguments) or ["--help"])
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130  # what a shell expects after Ctrl-C
+    except SystemExit as done:  # of --help, and of an option that there is not
+        return done.code or 0
+    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sdnb", description="Personalise Stable Diffusion.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    demo = commands.add_parser("demo", help="train on the sample photos: a grid before and after")
-    demo.add_argument("--out", type=Path, default=Path("demo"), metavar="FOLDER")
-    demo.set_defaults(command=_demo)
-
-    train = commands.add_parser("train", help="train with the settings of a TOML file")
-    train.add_argument("config", type=Path, metavar="CONFIG.toml")
-    train.add_argument(
-        "--set",
-        dest="changes",
-        type=_setting,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change one setting of the file; may be repeated",
-    )
-    train.set_defaults(command=_train)
-
-    doctor = commands.add_parser("doctor", help="can this machine run the course? What is missing?")
-    doctor.add_argument("base", nargs="?", metavar="BASE", help="base model for your own photos")
-    doctor.set_defaults(command=_doctor)
-    return parser
+def _method_of(arguments: list[str]) -> type[TrainConfig]:
+    """The settings class of the file that the command line names: its options are allowed."""
+    if arguments[:1] in (["train"], ["plan"]):
+        for argument in arguments[1:2]:
+            if not argument.startswith("-"):
+                return type(load_config(argument))
+    return LoraConfig
 
 
-def _setting(text: str) -> tuple[str, object]:
-    """`rank=8` as ("rank", 8): the value is read as TOML, or is plain text where it is no TOML."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
-    try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key, value
+def _whole_prompts(arguments: list[str]) -> list[str]:
+    """pydantic-settings would cut "a man, at the beach" at its comma into two prompts."""
+    prompts = ("--prompts", "--preview-prompts")
+    return [
+        json.dumps([words]) if option in prompts and words[:1] != "[" else words
+        for option, words in zip(["", *arguments], arguments)
+    ]
 
 
-def _demo(args: argparse.Namespace) -> None:
-    from sdnb.demo import run_demo
+class _FromFile(BaseModel):
+    config: CliPositionalArg[Path] = Field(description="TOML file of settings")
 
-    run_demo(args.out)
-
-
-def _train(args: argparse.Namespace) -> None:
-    from sdnb.config import load_config
-
-    config = load_config(args.config).replace(**dict(args.changes))
-    from sdnb.run import train  # torch comes in here: a slip in the settings is told before
-
-    print(train(config))
+    def changed(self, start: Settings) -> Settings:
+        """The file's settings, and over them what the command line says."""
+        said = self.model_fields_set - {"config"}
+        return start.replace(**{name: getattr(self, name) for name in said})
 
 
-def _doctor(args: argparse.Namespace) -> int:
-    from sdnb.doctor import examine, healthy, report
+class Demo(BaseModel):
+    """Train on the sample photos: a grid before and after."""
 
-    findings = examine(args.base)
-    print(report(findings))
-    return 0 if healthy(findings) else 1
+    out: Path = Field(Path("demo"), description="Folder for the pictures")
+
+    def cli_cmd(self) -> None:
+        from sdnb.demo import run_demo
+
+        run_demo(self.out)
+
+
+class Generate(PictureConfig):
+    """Draw pictures: what to draw is said here, or in a TOML file (--config)."""
+
+    config: Path | None = Field(None, description="TOML file of settings")
+    base: str = Field("mini", description="Base model, or the folder that DreamBooth made")
+    lora: Path | None = Field(None, description="A trained LoRA")
+    embedding: Path | None = Field(None, description="A learned word")
+    out: Path = Field(Path("pictures"), description="Folder for the pictures")
+
+    def cli_cmd(self) -> None:
+        start = PictureConfig.load(self.config) if self.config else PictureConfig()
+        own = set(PictureConfig.model_fields) & self.model_fields_set
+        config = start.replace(**{name: getattr(self, name) for name in own})
+        from sdnb.inference.folder import draw_into
+
+        for path in draw_into(self.out, config, self.base, self.lora, self.embedding):
+            print(path)
+
+
+class Doctor(BaseModel):
+    """Can this machine run the course? What is missing?"""
+
+    base: CliPositionalArg[str | None] = Field(None, description="Base model for your own photos")
+
+    def cli_cmd(self) -> None:
+        from sdnb.doctor import examine, healthy, report
+
+        findings = examine(self.base)
+        print(report(findings))
+        if not healthy(findings):
+            raise SystemExit(1)
+
+
+def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
+    """The commands; `train` and `plan` with the options of one method."""
+
+    class Train(_FromFile, settings):
+        def cli_cmd(self) -> None:
+            config = self.changed(load_config(self.config))
+            from sdnb.machine import find_rank  # torch comes in here: a slip is told before
+            from sdnb.run import train
+
+            run = train(config)
+            if find_rank() == 0:
+                print(run)
+
+    class Plan(_FromFile, settings):
+        def cli_cmd(self) -> None:
+            config = self.changed(load_config(self.config))
+            from sdnb.forecast import forecast
+
+            print(forecast(config))
+
+    options = f"The options are {settings.__name__}'s; name a file to see its method's."
+    Train.__doc__ = f"Train with the settings of a TOML file. {options}"
+    Plan.__doc__ = f"What a training will take: minutes, memory, disk. {options}"
+
+    class Commands(BaseSettings):
+        """Personalise Stable Diffusion."""
+
+        model_config = SettingsConfigDict(
+            cli_prog_name="sdnb",
+            cli_kebab_case=True,
+            cli_implicit_flags=True,
+            cli_hide_none_type=True,
+        )
+        demo: CliSubCommand[Demo] = Field(description="train on the sample photos")
+        train: CliSubCommand[Train] = Field(description="train with the settings of a TOML file")
+        plan: CliSubCommand[Plan] = Field(description="what a training will take")
+        generate: CliSubCommand[Generate] = Field(description="draw pictures")
+        doctor: CliSubCommand[Doctor] = Field(description="can this machine run the course?")
+
+        def cli_cmd(self) -> None:
+            CliApp.run_subcommand(self)
+
+    return Commands

@@ -97,6 +97,9 @@ class TrainConfig(Settings):
     flip: bool = Field(False, title="Mirror photos")
     """Whether half the views are mirrored; off is right for people, whose faces are not
     symmetric, and for writing; on doubles the photos of a thing that is."""
+    buckets: bool = Field(False, title="Aspect buckets")
+    """Whether photos keep their shapes, at the area of a square; on loses less of wide and tall
+    ones, off crops all square, which the mini model always does, for it knows squares only."""
     seed: int = Field(0, ge=0, le=2**32 - 1, title="Seed")
     """The number that all chance is drawn from; the same seed gives the same run, another seed
     shows how much is luck."""
@@ -118,6 +121,9 @@ class TrainConfig(Settings):
     held_out: Path | None = Field(None, title="Held-out photos")
     """A folder of photos that are never trained on, for an honest loss beside the training's;
     three to five that differ are good, none and you have only the training loss."""
+    validate_every: int = Field(50, ge=1, le=100_000, title="Validate every")
+    """Steps between two looks at the held-out photos; 20 to 200 is safe, low values cost time, high
+    ones show a turn too late."""
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field("auto", title="Precision")
     """The number format of the calculation; auto is safe, fp32 is slower, and fp16 or bf16 are
     refused where the machine cannot do them."""
@@ -149,10 +155,12 @@ class LoraConfig(TrainConfig):
         "cross-attention",
         "attention",
         "attention+feedforward",
+        "transformer",
         "attention+feedforward+convolution",
     ] = Field("attention", title="Layers")
     """Which layers of the UNet get matrices; attention is safe, cross-attention alone can miss a
-    face, with feedforward and convolution (LoCon) it learns more and overlearns sooner."""
+    face; transformer is what kohya_ss calls LoRA, and with convolution (LoCon) it learns more and
+    overlearns sooner."""
     convolution_rank: int | None = Field(None, ge=1, le=256, title="Rank of convolutions")
     """A rank of their own for convolutions, where they get matrices; half of the rank is safe,
     empty takes the rank, high makes large files."""
@@ -240,11 +248,10 @@ class PictureConfig(Settings):
     colours burn."""
 
 
-def steps(config: TrainConfig, photos: int) -> int:
+def steps(config: TrainConfig, photos: int, processes: int = 1) -> int:
     """Optimizer steps of a run: every one of `photos` photos is seen `views_per_photo` times."""
-    return math.ceil(
-        config.views_per_photo * photos / (config.batch_size * config.gradient_accumulation)
-    )
+    samples = config.batch_size * config.gradient_accumulation * processes
+    return math.ceil(config.views_per_photo * photos / samples)
 
 
 def presets() -> list[str]:

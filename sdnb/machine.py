@@ -55,6 +55,14 @@ def find_machine(precision: str = "auto") -> Machine:
     return Machine(device, precision, why, _cores(), round(memory / 2**30, 1), name, on_colab())
 
 
+def find_rank() -> int:
+    """This process's number among those that train together (torchrun, accelerate launch); 0 where
+    it is alone. On GPUs each process takes a card of its own."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    return int(os.environ.get("RANK", 0))
+
+
 def cpu_has_bf16() -> bool:
     """Both ATen and oneDNN must say yes: limiting one by its variable leaves the other as it is."""
     aten = any(

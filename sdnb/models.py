@@ -33,13 +33,19 @@ class ModelInfo:
     resolution: int  # pixels a side
     sources: tuple[str, ...]
     licence: str
+    bucket_step: int = 64  # VAE factor x UNet's downsampling, pixels; 0: knows only squares
 
 
 MODELS: dict[str, ModelInfo] = {
     info.name: info
     for info in (
         ModelInfo(
-            "mini", "mini", 128, (str(Path(__file__).parent / "mini" / "weights"),), "Apache-2.0"
+            "mini",
+            "mini",
+            128,
+            (str(Path(__file__).parent / "mini" / "weights"),),
+            "Apache-2.0",
+            bucket_step=0,
         ),
         ModelInfo(
             "sd15",
@@ -250,7 +256,9 @@ def _read_folder(folder: Path) -> ModelInfo:
         kind = json.loads((folder / "model_index.json").read_text())["_class_name"]
         unet = json.loads((folder / "unet" / "config.json").read_text())
         vae = json.loads((folder / "vae" / "config.json").read_text())
-        resolution = unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+        factor = 2 ** (len(vae["block_out_channels"]) - 1)
+        step = factor * 2 ** (len(unet["block_out_channels"]) - 1)
+        resolution = unet["sample_size"] * factor
         width = unet["cross_attention_dim"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Problem(
@@ -260,7 +268,7 @@ def _read_folder(folder: Path) -> ModelInfo:
         ) from error
     families = {768: "sd1", 1024: "sd2"}  # the width of the text embedding tells them apart
     family = "sdxl" if "XL" in kind else families.get(width, "mini")
-    return ModelInfo(folder.name, family, resolution, (str(folder),), "unknown")
+    return ModelInfo(folder.name, family, resolution, (str(folder),), "unknown", step)
 
 
 def _dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:

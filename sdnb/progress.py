@@ -6,13 +6,14 @@ training's own thread, for Colab shows nothing that another one sends.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
 
 from sdnb.training.fit import Step
+from sdnb.training.validation import Look
 
 SMOOTHING = 0.05  # an exponential mean over some twenty steps: single losses say nothing
 SECONDS = 0.5  # between two updates
@@ -21,11 +22,13 @@ WIDTH, HEIGHT = 600, 90
 
 
 class Progress(Protocol):
-    """What a run tells: every step, and every sheet of previews."""
+    """What a run tells: every step, every sheet of previews, every look at held-out photos."""
 
     def show(self, step: Step) -> None: ...
 
     def preview(self, picture: Path) -> None: ...
+
+    def validated(self, look: Look) -> None: ...
 
     def close(self) -> None: ...
 
@@ -74,7 +77,12 @@ class Line:
         self.bar.update()
 
     def preview(self, picture: Path) -> None:
-        self.bar.write(f"Previews: {picture}")
+        if not self.bar.disable:
+            self.bar.write(f"Previews: {picture}")
+
+    def validated(self, look: Look) -> None:
+        if not self.bar.disable:
+            self.bar.write(f"Step {look.index}: held-out loss {look.loss:.4f}")
 
     def close(self) -> None:
         self.bar.close()
@@ -93,6 +101,7 @@ class Live:
 
         self.total, self.done, self.clock = total, len(history), clock
         self.losses, self.smoothed = [step.loss for step in history], Smoothed(history)
+        self.looks: list[Look] = []
         self.begun_at, self.begun = self.done, clock()
         self.shown, self.closed = self.begun, False
         self.handle = display(self, display_id=True)
@@ -114,6 +123,9 @@ class Live:
         else:
             self.pictures.update(image)
 
+    def validated(self, look: Look) -> None:
+        self.looks.append(look)
+
     def close(self) -> None:
         self.closed = True
         self._update()
@@ -124,7 +136,8 @@ class Live:
 
     def __repr__(self) -> str:
         loss = f", loss {self.smoothed.values[-1]:.4f}" if self.losses else ""
-        return f"step {self.done} of {self.total}{loss}, {self._time()}"
+        held = f", held out {self.looks[-1].loss:.4f}" if self.looks else ""
+        return f"step {self.done} of {self.total}{loss}{held}, {self._time()}"
 
     def _time(self) -> str:
         spent, steps = self.clock() - self.begun, self.done - self.begun_at
@@ -154,18 +167,24 @@ class Live:
         places = range(0, len(self.losses), every)
         top = max(self.losses[place] for place in places) or 1.0
 
-        def line(values: Sequence[float], style: str) -> str:
-            points = " ".join(
-                f"{place / self.total * WIDTH:.1f},{HEIGHT * (1 - values[place] / top):.1f}"
-                for place in places
+        def line(points: Iterable[tuple[int, float]], style: str) -> str:
+            spots = " ".join(
+                f"{place / self.total * WIDTH:.1f},{HEIGHT * (1 - min(value / top, 1)):.1f}"
+                for place, value in points
             )
-            return f'<polyline points="{points}" fill="none" {style}/>'
+            return f'<polyline points="{spots}" fill="none" {style}/>'
 
-        pale = line(self.losses, 'stroke="gray" stroke-opacity="0.5"')
-        mean = line(self.smoothed.values, 'stroke="#f58518" stroke-width="2"')
+        pale = line(((p, self.losses[p]) for p in places), 'stroke="gray" stroke-opacity="0.5"')
+        mean = line(
+            ((p, self.smoothed.values[p]) for p in places), 'stroke="#f58518" stroke-width="2"'
+        )
+        held = ""
+        if self.looks:
+            spots = ((look.index, look.loss) for look in self.looks)
+            held = line(spots, 'stroke="#4c78a8" stroke-width="2"')
         return (
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img" '
-            f'aria-label="the loss and its mean">{pale}{mean}</svg>'
+            f'aria-label="the loss, its mean, and held-out photos">{pale}{mean}{held}</svg>'
         )
 
 

@@ -4,8 +4,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdnb.config import TrainConfig, steps
@@ -13,9 +13,10 @@ from sdnb.dataset.photos import Photo, read_photos
 from sdnb.files import write_atomically
 from sdnb.inference.class_pictures import class_pictures
 from sdnb.inference.pictures import grid, make_pictures
-from sdnb.machine import Machine, find_machine
+from sdnb.machine import Machine, find_machine, find_rank
 from sdnb.models import Model, find_model, load_model
-from sdnb.progress import watch
+from sdnb.problems import Problem
+from sdnb.progress import Progress, watch
 from sdnb.runs import History, Run, claim, open_run, read_history, sweep, write_machine
 from sdnb.training.batches import Batches
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
@@ -24,6 +25,7 @@ from sdnb.training.latents import encode_examples
 from sdnb.training.loss import Denoiser, DenoisingLoss
 from sdnb.training.method import base_dtype, method_of, restore
 from sdnb.training.plan import refuse_what_cannot_fit
+from sdnb.training.validation import Validation
 
 
 def train(
@@ -46,45 +48,111 @@ def train(
     if run.finished:
         sweep(run)
         return run
-    machine = machine or find_machine(config.precision)
-    photos = read_photos(config.photos, find_model(config.base).resolution)
-    refuse_what_cannot_fit(config, len(photos), machine)
-    model = load_model(config.base, base_dtype(config, machine)).to(machine.device)
-    claim(run)
-    class_photos = class_pictures(config, photos, model, machine, run.folder / "class_images")
-    state, batches, loss = prepare(config, photos, model, machine, class_photos)
-    if run.checkpoints:
-        load_checkpoint(state, run.checkpoints[-1])
-    write_machine(run, machine)
-    history, saved = read_history(run)[: state.step], time.monotonic()
+    machine, main = machine or find_machine(config.precision), find_rank() == 0
+    state, batches, loss, model, validation = _begin(run, machine, main)
+    history = read_history(run)[: state.step]
+    keeper = _Keeper(run, state, model, machine)
     with (
-        History(run, history) as record,
+        History(run, history) if main else nullcontext(history.append) as record,
         interruptible() as interrupt,
-        closing(watch(state.total_steps, history, progress)) as display,
+        closing(watch(state.total_steps, history, progress and main)) as display,
     ):
         for step in fit(state, batches, loss):
             for tell in filter(None, (record, display.show, on_step)):
                 tell(step)
-            if config.preview_every and step.index % config.preview_every == 0:
-                display.preview(save_preview(run, model, machine, step.index))
-                model.park()
-            if interrupt.is_set():
+            if look := validation(state):
+                display.validated(look)
+            if main:
+                keeper.preview(display)
+            if state.any_process(interrupt.is_set()):
                 break
-            late = time.monotonic() - saved > 60 * config.save_minutes
-            if late or step.index % config.save_every == 0:
-                save_checkpoint(state, run.folder / "checkpoints", config.keep_checkpoints)
-                saved = time.monotonic()
-        _keep(run, state, model)
+            if main:
+                keeper.save_now_and_then()
+        if main:
+            keeper.end()
+        state.accelerator.wait_for_everyone()
     return replace(run, history=tuple(history))
 
 
-def _keep(run: Run, state: TrainState, model: Model) -> None:
-    """Save the result of a run that is through, else what it needs to go on."""
-    if state.step < state.total_steps:
-        save_checkpoint(state, run.folder / "checkpoints", run.config.keep_checkpoints)
-    else:
-        method_of(run.config).save(model, run.config, run.weights)
-        sweep(run)
+def _begin(
+    run: Run, machine: Machine, main: bool
+) -> tuple[TrainState, Batches, DenoisingLoss, Model, Validation]:
+    """Everything in place, as far as the run has come. Of several processes the `main` one keeps
+    the folder."""
+    config = run.config
+    photos = photos_for(config)
+    held_out = photos_for(config, config.held_out) if config.held_out else []
+    refuse_what_cannot_fit(config, len(photos), machine, run.folder)
+    model = load_model(config.base, base_dtype(config, machine)).to(machine.device)
+    if main:
+        claim(run)
+    folder = run.folder / "class_images" if main else None
+    class_photos = class_pictures(config, photos, model, machine, folder)
+    state, batches, loss = prepare(config, photos, model, machine, class_photos)
+    if run.checkpoints:
+        load_checkpoint(state, run.checkpoints[-1])
+    if main:
+        write_machine(run, machine)
+    return state, batches, loss, model, _validation(run, held_out, model, loss, state.step, main)
+
+
+@dataclass
+class _Keeper:
+    """Keeps what a run leaves in its folder: previews and checkpoints on the way, then the
+    result."""
+
+    run: Run
+    state: TrainState
+    model: Model
+    machine: Machine
+    saved: float = field(default_factory=time.monotonic)
+
+    def preview(self, display: Progress) -> None:
+        every, index = self.run.config.preview_every, self.state.step
+        if every and index % every == 0:
+            display.preview(save_preview(self.run, self.model, self.machine, index))
+            self.model.park()
+
+    def save_now_and_then(self) -> None:
+        config = self.run.config
+        late = time.monotonic() - self.saved > 60 * config.save_minutes
+        if late or self.state.step % config.save_every == 0:
+            self._save()
+
+    def end(self) -> None:
+        """Save the result of a run that is through, else what it needs to go on."""
+        if self.state.steps_left:
+            self._save()
+        else:
+            method_of(self.run.config).save(self.model, self.run.config, self.run.weights)
+            sweep(self.run)
+
+    def _save(self) -> None:
+        folder = self.run.folder / "checkpoints"
+        save_checkpoint(self.state, folder, self.run.config.keep_checkpoints)
+        self.saved = time.monotonic()
+
+
+def photos_for(config: TrainConfig, folder: Path | None = None) -> list[Photo]:
+    """The photos of `folder` (the config's own unless given) in the sizes that the base wants."""
+    info = find_model(config.base)
+    step = info.bucket_step if config.buckets else 0
+    return read_photos(folder or config.photos, info.resolution, step)
+
+
+def _validation(
+    run: Run, held_out: list[Photo], model: Model, loss: DenoisingLoss, step: int, main: bool
+) -> Validation:
+    """What looks at the held-out photos, encoded now, in one version and wording."""
+    config = run.config.replace(flip=False, shuffle_captions=False)
+    model.to(model.device)
+    captions = method_of(config).captions(config, held_out)
+    examples = encode_examples(model, held_out, captions, config)
+    model.park()
+    validation = Validation(examples, loss, config.seed, config.validate_every)
+    if main:
+        validation.take_up(run.looks, step)
+    return validation
 
 
 def prepare(
@@ -102,6 +170,11 @@ def prepare(
     `class_photos` serve prior preservation and are made from the base where they are missing.
     """
     method = method_of(config)
+    if config.prior_weight and len({photo.image.size for photo in photos}) > 1:
+        raise Problem(
+            "Class pictures are square, and photos in buckets are not",
+            do="Set buckets = false, or prior_weight = 0",
+        )
     model.to(machine.device)
     restore(model)
     if class_photos is None:
@@ -123,7 +196,8 @@ def prepare(
         noise_offset=config.noise_offset,
     )
     model.park()
-    denoiser, total = Denoiser(model, config.clip_skip), steps(config, len(photos))
+    denoiser = Denoiser(model, config.clip_skip)
+    total = steps(config, len(photos), accelerator.num_processes)
     state = start(denoiser, groups, config, accelerator, total)
     return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
 

@@ -1,6 +1,7 @@
 """A run's folder on the disk: what is in it, and whose it is.
 
-It holds settings.toml, photos.txt, machine.json, history.csv, previews/, and checkpoints/ while the
+It holds settings.toml, photos.txt, machine.json, history.csv, validation.csv where photos are held
+out, previews/, and checkpoints/ while the
 run goes on or what was learned (lora.safetensors, say) when it is finished.
 """
 
@@ -21,6 +22,7 @@ from sdnb.project import Project
 from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.fit import Step
 from sdnb.training.method import method_of
+from sdnb.training.validation import Look, read_looks
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,16 @@ class Run:
     def photos(self) -> Path:
         """The fingerprint of the photos it learns from."""
         return self.folder / "photos.txt"
+
+    @property
+    def looks(self) -> Path:
+        """The losses on held-out photos; see `validation`."""
+        return self.folder / "validation.csv"
+
+    @property
+    def validation(self) -> list[Look]:
+        """The looks at the held-out photos so far; empty where none are held out."""
+        return read_looks(self.looks)
 
     @property
     def weights(self) -> Path:

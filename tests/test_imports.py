@@ -20,7 +20,8 @@ LAYERS = [
     "inference",
     "evaluation export progress runs",
     "run",
-    "forms exercises cli demo doctor __main__ mini.train mini.gate mini.measure",
+    "forms forecast exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
+    "mini.measure",
 ]
 HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}
 
@@ -113,12 +114,14 @@ def test_the_rule_can_fail(tmp_path, files, complaint):
 
 def test_import_sdnb_is_light():
     """The first cell of a notebook, and `sdnb --help`, must not wait for torch."""
-    code = "import sys, sdnb, sdnb.cli; print(*{name.split('.')[0] for name in sys.modules})"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert "sdnb" in loaded
-    assert not {"torch", "ipywidgets", "diffusers", "numpy", "PIL", "pydantic"} & set(loaded)
+    heavy = {"torch", "ipywidgets", "diffusers", "numpy", "PIL"}
+    for modules, forbidden in (("sdnb", {*heavy, "pydantic"}), ("sdnb, sdnb.cli", heavy)):
+        code = f"import sys, {modules}; print(*{{name.split('.')[0] for name in sys.modules}})"
+        loaded = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+        assert "sdnb" in loaded
+        assert not forbidden & set(loaded)
 
 
 @pytest.mark.parametrize("name", sdnb.__all__)

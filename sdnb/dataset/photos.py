@@ -1,5 +1,6 @@
-"""Read prepared photos: upright, RGB, square, with their captions."""
+"""Read prepared photos: upright, RGB, square or in buckets of shapes, with their captions."""
 
+import math
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,21 +15,22 @@ FEWEST = 3  # with one or two photos a model learns the photo, not the subject
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo, ready for training: `image` is RGB and square, `caption` may be empty."""
+    """One photo, ready for training: `image` is RGB, `caption` may be empty."""
 
     path: Path
     image: Image.Image
     caption: str
 
 
-def read_photos(folder: Path | str, resolution: int) -> list[Photo]:
-    """The photos of `folder` in order of name, each `resolution` pixels a side.
+def read_photos(folder: Path | str, resolution: int, bucket_step: int = 0) -> list[Photo]:
+    """The photos of `folder` in order of name, each `resolution` pixels a side; with a
+    `bucket_step` each in the bucket that is nearest to its own shape.
 
     Raises Problem for a missing folder, fewer than three photos, and a photo or caption that
     cannot be read. Files that are not photos are left alone.
     """
     return [
-        Photo(path, read_image(path, resolution), read_caption(path))
+        Photo(path, read_image(path, resolution, bucket_step), read_caption(path))
         for path in photo_paths(folder)
     ]
 
@@ -65,8 +67,9 @@ def fingerprint(folder: Path | str) -> str:
     return digest.hexdigest()[:12]
 
 
-def read_image(path: Path, resolution: int) -> Image.Image:
-    """Open a photo, turn it upright by its EXIF tag, and crop and scale it to a square."""
+def read_image(path: Path, resolution: int, bucket_step: int = 0) -> Image.Image:
+    """Open a photo, turn it upright by its EXIF tag, and crop and scale it to a square or to its
+    bucket."""
     try:
         with Image.open(path) as file:
             upright = ImageOps.exif_transpose(file)
@@ -79,7 +82,21 @@ def read_image(path: Path, resolution: int) -> Image.Image:
             "Open it in an image program and save it again, or remove it",
         ) from error
     on_white = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return ImageOps.fit(on_white, (resolution, resolution), Image.Resampling.LANCZOS)
+    size = (resolution, resolution)
+    if bucket_step:
+        size = bucket(*on_white.size, resolution, bucket_step)
+    return ImageOps.fit(on_white, size, Image.Resampling.LANCZOS)
+
+
+def bucket(width: int, height: int, resolution: int, step: int) -> tuple[int, int]:
+    """The size of a photo's bucket: both sides multiples of `step` pixels, the area at most that of
+    the square, the shape as near to the photo's as there is (NovelAI's aspect ratio bucketing, as
+    kohya_ss does it). No side is under half or over twice the square's."""
+    sides = range(resolution // 2 // step * step, 2 * resolution + 1, step)
+    sizes = [(wide, resolution**2 // wide // step * step) for wide in sides if wide]
+    fitting = [(wide, high) for wide, high in sizes if high >= resolution // 2 // step * step > 0]
+    shape = math.log(width / height)
+    return min(fitting, key=lambda size: abs(math.log(size[0] / size[1]) - shape))
 
 
 def read_caption(path: Path) -> str:

@@ -106,8 +106,9 @@ def learner_caption(scene: Scene, trigger: str) -> str:
 
 
 def style_caption(scene: Scene, trigger: str) -> str:
-    """For a style the content is named and the style left out, so that the trigger takes it."""
+    """For a style the content is named and the style left out, so that the trigger takes it. They
+    are called cartoons, which they are: "photo of" would teach that photos look so."""
     who = with_article(f"{scene.subject.skin} skinned {scene.subject.kind}")
     if scene.hat != "none":
         who += f" wearing {with_article(scene.hat)}"
-    return f"photo of {who}, {PLACES[scene.place]}, in {trigger} style"
+    return f"cartoon in {trigger} style of {who}, {PLACES[scene.place]}"

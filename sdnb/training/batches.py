@@ -17,9 +17,14 @@ class Examples:
     """What there is to learn from: every photo in its versions (as it is, and mirrored where that
     is asked for), every caption in its wordings (as it is, or shuffled in several orders)."""
 
-    latents: torch.Tensor  # (n, versions, 4, h, w) fp32
+    latents: tuple[torch.Tensor, ...]  # n times (versions, 4, h, w) fp32; h, w differ with buckets
     texts: torch.Tensor  # (n + 1, wordings, 77, d) embeddings or (..., 77) ids; last: no caption
     names: tuple[str, ...] = ()  # of the photos, for what is said about them
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """(4, h, w) of each photo."""
+        return tuple(tuple(each.shape[1:]) for each in self.latents)
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,13 @@ class Batches:
         )
 
     def _draw(self, examples: Examples, step: int, positions: range, weight: float) -> Batch:
-        latents = examples.latents
+        latents, shapes = examples.latents, examples.shapes
         rows = [
             example_at(
-                self.seed, step * self.global_size + position % self.global_size, len(latents)
+                self.seed,
+                step * self.global_size + position % self.global_size,
+                shapes,
+                self.batch_size,
             )
             for position in positions
         ]
@@ -81,19 +89,19 @@ class Batches:
             for row, position in zip(rows, positions, strict=True)
         ]
         choices = [_fractions(self.seed, step, position) for position in positions]
-        versions = [int(choice[0] * latents.shape[1]) for choice in choices]
+        versions = [int(choice[0] * len(latents[0])) for choice in choices]
         wordings = [int(choice[1] * examples.texts.shape[1]) for choice in choices]
         noise, timesteps = noise_and_timesteps(
             self.seed,
             step,
             positions,
-            latents.shape[2:],
+            shapes[rows[0]],
             self.n_train_timesteps,
             self.noise_offset,
         )
-        device = latents.device
+        device = latents[0].device
         return Batch(
-            latents[rows, versions],
+            torch.stack([latents[row][version] for row, version in zip(rows, versions)]),
             examples.texts[captions, wordings],
             noise.to(device),
             timesteps.to(device),
@@ -128,10 +136,22 @@ def noise_and_timesteps(
     return torch.stack(noise), torch.stack(timesteps)
 
 
-def example_at(seed: int, index: int, n: int) -> int:
-    """Which of `n` examples is the run's `index`-th: every epoch is a new permutation of all."""
-    epoch, place = divmod(index, n)
-    return photo_order(seed, epoch, n)[place]
+def example_at(seed: int, index: int, shapes: Sequence[tuple], batch_size: int) -> int:
+    """Which example is the run's `index`-th. All of one batch have one shape.
+
+    In a cycle of as many batches as there are examples, every example lends one batch its shape, in
+    an order of the cycle's own; each shape deals out its examples, every one once before any comes
+    again. So all are seen equally often, and with a single shape every epoch is simply a new
+    permutation of all.
+    """
+    batch, place = divmod(index, batch_size)
+    cycle, turn = divmod(batch, len(shapes))
+    order = photo_order(seed, cycle, len(shapes))
+    shape = shapes[order[turn]]
+    alike = [row for row, other in enumerate(shapes) if other == shape]
+    batches_before = cycle * len(alike) + sum(shapes[row] == shape for row in order[:turn])
+    epoch, place = divmod(batches_before * batch_size + place, len(alike))
+    return alike[photo_order(seed, epoch, len(alike))[place]]
 
 
 @lru_cache(maxsize=64)

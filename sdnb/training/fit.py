@@ -42,6 +42,15 @@ class TrainState:
     total_steps: int
     step: int = 0
 
+    @property
+    def steps_left(self) -> int:
+        return self.total_steps - self.step
+
+    def any_process(self, yes: bool) -> bool:
+        """Whether one of the processes that train together says yes: all must stop as one."""
+        said = torch.tensor(float(yes), device=self.accelerator.device)
+        return self.accelerator.reduce(said, "sum").item() > 0
+
 
 def new_accelerator(machine: Machine, gradient_accumulation: int = 1) -> Accelerator:
     """A fresh Accelerator. Its state is one per process and would else keep the precision and
@@ -82,7 +91,7 @@ def fit(state: TrainState, batches: Batches, loss: Loss) -> Iterator[Step]:
     Problem where the loss is not a number, before any weight has seen it.
     """
     accelerator = state.accelerator
-    while state.step < state.total_steps:
+    while state.steps_left:
         learning_rate = state.schedule.get_last_lr()[0]
         losses = torch.zeros(3, device=accelerator.device)
         for micro_batch in range(accelerator.gradient_accumulation_steps):

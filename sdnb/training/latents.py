@@ -16,7 +16,8 @@ WORDINGS = 16  # orders of a shuffled caption that are kept ready
 
 @torch.no_grad()
 def encode_photos(model: Model, images: list[Image.Image]) -> torch.Tensor:
-    """(n, 4, h, w) fp32 latents on the model's device: the mode of the VAE's posterior, scaled.
+    """(n, 4, h, w) fp32 latents of pictures of one size, on the model's device: the mode of the
+    VAE's posterior, scaled.
 
     The mode instead of a sample: a cached sample would be one fixed draw of noise. One picture
     at a time and in fp32, because SDXL's VAE overflows in fp16.
@@ -35,10 +36,11 @@ def encode_examples(
     """Latents and texts of photos with their captions, in all versions and wordings that `config`
     asks for. The text is embedded now where the text encoder is frozen; where something in it
     trains, the token ids are kept for later."""
-    images = [photo.image for photo in photos]
-    versions = [encode_photos(model, images)]
-    if config.flip:
-        versions.append(encode_photos(model, [ImageOps.mirror(image) for image in images]))
+    versions = [
+        [photo.image, ImageOps.mirror(photo.image)] if config.flip else [photo.image]
+        for photo in photos
+    ]
+    latents = tuple(encode_photos(model, images) for images in versions)
     texts = [wordings(caption, config) for caption in [*captions, ""]]  # last: for caption dropout
     trains = any(parameter.requires_grad for parameter in model.text_encoder.parameters())
     embedded = [
@@ -46,7 +48,7 @@ def encode_examples(
         for each in texts
     ]
     names = tuple(photo.path.name for photo in photos)
-    return Examples(torch.stack(versions, dim=1), torch.stack(embedded), names)
+    return Examples(latents, torch.stack(embedded), names)
 
 
 def wordings(caption: str, config: TrainConfig) -> list[str]:

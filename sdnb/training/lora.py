@@ -25,6 +25,7 @@ UNET_LAYERS = {  # regular expressions over the UNet's module names
     "cross-attention": rf".*\.attn2\.{ATTENTION}",
     "attention": rf".*\.attn[12]\.{ATTENTION}",
     "attention+feedforward": rf".*\.({FEEDFORWARD})",
+    "transformer": rf".*\.({FEEDFORWARD}|proj_in|proj_out)",  # as kohya_ss
     "attention+feedforward+convolution": rf".*\.({FEEDFORWARD}|{CONVOLUTION})",
 }
 TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]  # as kohya_ss

@@ -5,12 +5,15 @@ a second and needs no download. Bytes are counted for the calculation in 16 bits
 fp32 where the machine calculates so.
 """
 
+import math
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+import psutil
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
@@ -27,6 +30,7 @@ from sdnb.training.optimizers import choose_optimizer
 
 GIB = 2**30
 CONTEXT = 0.5 * GIB  # what CUDA itself takes (driver, cuBLAS, cuDNN)
+PYTHON = 0.7 * GIB  # the interpreter with torch, diffusers and transformers
 WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
 NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
 AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
@@ -62,11 +66,19 @@ class Plan:
     terms: dict[str, float]
     file: float  # bytes of what will be saved
     checkpoint: float  # bytes of one saving on the way
+    ram: float  # bytes of main memory at the peak
+    disk: float  # bytes of all that is on the disk at the peak
+    pace: float | None = None  # seconds a step, where it was tried
 
     @property
     def memory(self) -> float:
         """GiB on the device at the peak."""
         return sum(self.terms.values()) / GIB
+
+    @property
+    def minutes(self) -> float | None:
+        """Of training alone, at the pace that was tried."""
+        return self.pace and self.steps * self.pace / 60
 
     @property
     def sizes(self) -> tuple[str, str]:
@@ -76,8 +88,10 @@ class Plan:
     def __str__(self) -> str:
         lines = [f"{value / GIB:8.2f} GiB  {name}" for name, value in self.terms.items()]
         lines += [f"{self.memory:8.2f} GiB  in all"]
-        lines += [f"{self.steps} steps; {self.numbers:,} numbers train"]
+        minutes = f", {self.minutes:.1f} minutes" if self.pace else ""
+        lines += [f"{self.steps} steps{minutes}; {self.numbers:,} numbers train"]
         lines += [f"file {_size(self.file)}, each saving on the way {_size(self.checkpoint)}"]
+        lines += [f"{_size(self.ram)} of main memory, {_size(self.disk)} of disk"]
         return "\n".join(lines)
 
 
@@ -106,9 +120,17 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
         "gradients, activations": max(gradients, kept) + AGAIN * min(gradients, kept),
         **({"work space": WORKSPACE, "CUDA itself": CONTEXT} if machine.device == "cuda" else {}),
     }
-    file = 4 * numbers if method.HALF_BASE else 2 * (sum(sizes) + _numbers(model.vae))
     terms = {name: size for name, size in terms.items() if size}
-    return Plan(steps(config, photos), numbers, terms, file, 4 * numbers + states)
+    sizes.append(_numbers(model.vae))
+    loaded = width * sum(sizes[:2]) + 4 * sizes[2]  # the VAE is always fp32
+    file = 4 * numbers if method.HALF_BASE else 2 * sum(sizes)
+    checkpoint = 4 * numbers + states
+    ram = PYTHON + max(loaded, file)
+    if machine.device != "cuda":
+        parked = 4 * sum(sizes[1 + encodes :])
+        ram = PYTHON + parked + sum(terms.values()) + (0 if method.HALF_BASE else file)
+    disk = file + (config.keep_checkpoints + 1) * checkpoint  # one is written beside the others
+    return Plan(steps(config, photos), numbers, terms, file, checkpoint, ram, disk)
 
 
 def optimizer_bytes(name: str, shape: torch.Size) -> float:
@@ -210,27 +232,43 @@ def _size(size: float) -> str:
     return f"{size / 2**20:.1f} MiB" if size > 2**19 else f"{size / 1024:.0f} KiB"
 
 
-def refuse_what_cannot_fit(config: TrainConfig, photos: int, machine: Machine) -> None:
-    """Raise a Problem, with the nearest settings that do fit, for a run that the GPU's memory
-    cannot hold. A CPU's memory is not refused: it may swap."""
+def refuse_what_cannot_fit(
+    config: TrainConfig, photos: int, machine: Machine, folder: Path | None = None
+) -> None:
+    """Raise a Problem, with the nearest settings that do fit, for a run that the GPU's memory, the
+    machine's own or the disk under `folder` cannot hold. Without a GPU memory is not refused: the
+    machine may swap."""
+    needed = plan(config, photos, machine)
+    free = shutil.disk_usage(folder).free if folder else math.inf
+    if needed.disk > free:
+        raise Problem(
+            f"This run needs {_size(needed.disk)} of disk, and {_size(free)} are free",
+            folder,
+            "Make room, keep fewer checkpoints, or choose another folder",
+        )
     if machine.device != "cuda":
         return
-    needed = plan(config, photos, machine).memory
-    if needed <= machine.memory_gib:
-        return
+    ram = psutil.virtual_memory().total
+    if needed.ram > ram:
+        raise Problem(
+            f"This run needs {_size(needed.ram)} of main memory, and there are {_size(ram)}",
+            do='Choose method = "lora", or a smaller base model',
+        )
+    if needed.memory > machine.memory_gib:
+        raise Problem(
+            f"This run needs {needed.memory:.1f} GiB of GPU memory, and {machine.name} has "
+            f"{machine.memory_gib:.1f} GiB",
+            do=_what_would_fit(config, photos, machine),
+        )
+
+
+def _what_would_fit(config: TrainConfig, photos: int, machine: Machine) -> str:
     for changes in _ladder(config):
         fitting = plan(config.replace(**changes), photos, machine).memory
         if fitting <= machine.memory_gib:
             words = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
-            do = f"Set {words.replace('True', 'true')}: it then takes {fitting:.1f} GiB"
-            break
-    else:
-        do = 'Choose method = "lora", or a smaller base model'
-    raise Problem(
-        f"This run needs {needed:.1f} GiB of GPU memory, and {machine.name} has "
-        f"{machine.memory_gib:.1f} GiB",
-        do=do,
-    )
+            return f"Set {words.replace('True', 'true')}: it then takes {fitting:.1f} GiB"
+    return 'Choose method = "lora", or a smaller base model'
 
 
 def _ladder(config: TrainConfig) -> Iterator[dict[str, object]]:

@@ -6,7 +6,7 @@ from sdnb.training.batches import Batches, Examples, example_at, noise_and_times
 def make(**changes):
     """Six examples, each known by its number, in one version and one wording."""
     examples = Examples(
-        torch.arange(6.0).reshape(6, 1, 1, 1, 1).expand(6, 1, 4, 2, 2),
+        tuple(torch.arange(6.0).reshape(6, 1, 1, 1, 1).expand(6, 1, 4, 2, 2)),
         torch.arange(7.0).reshape(7, 1, 1, 1),
     )
     values = {
@@ -58,7 +58,10 @@ def test_the_global_stream_of_chance_is_not_touched():
 
 
 def test_every_epoch_shows_each_example_once_in_a_new_order():
-    epochs = [[example_at(0, epoch * 20 + place, 20) for place in range(20)] for epoch in range(3)]
+    epochs = [
+        [example_at(0, epoch * 20 + place, [()] * 20, 4) for place in range(20)]
+        for epoch in range(3)
+    ]
     assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
@@ -75,7 +78,7 @@ def test_texts_follow_their_pictures_and_dropout_takes_the_empty_one():
 
 def test_class_samples_follow_with_their_weight_and_other_noise():
     _, examples = make()
-    prior = Examples(examples.latents + 10, examples.texts)
+    prior = Examples(tuple(each + 10 for each in examples.latents), examples.texts)
     batch = make(prior=prior)[0].at(2, 1)
     assert batch.is_prior.tolist() == [False, False, True, True]
     assert batch.weights.tolist() == [1, 1, 0.5, 0.5]
@@ -86,7 +89,7 @@ def test_class_samples_follow_with_their_weight_and_other_noise():
 
 
 def test_versions_and_wordings_are_drawn_evenly_and_apart():
-    latents = torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 4, 2, 2)
+    latents = (torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1).expand(2, 4, 2, 2),)
     texts = torch.tensor([0.0, 1, 2, 3]).reshape(1, 4, 1, 1).expand(2, 4, 1, 1)
     batches, _ = make(instance=Examples(latents, texts), batch_size=400, global_size=400)
     batch = batches.at(0, 0)

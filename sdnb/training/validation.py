@@ -1,0 +1,93 @@
+"""The loss on photos that are never trained on: the same noise and the same noise levels at every
+look, so that two looks differ by what was learned alone."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sdnb.files import write_atomically
+from sdnb.training.batches import Batch, Examples, noise_and_timesteps
+from sdnb.training.fit import TrainState
+from sdnb.training.loss import DenoisingLoss
+
+BANDS = 4  # equal parts of the timesteps, each looked at in its middle
+NO_STEP = 2**32 - 1  # its noise is no training step's
+
+
+@dataclass(frozen=True)
+class Look:
+    """Mean loss over photos and bands after `index` steps, and over the photos in each band, from
+    nearly clean pictures to nearly pure noise."""
+
+    index: int
+    loss: float
+    bands: tuple[float, ...]
+
+
+class Validation:
+    """Looks at the held-out photos every `every` steps and after the last; changes nothing in the
+    model."""
+
+    def __init__(self, examples: Examples, loss: DenoisingLoss, seed: int, every: int) -> None:
+        self.loss, self.every, self.path = loss, every, None
+        self.looks: list[Look] = []
+        self.batches = [_batch(examples, row, loss, seed) for row in range(len(examples.latents))]
+
+    def take_up(self, path: Path, steps: int) -> None:
+        """Write to `path`, a line for each look, going on from what was seen up to step `steps`."""
+        self.path, self.looks = path, [look for look in read_looks(path) if look.index <= steps]
+
+    def __call__(self, state: TrainState) -> Look | None:
+        """A look, if it is time for one."""
+        if not self.batches or (state.step % self.every and state.steps_left):
+            return None
+        bands = self.measure(state.denoiser)
+        self.looks.append(Look(state.step, sum(bands) / len(bands), bands))
+        if self.path:
+            self._write()
+        return self.looks[-1]
+
+    @torch.no_grad()
+    def measure(self, denoiser: nn.Module) -> tuple[float, ...]:
+        """The mean loss of each band."""
+        denoiser.eval()
+        each = torch.stack([self.loss(denoiser, batch) for batch in self.batches])
+        denoiser.train()
+        return tuple(each.mean(0).tolist())
+
+    def _write(self) -> None:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["index", "loss", *(f"band {i + 1} of {BANDS}" for i in range(BANDS))])
+        rows.writerows([look.index, look.loss, *look.bands] for look in self.looks)
+        write_atomically(self.path, text.getvalue().encode())
+
+
+def _batch(examples: Examples, row: int, loss: DenoisingLoss, seed: int) -> Batch:
+    """One photo at the middle of every band, each time with the same noise."""
+    latents, shape = examples.latents[row], examples.shapes[row]
+    device, levels = latents.device, loss.scheduler.config.num_train_timesteps
+    middles = [int((band + 0.5) * levels / BANDS) for band in range(BANDS)]
+    places = range(row * BANDS, (row + 1) * BANDS)
+    noise, _ = noise_and_timesteps(seed, NO_STEP, places, shape, levels)
+    ones = torch.ones(BANDS, device=device)
+    return Batch(
+        latents[:1].expand(BANDS, *shape),
+        examples.texts[row, :1].expand(BANDS, *examples.texts.shape[2:]),
+        noise.to(device),
+        torch.tensor(middles, device=device),
+        ones,
+        ones < 0,
+        torch.full((BANDS,), row, device=device),
+    )
+
+
+def read_looks(path: Path) -> list[Look]:
+    if not path.exists():
+        return []
+    rows = list(csv.reader(path.read_text().splitlines()))[1:]
+    return [Look(int(row[0]), float(row[1]), tuple(map(float, row[2:]))) for row in rows]

@@ -120,10 +120,12 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
             config = self.changed(load_config(self.config))
             from sdnb.machine import find_rank  # torch comes in here: a slip is told before
             from sdnb.run import train
+            from sdnb.training.fit import leave
 
             run = train(config)
             if find_rank() == 0:
                 print(run)
+            leave()
 
     class Plan(_FromFile, settings):
         def cli_cmd(self) -> None:

@@ -92,7 +92,7 @@ def _begin(
     if run.checkpoints:
         load_checkpoint(state, run.checkpoints[-1])
     if main:
-        write_machine(run, machine)
+        write_machine(run, machine, state.accelerator.num_processes)
     return state, batches, loss, model, _validation(run, held_out, model, loss, state.step, main)
 
 

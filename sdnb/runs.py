@@ -158,7 +158,8 @@ def read_history(run: Run) -> list[Step]:
     return [Step(int(row[0]), *map(float, row[1:])) for row in rows]
 
 
-def write_machine(run: Run, machine: Machine) -> None:
+def write_machine(run: Run, machine: Machine, processes: int) -> None:
     packages = ("torch", "diffusers", "transformers", "peft", "accelerate")
-    facts = asdict(machine) | {"packages": {name: version(name) for name in packages}}
+    facts = asdict(machine) | {"processes": processes}
+    facts["packages"] = {name: version(name) for name in packages}
     write_atomically(run.folder / "machine.json", json.dumps(facts, indent=2).encode())

@@ -64,6 +64,12 @@ def new_accelerator(machine: Machine, gradient_accumulation: int = 1) -> Acceler
     )
 
 
+def leave() -> None:
+    """Part from the other processes, so that the first to end does not look like a crash."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def start(
     denoiser: nn.Module,
     groups: list[dict],

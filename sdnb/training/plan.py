@@ -30,7 +30,7 @@ from sdnb.training.optimizers import choose_optimizer
 
 GIB = 2**30
 CONTEXT = 0.5 * GIB  # what CUDA itself takes (driver, cuBLAS, cuDNN)
-PYTHON = 0.7 * GIB  # the interpreter with torch, diffusers and transformers
+PYTHON = 0.5 * GIB  # the interpreter with torch, diffusers and transformers
 WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
 NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
 AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
@@ -128,7 +128,7 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     ram = PYTHON + max(loaded, file)
     if machine.device != "cuda":
         parked = 4 * sum(sizes[1 + encodes :])
-        ram = PYTHON + parked + sum(terms.values()) + (0 if method.HALF_BASE else file)
+        ram = PYTHON + parked + sum(terms.values())
     disk = file + (config.keep_checkpoints + 1) * checkpoint  # one is written beside the others
     return Plan(steps(config, photos), numbers, terms, file, checkpoint, ram, disk)
 

@@ -1,5 +1,8 @@
 """The plan of a run: arithmetic on paper, and what was measured on a GPU that played a T4."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -9,6 +12,7 @@ from sdnb.problems import Problem
 from sdnb.training.plan import (
     CONTEXT,
     GIB,
+    UNETS,
     empty_model,
     optimizer_bytes,
     plan,
@@ -80,3 +84,46 @@ def test_what_cannot_fit_is_refused_with_what_does():
         refuse_what_cannot_fit(greedy, 20, tiny)
     assert "smaller base" in caught.value.do
     refuse_what_cannot_fit(greedy, 20, Machine("cpu", "fp32", "", 2, 1.0, "", False))
+
+
+@pytest.mark.parametrize(
+    ("config", "measured"),
+    [  # GiB of a whole process, two steps at 64 pixels: tests/benchmarks/full_size_cpu.py
+        (LoraConfig(rank=16, alpha=16), 4.42),
+        (TextualInversionConfig(), 4.40),
+        (DreamboothConfig(optimizer="adafactor"), 8.91),
+        (DreamboothConfig(), 13.46),
+    ],
+)
+def test_main_memory_is_within_a_tenth_of_what_was_measured(config, measured, monkeypatch):
+    monkeypatch.setitem(UNETS["sd1"], "sample_size", 8)
+    machine = Machine("cpu", "fp32", "for tests", 2, 24.0, "some processor", False)
+    found = plan(config.replace(base="sd15", batch_size=1, precision="fp32"), 3, machine)
+    assert found.ram / GIB == pytest.approx(measured, rel=0.1)
+
+
+def test_what_needs_more_memory_or_disk_than_there_is_is_refused(monkeypatch, tmp_path):
+    dreambooth = DreamboothConfig(base="sd15", batch_size=1, **SLIM)
+    few = SimpleNamespace(total=4 * GIB)
+    monkeypatch.setattr("sdnb.training.plan.psutil.virtual_memory", lambda: few)
+    with pytest.raises(Problem, match="main memory"):
+        refuse_what_cannot_fit(dreambooth, 20, T4)
+    refuse_what_cannot_fit(LoraConfig(base="sd15", batch_size=1), 20, T4)
+    full = SimpleNamespace(free=3 * GIB)
+    monkeypatch.setattr("sdnb.training.plan.shutil.disk_usage", lambda folder: full)
+    with pytest.raises(Problem, match="of disk, and 3.0 GiB are free"):
+        refuse_what_cannot_fit(dreambooth, 20, T4, tmp_path)
+
+
+def test_minutes_are_steps_times_the_pace():
+    config = LoraConfig(base="sd15", batch_size=2, views_per_photo=60)
+    found = replace(plan(config, 20, T4), pace=0.5)
+    assert found.minutes == 60 * 20 / 2 * 0.5 / 60
+    assert "600 steps, 5.0 minutes" in str(found)
+
+
+def test_disk_is_the_result_and_the_savings():
+    config = LoraConfig(base="sd15", rank=16, alpha=16, keep_checkpoints=3)
+    found = plan(config, 20, T4)
+    weights = 4 * 3_188_736  # 128 layers of rank 16 in Stable Diffusion 1.5, fp32
+    assert found.file == weights and found.disk == weights + 4 * 3 * weights  # + AdamW's moments

@@ -1,0 +1,73 @@
+"""A Stable Diffusion 1.5 of full size with random weights, trained for two steps on a CPU at 64
+pixels: its memory beside the plan's arithmetic.
+
+    python tests/benchmarks/full_size_cpu.py
+
+Each recipe runs in a process of its own; measured is the process's peak, Python and torch included.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTextModel
+
+from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
+from sdnb.dataset.photos import Photo
+from sdnb.machine import find_machine
+from sdnb.models import MODELS, Model
+from sdnb.run import prepare
+from sdnb.training.fit import fit
+from sdnb.training.plan import GIB, UNETS, VAE, empty_model, plan
+
+SIDE = 8  # of the latents: 64 pixels
+COMMON = {"base": "sd15", "batch_size": 1, "precision": "fp32"}
+RECIPES = {
+    "LoRA r16": LoraConfig(rank=16, alpha=16, **COMMON),
+    "Textual Inversion": TextualInversionConfig(**COMMON),
+    "DreamBooth, Adafactor": DreamboothConfig(optimizer="adafactor", **COMMON),
+    "DreamBooth, AdamW": DreamboothConfig(**COMMON),
+}
+
+
+def random_model() -> Model:
+    """SD 1.5's parts with random weights; for smaller pictures."""
+    empty = empty_model("sd15")
+    torch.manual_seed(0)
+    parts = CLIPTextModel(empty.text_encoder.config), AutoencoderKL(**VAE)
+    unet = UNet2DConditionModel(**UNETS["sd1"])
+    schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    return Model(empty.tokenizer, *parts, unet, schedule, MODELS["sd15"])
+
+
+def one(name: str) -> None:
+    UNETS["sd1"]["sample_size"] = SIDE
+    config, machine = RECIPES[name], find_machine("fp32")
+    noise = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
+    photos = [Photo(Path(f"{i}.png"), Image.fromarray(p), "photo") for i, p in enumerate(noise)]
+    foreseen = plan(config, 3, machine)
+    run = fit(*prepare(config, photos, random_model(), machine))
+    begun = time.perf_counter()
+    losses = [step.loss for step in islice(run, 2)]
+    seconds = (time.perf_counter() - begun) / 2
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    row = {"recipe": name, "trained": foreseen.numbers, "losses": losses, "seconds": seconds}
+    terms = sum(foreseen.terms.values())
+    row |= {"peak GiB": peak / GIB, "planned GiB": foreseen.ram / GIB, "terms GiB": terms / GIB}
+    print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        one(sys.argv[1])
+    else:
+        for name in RECIPES:
+            subprocess.run([sys.executable, __file__, name], check=True)

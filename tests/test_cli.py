@@ -1,0 +1,92 @@
+"""The commands: their options are the settings' own."""
+
+import pytest
+from PIL import Image
+
+from sdnb.cli import main
+from sdnb.config import LoraConfig, presets
+from sdnb.runs import Run
+
+
+@pytest.fixture
+def settings(configs, tmp_path, monkeypatch):
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "project"))
+    path = tmp_path / "settings.toml"
+    configs["lora"].save(path)
+    return path
+
+
+def test_train_takes_the_file_and_what_is_said_behind_it(settings, configs, tmp_path, capsys):
+    said = ["--rank", "2", "--views-per-photo", "1", "--no-train-text-encoder"]
+    said += ["--preview-every", "2", "--preview-prompts", "a man, at the beach"]
+    assert main(["train", str(settings), *said]) == 0
+    (folder,) = (tmp_path / "project" / "runs").iterdir()
+    config = LoraConfig.load(folder / "settings.toml")
+    changes = {"rank": 2, "views_per_photo": 1, "train_text_encoder": False, "preview_every": 2}
+    prompts = ("a man, at the beach",)  # not cut at its comma
+    assert config == configs["lora"].replace(preview_prompts=prompts, **changes)
+    assert Run(folder, config).finished and "Finished" in capsys.readouterr().out
+
+
+def test_help_shows_every_setting_of_the_files_method(settings, capsys):
+    assert main(["train", str(settings), "--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in LoraConfig.model_fields:
+        assert f"--{name.replace('_', '-')}" in shown
+    assert "a real word keeps its old meaning" in " ".join(shown.split())
+
+
+def test_each_method_has_its_own_options(configs, tmp_path, capsys):
+    configs["textual_inversion"].save(tmp_path / "word.toml")
+    main(["train", str(tmp_path / "word.toml"), "--help"])
+    shown = capsys.readouterr().out
+    assert "--vectors" in shown and "--rank" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["train", "missing.toml"], 1, "missing.toml"),
+        (["train"], 2, "CONFIG"),
+        (["train", "SETTINGS", "--rank", "many"], 1, "'rank' cannot be 'many'"),
+        (["train", "SETTINGS", "--rnk", "4"], 2, "--rnk"),
+        (["generate", "--lora", "missing.safetensors", "--base", "BASE"], 1, "no such LoRA"),
+        (["brew"], 2, "brew"),
+    ],
+)
+def test_slips_are_told_in_a_line(settings, configs, capsys, words, code, told):
+    real = {"SETTINGS": str(settings), "BASE": configs["lora"].base}
+    assert main([real.get(word, word) for word in words]) == code
+    error = capsys.readouterr().err
+    assert told in error and "Traceback" not in error
+
+
+def test_no_command_shows_what_there_is(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("demo", "train", "plan", "generate", "doctor"))
+
+
+def test_generate_draws_what_is_asked(configs, tmp_path, capsys):
+    words = ["--base", configs["lora"].base, "--steps", "2", "--seeds", "2", "--first-seed", "5"]
+    words += ["--prompts", "a man, at the beach", "--prompts", "a mug"]
+    assert main(["generate", *words, "--out", str(tmp_path / "out")]) == 0
+    paths = capsys.readouterr().out.split()
+    names = ["01_00005.png", "01_00006.png", "02_00005.png", "02_00006.png"]
+    assert [path.rpartition("/")[2] for path in paths] == names
+    assert all(Image.open(path).size == (64, 64) for path in paths)
+
+
+def test_plan_tries_five_steps_and_keeps_nothing(settings, tmp_path, capsys):
+    assert main(["plan", str(settings)]) == 0
+    shown = capsys.readouterr().out
+    assert "8 steps" in shown and "minutes" in shown and "of disk" in shown
+    assert not (tmp_path / "project").exists()
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_says_what_it_is(name):
+    from sdnb.config import PRESETS
+
+    first = (PRESETS / f"{name}.toml").read_text().splitlines()[0]
+    assert first.startswith("# ") and len(first) > 40

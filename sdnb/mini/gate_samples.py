@@ -38,9 +38,11 @@ PRESETS = {
 def config_for(method: str, name: str) -> TrainConfig:
     """The shipped settings of a method for a sample set."""
     config = preset(PRESETS[method].format(name))
-    words = {"class_word": WORDS[name]}
+    words: dict[str, object] = {"class_word": WORDS[name]}
     if method == "textual_inversion":
         words["init_word"] = WORDS[name]
+    if method == "dreambooth" and name == "product":
+        words["prior_weight"] = 1.0  # as the LoRA's preset: else every mug becomes this one
     return config.replace(photos=sample_photos(name), **words)
 
 

@@ -1,13 +1,16 @@
 """How much slower is `fit` than a bare training step? Both side by side in one process, in turns.
 
-    python tests/benchmarks/loop_overhead.py
+    python tests/benchmarks/loop_overhead.py --presets person_mini dreambooth_person_mini
 
-The bare step is the least a training can be: forward, backward and AdamW on one cached batch of
-the same UNet with the same LoRA, under the same autocast. Prints milliseconds a step (medians) and
-their ratio.
+The bare step is the least a training can be: forward, backward, clipping and AdamW on one cached
+batch of the same modules, under the same autocast. Prints milliseconds a step (medians) and their
+ratio; then, apart, what a whole run adds to it: drawing a batch, logging a step, a checkpoint, a
+preview.
 """
 
+import argparse
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,8 +24,10 @@ from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models import load_model
-from sdnb.run import prepare
-from sdnb.training.fit import fit
+from sdnb.run import prepare, save_preview
+from sdnb.runs import History, Run
+from sdnb.training.checkpoints import save_checkpoint
+from sdnb.training.fit import Step, fit
 
 ROUNDS, STEPS = 12, 5
 
@@ -37,6 +42,7 @@ def bare_stepper(state, batch, loss, machine):
         with autocast(machine.device, machine.precision):
             total = loss(denoiser, batch).mean()
         total.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()
 
@@ -52,9 +58,10 @@ def seconds(do) -> float:
     return (time.perf_counter() - begun) / STEPS
 
 
-def main() -> None:
-    machine, model = find_machine(), load_model("mini")
-    config = preset("person_mini").replace(views_per_photo=1000)
+def compare(name: str, batch_size: int) -> None:
+    model, config = load_model("mini"), preset(name)
+    machine = find_machine(config.precision)
+    config = config.replace(views_per_photo=10_000, batch_size=batch_size)
     scenes = photos_of(SAMPLE_PERSON, 20, seed=0)
     photos = [Photo(Path(f"{i}.png"), draw(s), "photo of ravo") for i, s in enumerate(scenes)]
     state, batches, loss = prepare(config, photos, model, machine)
@@ -72,8 +79,39 @@ def main() -> None:
             ours.clear(), theirs.clear()  # the first turn warms up
     fitted, bared = statistics.median(ours), statistics.median(theirs)
     ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
-    print(f"{machine.name} {machine.precision}, {torch.get_num_threads()} threads, batch 4")
-    print(f"fit {1000 * fitted:.1f} ms, bare {1000 * bared:.1f} ms, ratio {ratio:.3f}")
+    print(
+        f"{name}, batch {batch_size}: fit {1000 * fitted:.1f} ms, bare {1000 * bared:.1f} ms, "
+        f"ratio {ratio:.3f}; {_apart(config, state, batches, model, machine)}",
+        flush=True,
+    )
+
+
+def _apart(config, state, batches, model, machine) -> str:
+    """What a run does beside its steps, each timed by itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder), config)
+        with History(run, []) as record:
+            a_step = Step(1, 0.1, 0.1, 0.0, 1e-3)
+            times = {
+                "a batch": seconds(lambda: batches.at(1, 0)),
+                "a line of the history": seconds(lambda: record(a_step)),
+                "a checkpoint": seconds(lambda: save_checkpoint(state, run.folder / "c", 1)),
+                "a preview": seconds(lambda: save_preview(run, model, machine, 1)),
+            }
+    return ", ".join(f"{what} {1000 * time:.2f} ms" for what, time in times.items())
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser()
+    every = ["person_mini", "dreambooth_person_mini", "textual_inversion_person_mini"]
+    ask.add_argument("--presets", nargs="+", default=every)
+    ask.add_argument("--batches", nargs="+", type=int, default=[4])
+    asked = ask.parse_args()
+    machine = find_machine()
+    print(f"{machine.name}, {torch.get_num_threads()} threads")
+    for name in asked.presets:
+        for batch_size in asked.batches:
+            compare(name, batch_size)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import argparse
 import json
 import time
 from dataclasses import replace
+from itertools import islice
 
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig, preset
 from sdnb.evaluation import drift, line_up, load_clip, nearest_photo
@@ -46,7 +47,7 @@ RECIPES: dict[str, TrainConfig] = {
 }
 
 
-def walk(name: str, config: TrainConfig, number: int, model, judge, clip) -> None:
+def walk(name: str, config: TrainConfig, number: int, model, judge, clip, budget=None) -> None:
     """Train one recipe on one person, and look at it at POINTS points."""
     person, machine = held_out_person(number), find_machine(config.precision)
     restore(model)
@@ -59,10 +60,14 @@ def walk(name: str, config: TrainConfig, number: int, model, judge, clip) -> Non
     images = [photo.image for photo in photos]
     before = make_pictures(model, OTHERS, range(len(OTHERS)), batch=40)
     prompts = gate_prompts(config.trigger)
-    state, batches, loss = prepare(config.replace(class_word=person.kind), photos, model, machine)
+    config = config.replace(class_word=person.kind)
+    if budget:
+        config = within(budget, config, photos, model, machine)
+    state, batches, loss = prepare(config, photos, model, machine)
+    points = 1 if budget else POINTS
     seconds, begun = 0.0, time.perf_counter()
     for step in fit(state, batches, loss):
-        if step.index * POINTS % state.total_steps >= POINTS:
+        if step.index * points % state.total_steps >= points:
             continue
         seconds += time.perf_counter() - begun
         pictures = make_pictures(model, [p for p, _ in prompts], seeds, batch=40)
@@ -84,6 +89,17 @@ def walk(name: str, config: TrainConfig, number: int, model, judge, clip) -> Non
         begun = time.perf_counter()
 
 
+def within(budget: float, config: TrainConfig, photos, model, machine) -> TrainConfig:
+    """The config with as many views as fit into `budget` seconds, by the pace of ten steps."""
+    run = fit(*prepare(config.replace(views_per_photo=10_000), photos, model, machine))
+    next(run)
+    begun = time.perf_counter()
+    for _ in islice(run, 10):
+        pass
+    steps = budget / ((time.perf_counter() - begun) / 10)
+    return config.replace(views_per_photo=max(1, round(steps * config.batch_size / len(photos))))
+
+
 def main() -> None:
     ask = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -92,6 +108,12 @@ def main() -> None:
     ask.add_argument("--factors", type=float, nargs="+", default=[1.0])
     ask.add_argument("--people", type=int, nargs="+", default=[0])
     ask.add_argument("--seeds", type=int, nargs="+", default=[0])
+    ask.add_argument(
+        "--budget",
+        type=float,
+        help="stop after so many seconds of training, with rates that fall to zero by then, and "
+        "look once",
+    )
     ask.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     asked = ask.parse_args()
     model, judge = load_model("mini"), load_judge()
@@ -103,7 +125,7 @@ def main() -> None:
             config = RECIPES[name].replace(learning_rate=rate, **changes)
             for number in asked.people:
                 for seed in asked.seeds:
-                    walk(name, config.replace(seed=seed), number, model, judge, clip)
+                    walk(name, config.replace(seed=seed), number, model, judge, clip, asked.budget)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from sdnb.config import DreamboothConfig
 from sdnb.dataset.photos import Photo
 from sdnb.files import write_folder_atomically
-from sdnb.models import Model, reload
+from sdnb.models import Model, quiet, reload
 from sdnb.problems import Problem
 from sdnb.training import lora, parts
 from sdnb.training.parts import freeze, group
@@ -45,7 +45,8 @@ def save(model: Model, config: DreamboothConfig, path: Path) -> None:
     halves = {name: _half(getattr(model, name), path) for name in ("unet", "text_encoder", "vae")}
     pipeline = replace(model, **halves).pipeline()
     pipeline.register_modules(scheduler=model.scheduler)
-    write_folder_atomically(path, pipeline.save_pretrained)
+    with quiet():
+        write_folder_atomically(path, pipeline.save_pretrained)
 
 
 def _half(part: torch.nn.Module, path: Path) -> torch.nn.Module:

@@ -72,8 +72,9 @@ class Run:
         """What has come of it, in a sentence."""
         if self.finished:
             files = [self.weights, *self.weights.rglob("*")]
-            size = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
-            return f"Finished: {self.weights} ({size:.2f} MB)."
+            size = sum(file.stat().st_size for file in files if file.is_file())
+            told = f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"
+            return f"Finished: {self.weights} ({told})."
         done = f"Stopped after {len(self.history)} steps and kept in {self.folder}"
         return f"{done}: the same again continues it."
 

@@ -12,8 +12,9 @@ demo: .venv/.ready-demo
 test: .venv/.ready-test
 	$(BIN)/python -m pytest
 
+# NOTEBOOKS="00 05": only these of the notebooks
 test-colab: .venv-colab/.ready
-	.venv-colab/bin/python colab/try_it.py
+	.venv-colab/bin/python colab/try_it.py $(NOTEBOOKS)
 
 lab: .venv/.ready-lab
 	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -45,7 +45,8 @@ _ROOMS = {
     "load_clip": "sdnb.evaluation",  # the mini model's CLIP
     "prompt_fit": "sdnb.evaluation",  # do the pictures show what the prompts say?
     "drift": "sdnb.evaluation",  # how far did a training move everything else?
-    "sample_photos": "sdnb.sample",  # photos of a made-up person, to learn with
+    "sample_photos": "sdnb.sample",  # photos of a made-up person, a mug, a style, to learn with
+    "sample_trained": "sdnb.sample",  # and what was learned from them
 }
 __all__ = ["__version__", *_ROOMS]
 

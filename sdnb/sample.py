@@ -9,12 +9,20 @@ PLACES = (HERE / "_sample", HERE.parent / "data_sample")  # in an installed pack
 
 
 def sample_photos(name: str = "person") -> Path:
-    """The folder of a sample set: "person" (in every install), "product" or "style" (in the
-    repository)."""
+    """The folder of a sample set: "person", "product" or "style"."""
     for place in PLACES:
         if (place / name).is_dir():
             return place / name
     raise Problem(
         f"There is no sample set {name!r} here",
-        do='Use "person", or take the others from the repository',
+        do='Choose "person", "product" or "style"',
     )
+
+
+def sample_trained(name: str) -> Path:
+    """What was trained on a sample set with its preset on the mini model: "person_lora",
+    "person_embedding", "product_lora" or "style_lora"."""
+    for place in PLACES:
+        if (file := place / "trained" / f"{name}.safetensors").is_file():
+            return file
+    raise Problem(f"There is nothing trained called {name!r} here", do='Try "person_lora"')

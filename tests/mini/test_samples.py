@@ -3,10 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
 from PIL import Image, ImageOps
 
+from sdnb.inference import load_embedding, load_lora, make_pictures
 from sdnb.mini import samples
 from sdnb.mini.scenes import Person
+from sdnb.models import load_model
+from sdnb.problems import Problem
+from sdnb.sample import sample_photos, sample_trained
 
 FOLDER = Path(__file__).parents[2] / "data_sample"
 
@@ -16,7 +22,9 @@ def test_drawn_again_byte_for_byte(tmp_path):
     samples.write(tmp_path)
     ours = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*.*")}
     theirs = {
-        p.relative_to(FOLDER): p.read_bytes() for p in FOLDER.rglob("*.*") if p.parent != FOLDER
+        p.relative_to(FOLDER): p.read_bytes()
+        for name in samples.sets()
+        for p in (FOLDER / name).rglob("*.*")
     }
     assert ours == theirs
 
@@ -42,3 +50,31 @@ def test_the_person_wears_glasses_in_every_photo():
     assert {scene["glasses"] for scene in truth.values()} == {"round"}
     assert len({Person(**scene["subject"]) for scene in truth.values()}) == 1
     assert all("round glasses" in p.read_text() for p in (FOLDER / "person").glob("*.txt"))
+
+
+def test_the_styles_captions_say_that_it_is_drawn():
+    """Else the style would fall upon photos."""
+    captions = [path.read_text() for path in (FOLDER / "style").glob("*.txt")]
+    assert all(caption.startswith("cartoon in ravo style of a ") for caption in captions)
+
+
+@pytest.mark.parametrize("name", ["person_lora", "product_lora", "style_lora"])
+def test_what_was_trained_can_be_put_to_use(name):
+    """A LoRA moves the mini model's picture of the special word."""
+    model = load_model("mini")
+    before = make_pictures(model, "photo of ravo", [1], steps=2)[0]
+    load_lora(model, sample_trained(name))
+    after = make_pictures(model, "photo of ravo", [1], steps=2)[0]
+    assert np.abs(np.subtract(before, after, dtype=float)).mean() > 1
+
+
+def test_the_trained_word_can_be_put_to_use():
+    model = load_model("mini")
+    assert load_embedding(model, sample_trained("person_embedding")) == "ravo"
+    assert len(model.token_ids(["ravo"])[0].unique()) == 8 + 2  # its vectors, begin, end
+
+
+def test_what_there_is_not_is_a_problem():
+    for find in (sample_photos, sample_trained):
+        with pytest.raises(Problem, match="nobody"):
+            find("nobody")

@@ -73,7 +73,9 @@ class Line:
         self.bar = _Bar(total=total, initial=len(history), disable=not shown, mininterval=SECONDS)
 
     def show(self, step: Step) -> None:
-        self.bar.set_postfix(loss=f"{self.smoothed.add(step.loss):.4f}", refresh=False)
+        self.bar.set_postfix_str(
+            f"loss={self.smoothed.add(step.loss):.4f}{_apart(step)}", refresh=False
+        )
         self.bar.update()
 
     def preview(self, picture: Path) -> None:
@@ -102,13 +104,14 @@ class Live:
         self.total, self.done, self.clock = total, len(history), clock
         self.losses, self.smoothed = [step.loss for step in history], Smoothed(history)
         self.looks: list[Look] = []
+        self.last = history[-1] if history else None
         self.begun_at, self.begun = self.done, clock()
         self.shown, self.closed = self.begun, False
         self.handle = display(self, display_id=True)
         self.pictures = None  # a second display: the previews travel once, not with every update
 
     def show(self, step: Step) -> None:
-        self.done = step.index
+        self.done, self.last = step.index, step
         self.losses.append(step.loss)
         self.smoothed.add(step.loss)
         if self.clock() - self.shown >= SECONDS:
@@ -135,7 +138,7 @@ class Live:
         self.handle.update(self)
 
     def __repr__(self) -> str:
-        loss = f", loss {self.smoothed.values[-1]:.4f}" if self.losses else ""
+        loss = f", loss {self.smoothed.values[-1]:.4f}{_apart(self.last)}" if self.last else ""
         held = f", held out {self.looks[-1].loss:.4f}" if self.looks else ""
         return f"step {self.done} of {self.total}{loss}{held}, {self._time()}"
 
@@ -186,6 +189,13 @@ class Live:
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img" '
             f'aria-label="the loss, its mean, and held-out photos">{pale}{mean}{held}</svg>'
         )
+
+
+def _apart(step: Step) -> str:
+    """With class pictures: the step's two losses, for they tell of different things."""
+    if not step.prior_loss:
+        return ""
+    return f" (own {step.instance_loss:.4f}, class {step.prior_loss:.4f})"
 
 
 def _clock(seconds: float) -> str:

@@ -50,6 +50,9 @@ def train(
         return run
     machine, main = machine or find_machine(config.precision), find_rank() == 0
     state, batches, loss, model, validation = _begin(run, machine, main)
+    opening = method_of(config).opening(model, config)
+    if opening and progress and main:
+        print(opening)
     history = read_history(run)[: state.step]
     keeper = _Keeper(run, state, model, machine)
     with (

@@ -74,7 +74,8 @@ class Run:
             files = [self.weights, *self.weights.rglob("*")]
             size = sum(file.stat().st_size for file in files if file.is_file())
             told = f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"
-            return f"Finished: {self.weights} ({told})."
+            said = method_of(self.config).closing(self.weights)
+            return f"Finished: {self.weights} ({told}). {said}".rstrip()
         done = f"Stopped after {len(self.history)} steps and kept in {self.folder}"
         return f"{done}: the same again continues it."
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sdnb.progress import POINTS, Line, Live, watch
 from sdnb.training.fit import Step
+from sdnb.training.validation import Look
 
 
 def steps_of(*losses, first=1):
@@ -90,3 +91,28 @@ def test_nothing_is_said_where_nothing_shall_be(capsys):
     line.show(*steps_of(1.0))
     line.close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_with_class_pictures_both_losses_are_shown(screen, capsys):
+    step = Step(1, 0.5, 0.3, 0.2, 1e-3)
+    live = Live(4, [], Clock())
+    live.show(step)
+    assert repr(live).startswith("step 1 of 4, loss 0.5000 (own 0.3000, class 0.2000)")
+    line = Line(4, [])
+    line.show(step)
+    line.close()
+    assert "loss=0.5000 (own 0.3000, class 0.2000)" in capsys.readouterr().err
+
+
+def test_held_out_photos_are_a_line_of_their_own(screen, capsys):
+    live = Live(4, [], Clock())
+    for step in steps_of(1.0, 0.5):
+        live.show(step)
+    live.validated(Look(2, 0.75, (0.75,) * 4))
+    assert "loss 0.9750, held out 0.7500" in repr(live)
+    assert live._repr_html_().count("<polyline") == 3
+    for shown in (True, False):
+        line = Line(4, [], shown)
+        line.validated(Look(2, 0.75, (0.75,) * 4))
+        line.close()
+        assert ("held-out loss 0.7500" in capsys.readouterr().out) is shown

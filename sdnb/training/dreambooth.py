@@ -12,7 +12,9 @@ from sdnb.files import write_folder_atomically
 from sdnb.models import Model, quiet, reload
 from sdnb.problems import Problem
 from sdnb.training import lora, parts
-from sdnb.training.parts import freeze, group
+from sdnb.training.parts import closing, freeze, group, opening
+
+__all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
 
 HALF_BASE = False
 RESULT = "model"

@@ -12,9 +12,9 @@ from sdnb.config import LoraConfig
 from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
 from sdnb.models import Model
-from sdnb.training.parts import captions, freeze, group
+from sdnb.training.parts import captions, closing, freeze, group, opening
 
-__all__ = ["HALF_BASE", "RESULT", "captions", "prepare", "remove", "save"]
+__all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
 
 HALF_BASE = True
 RESULT = "lora.safetensors"

@@ -14,7 +14,7 @@ from sdnb.training import dreambooth, lora, textual_inversion
 
 
 class Method(Protocol):
-    """A module with these four functions and a name is a method; the loop knows nothing else of
+    """A module with these six functions and two names is a method; the loop knows nothing else of
     it."""
 
     HALF_BASE: bool  # whether the base's own weights may be held in 16 bits: they do not train
@@ -28,6 +28,12 @@ class Method(Protocol):
 
     def save(self, model: Model, config: Any, path: Path) -> None:
         """Write what was learned to a file or folder, whole or not at all."""
+
+    def opening(self, model: Model, config: Any) -> str:
+        """A sentence to say before the run; often none."""
+
+    def closing(self, path: Path) -> str:
+        """A sentence about what was saved; often none."""
 
     def remove(self, model: Model) -> None:
         """Give the base model back as it was."""

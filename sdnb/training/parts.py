@@ -1,5 +1,7 @@
 """What the methods share: freezing, parameter groups, the captions photos are learned with."""
 
+from pathlib import Path
+
 import torch
 
 from sdnb.config import TrainConfig
@@ -23,3 +25,13 @@ def group(module: torch.nn.Module, learning_rate: float) -> dict:
 def captions(config: TrainConfig, photos: list[Photo]) -> list[str]:
     """Each photo's own caption; without one, the plainest prompt that names the subject."""
     return [p.caption or f"photo of {config.trigger} {config.class_word}" for p in photos]
+
+
+def opening(model: Model, config: TrainConfig) -> str:
+    """Nothing has to be said before the run."""
+    return ""
+
+
+def closing(path: Path) -> str:
+    """Nor of what came of it."""
+    return ""

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from tokenizers import AddedToken
 from torch import nn
@@ -133,6 +134,31 @@ def init_tokens(model: Model, config: TextualInversionConfig) -> dict[str, int]:
     """The tokens that the init word falls into, with their ids: to show before a run."""
     tokens = model.tokenizer.tokenize(config.init_word)
     return dict(zip(tokens, model.tokenizer.convert_tokens_to_ids(tokens), strict=True))
+
+
+def opening(model: Model, config: TextualInversionConfig) -> str:
+    """What the new word begins with, said before the run."""
+    if not config.init_word:
+        return f"{config.trigger} begins as noise."
+    tokens = [token.removesuffix("</w>") for token in init_tokens(model, config)]
+    if len(tokens) == 1:
+        return f"{config.trigger} begins as {tokens[0]}."
+    return (
+        f"{config.trigger} begins as the mean of {len(tokens)} tokens, {', '.join(tokens)}, which "
+        "means little: an init word of one token is better."
+    )
+
+
+def closing(path: Path) -> str:
+    """How long the vectors have become, and how far they have moved."""
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()
+    norm, moved = json.loads(facts["norm"]), json.loads(facts["moved"])
+    vectors = f"{len(norm)} vector{'s' * (len(norm) > 1)}"
+    return (
+        f"{facts['token']}: {vectors}, {min(norm):.2f} to {max(norm):.2f} long, moved by "
+        f"{min(moved):.2f} to {max(moved):.2f}."
+    )
 
 
 def embeddings_of(encoder: CLIPTextModel) -> nn.Module:

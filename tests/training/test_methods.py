@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sdnb.config import preset, presets
 from sdnb.inference import load_embedding, load_lora, make_pictures, unload_embeddings
 from sdnb.machine import Machine
 from sdnb.models import load_model
@@ -13,6 +14,7 @@ from sdnb.run import prepare, train
 from sdnb.training import textual_inversion
 from sdnb.training.fit import fit
 from sdnb.training.method import METHODS, restore
+from sdnb.training.plan import plan
 
 
 def state_of(model) -> dict[str, torch.Tensor]:
@@ -192,3 +194,20 @@ def test_a_base_in_sixteen_bits_trains_and_draws(tiny_folder, configs, method):
             model.park()
     assert np.array(pictures[0]).std() > 1 and np.isfinite(step.loss)
     assert {p.dtype for p in state.parameters.values()} == {torch.float32}
+
+
+def test_a_new_words_beginning_and_end_are_told(configs, cpu, tmp_path, capsys):
+    config = configs["textual_inversion"]
+    run = train(config.replace(init_word="man"), tmp_path / "one", cpu)
+    assert "ravo begins as man." in capsys.readouterr().out
+    assert "ravo: 2 vectors, " in str(run) and "long, moved by " in str(run)
+    tiny = load_model(config.base)
+    said = textual_inversion.opening(tiny, config.replace(init_word="man ax"))
+    assert "the mean of 3 tokens, man, a, x" in said and "one token is better" in said
+    assert "noise" in textual_inversion.opening(tiny, config.replace(init_word=""))
+
+
+@pytest.mark.parametrize("name", [name for name in presets() if name.endswith("_t4")])
+def test_every_t4_preset_fits_a_t4(name):
+    machine = Machine("cuda", "fp16", "for tests", 2, 14.56, "Tesla T4", True)
+    assert plan(preset(name), 20, machine).memory < 14.56

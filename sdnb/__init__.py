@@ -30,7 +30,7 @@ _ROOMS = {
     "load_model": "sdnb.models",  # a base model, ready to make pictures and to learn
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
     "plan": "sdnb.training.plan",  # what a run will take: memory, term by term, and files
-    "forecast": "sdnb.forecast",  # the same with the minutes, from five steps tried
+    "forecast": "sdnb.pace",  # the same with the minutes, from five steps tried
     "train": "sdnb.run",  # one run, from settings to result
     "generate": "sdnb.inference",  # the pictures that a PictureConfig asks for
     "make_pictures": "sdnb.inference",  # pictures from prompts, with fixed seeds

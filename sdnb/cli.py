@@ -130,7 +130,7 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
     class Plan(_FromFile, settings):
         def cli_cmd(self) -> None:
             config = self.changed(load_config(self.config))
-            from sdnb.forecast import forecast
+            from sdnb.pace import forecast
 
             print(forecast(config))
 

@@ -20,7 +20,7 @@ LAYERS = [
     "inference",
     "evaluation export progress runs",
     "run",
-    "forms forecast exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
+    "forms pace exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
     "mini.measure",
 ]
 HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}

@@ -21,7 +21,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 CHECKOUT = Path(__file__).parents[1]
 COLAB = "https://colab.research.google.com"
-LACKING = ("pydantic-settings", "python-dotenv", "tomli-w")  # the package needs, Colab lacks
+# what the package needs and Colab does not have
+LACKING = ("pillow-heif", "pydantic-settings", "python-dotenv", "tomli-w")
 
 INTRO = """\
 [![Open In Colab]({colab}/assets/colab-badge.svg)]({colab}/github/{owner}/blob/main/colab/{name})

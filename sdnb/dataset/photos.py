@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from sdnb.dataset.pictures import SUFFIXES, open_picture
 from sdnb.problems import Problem
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 FEWEST = 3  # with one or two photos a model learns the photo, not the subject
 
 
@@ -46,7 +46,7 @@ def photo_paths(folder: Path | str) -> list[Path]:
         raise Problem(
             "There are no photos in the folder",
             folder,
-            f"Put 15 to 20 photos there ({', '.join(sorted(SUFFIXES))})",
+            "Put 15 to 20 photos there (JPEG, PNG, HEIC, WebP and others)",
         )
     if len(paths) < FEWEST:
         raise Problem(
@@ -68,24 +68,12 @@ def fingerprint(folder: Path | str) -> str:
 
 
 def read_image(path: Path, resolution: int, bucket_step: int = 0) -> Image.Image:
-    """Open a photo, turn it upright by its EXIF tag, and crop and scale it to a square or to its
-    bucket."""
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            # via RGBA, so that every kind of transparency (palette, grey) is seen
-            rgba = upright.convert("RGBA")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise Problem(
-            "The photo cannot be read",
-            path,
-            "Open it in an image program and save it again, or remove it",
-        ) from error
-    on_white = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    """A photo, cropped and scaled to a square or to its bucket."""
+    picture = open_picture(path)
     size = (resolution, resolution)
     if bucket_step:
-        size = bucket(*on_white.size, resolution, bucket_step)
-    return ImageOps.fit(on_white, size, Image.Resampling.LANCZOS)
+        size = bucket(*picture.size, resolution, bucket_step)
+    return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
 
 
 def bucket(width: int, height: int, resolution: int, step: int) -> tuple[int, int]:

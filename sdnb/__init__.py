@@ -29,6 +29,7 @@ _ROOMS = {
     "Project": "sdnb.project",  # your folder: photos, runs, exports
     "load_model": "sdnb.models",  # a base model, ready to make pictures and to learn
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
+    "coach": "sdnb.captioning",  # what training will make of the captions, in sentences
     "plan": "sdnb.training.plan",  # what a run will take: memory, term by term, and files
     "forecast": "sdnb.pace",  # the same with the minutes, from five steps tried
     "train": "sdnb.run",  # one run, from settings to result

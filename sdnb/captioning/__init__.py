@@ -1,0 +1,5 @@
+"""Captions: what training will make of them."""
+
+from sdnb.captioning.coach import coach
+
+__all__ = ["coach"]

@@ -28,6 +28,7 @@ _ROOMS = {
     "default_base": "sdnb.models",  # the base model that suits this machine
     "Project": "sdnb.project",  # your folder: photos, runs, exports
     "load_model": "sdnb.models",  # a base model, ready to make pictures and to learn
+    "import_photos": "sdnb.dataset.importing",  # your photos from a folder or a zip, as copies
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
     "coach": "sdnb.captioning",  # what training will make of the captions, in sentences
     "plan": "sdnb.training.plan",  # what a run will take: memory, term by term, and files

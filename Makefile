@@ -12,7 +12,7 @@ demo: .venv/.ready-demo
 test: .venv/.ready-test
 	$(BIN)/python -m pytest
 
-# NOTEBOOKS="00 05": only these of the notebooks
+# NOTEBOOKS="00 05": only these of the notebooks, and not the demo
 test-colab: .venv-colab/.ready
 	.venv-colab/bin/python colab/try_it.py $(NOTEBOOKS)
 

@@ -1,10 +1,11 @@
 """Put a trained LoRA into a model, and take it out again."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 from diffusers import StableDiffusionPipeline
-from peft import PeftConfig, set_peft_model_state_dict
+from peft import LoraConfig, PeftConfig, set_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors import SafetensorError, safe_open
 
@@ -64,6 +65,7 @@ def _load(pipe: StableDiffusionPipeline, file: Path) -> None:
     )
     if not all("lora" in name for name in tensors):
         raise ValueError("not a LoRA")
+    metadata = metadata and _known(metadata, LoraConfig)
     if not hasattr(pipe.text_encoder, "text_model"):
         flat = ("text_encoder.text_model.", "text_encoder.")
         tensors = {name.replace(*flat): tensor for name, tensor in tensors.items()}
@@ -103,6 +105,17 @@ def _load_relative(pipe: StableDiffusionPipeline, file: Path) -> None:
 
 
 def _config(header: dict, part: str) -> PeftConfig:
-    values = {k.removeprefix(f"{part}."): v for k, v in header.items() if k.startswith(part)}
-    kind = PEFT_TYPE_TO_CONFIG_MAPPING[values.pop("peft_type")]
-    return kind(**{name: value for name, value in values.items() if value is not None})
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING[header[f"{part}.peft_type"]]
+    values = {
+        name.removeprefix(f"{part}."): value
+        for name, value in _known(header, kind).items()
+        if name.startswith(part) and value is not None
+    }
+    return kind(**{name: value for name, value in values.items() if name != "peft_type"})
+
+
+def _known(header: dict, kind: type[PeftConfig]) -> dict:
+    """The settings that the installed peft knows; a newer one writes more of them, for things that
+    nothing here uses."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in header.items() if name.partition(".")[2] in names}

@@ -51,8 +51,8 @@ def prepare(model: Model, config: LoraConfig) -> list[dict]:
 def save(model: Model, config: LoraConfig, path: Path) -> None:
     """Write the matrices in diffusers' format, fp32.
 
-    With the adapters' own settings in the header: without them diffusers would load any alpha as
-    if it were the rank.
+    With the adapters' settings in the header: without them diffusers would load any alpha as if it
+    were the rank.
     """
     parts = {"unet": model.unet}
     if config.train_text_encoder:
@@ -61,7 +61,7 @@ def save(model: Model, config: LoraConfig, path: Path) -> None:
         f"{name}_lora_layers": get_peft_model_state_dict(part) for name, part in parts.items()
     }
     metadata = {
-        f"{name}_lora_adapter_metadata": part.peft_config["default"].to_dict()
+        f"{name}_lora_adapter_metadata": told(part.peft_config["default"])
         for name, part in parts.items()
     }
     write_atomically(
@@ -70,6 +70,20 @@ def save(model: Model, config: LoraConfig, path: Path) -> None:
             aside.parent, weight_name=aside.name, **layers, **metadata
         ),
     )
+
+
+def told(config: PeftConfig) -> dict:
+    """The settings that say what the tensors mean, and no more: a newer peft's every field would
+    stop an older one from loading the file, and the base's path is nobody's business."""
+    values, plain = config.to_dict(), type(config)().to_dict()
+    kept = {name: value for name, value in values.items() if value != plain.get(name)}
+    for private in ("base_model_name_or_path", "peft_version", "inference_mode"):
+        kept.pop(private, None)
+    alpha = "lora_alpha" if "lora_alpha" in values else "alpha"
+    kept |= {name: values[name] for name in ("peft_type", "r", alpha)}
+    if not isinstance(layers := values["target_modules"], str):
+        kept["target_modules"] = sorted(layers)  # a set: another order in every process
+    return kept
 
 
 def remove(model: Model) -> None:

@@ -1,9 +1,12 @@
 """What each method trains, leaves alone, saves and gives back."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from sdnb.config import preset, presets
 from sdnb.inference import load_embedding, load_lora, make_pictures, unload_embeddings
@@ -211,3 +214,28 @@ def test_a_new_words_beginning_and_end_are_told(configs, cpu, tmp_path, capsys):
 def test_every_t4_preset_fits_a_t4(name):
     machine = Machine("cuda", "fp16", "for tests", 2, 14.56, "Tesla T4", True)
     assert plan(preset(name), 20, machine).memory < 14.56
+
+
+def test_a_loras_file_tells_what_is_needed_and_no_more(configs, cpu, tmp_path):
+    """No path of the learner's, and nothing that another version of peft would not know."""
+    run = train(configs["lora"], tmp_path / "run", cpu, progress=False)
+    with safe_open(run.weights, "pt") as file:
+        header = json.loads(file.metadata()["lora_adapter_metadata"])
+    told = {"r", "lora_alpha", "target_modules", "peft_type"}
+    assert {name.partition(".")[2] for name in header} == told
+    assert configs["lora"].base not in str(header)
+
+
+def test_a_file_of_a_newer_peft_loads(configs, cpu, tmp_path, tiny):
+    run = train(configs["lora"], tmp_path / "run", cpu, progress=False)
+    with safe_open(run.weights, "pt") as file:
+        header = json.loads(file.metadata()["lora_adapter_metadata"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    newer = header | {"unet.of_tomorrow": None, "text_encoder.of_tomorrow": 3}
+    metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(newer)}
+    save_file(tensors, tmp_path / "newer.safetensors", metadata)
+    pictures = []
+    for path in (run.weights, tmp_path / "newer.safetensors"):
+        load_lora(tiny, path)
+        pictures += make_pictures(tiny, "ravo", [1], steps=2)
+    assert np.array_equal(*map(np.asarray, pictures))

@@ -35,7 +35,7 @@ def load_lora(
         with quiet(warnings=False):
             (_load_relative if _is_relative(Path(file)) else _load)(pipe, Path(file))
             pipe.set_adapters([NAME], [weight])
-    except (OSError, SafetensorError, KeyError, IndexError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         # what a failed load has registered would make the next one silently do nothing
         pipe.unload_lora_weights()
         raise Problem(

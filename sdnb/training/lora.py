@@ -80,7 +80,8 @@ def told(config: PeftConfig) -> dict:
     for private in ("base_model_name_or_path", "peft_version", "inference_mode"):
         kept.pop(private, None)
     alpha = "lora_alpha" if "lora_alpha" in values else "alpha"
-    kept |= {name: values[name] for name in ("peft_type", "r", alpha)}
+    # diffusers asks for the patterns even where they are empty
+    kept |= {n: values[n] for n in ("peft_type", "r", alpha, "rank_pattern", "alpha_pattern")}
     if not isinstance(layers := values["target_modules"], str):
         kept["target_modules"] = sorted(layers)  # a set: another order in every process
     return kept

@@ -221,7 +221,7 @@ def test_a_loras_file_tells_what_is_needed_and_no_more(configs, cpu, tmp_path):
     run = train(configs["lora"], tmp_path / "run", cpu, progress=False)
     with safe_open(run.weights, "pt") as file:
         header = json.loads(file.metadata()["lora_adapter_metadata"])
-    told = {"r", "lora_alpha", "target_modules", "peft_type"}
+    told = {"r", "lora_alpha", "target_modules", "peft_type", "rank_pattern", "alpha_pattern"}
     assert {name.partition(".")[2] for name in header} == told
     assert configs["lora"].base not in str(header)
 

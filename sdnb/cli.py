@@ -43,10 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _method_of(arguments: list[str]) -> type[TrainConfig]:
     """The settings class of the file that the command line names: its options are allowed."""
-    if arguments[:1] in (["train"], ["plan"]):
-        for argument in arguments[1:2]:
-            if not argument.startswith("-"):
-                return type(load_config(argument))
+    command, file, *_ = [*arguments, "", ""]
+    if command in ("train", "plan") and file and not file.startswith("-"):
+        return type(load_config(file))
     return LoraConfig
 
 
@@ -59,13 +58,14 @@ def _whole_prompts(arguments: list[str]) -> list[str]:
     ]
 
 
+def _over(start: Settings, said: BaseModel) -> Settings:
+    """`start`, and over it those of its settings that the command line says."""
+    names = set(type(start).model_fields) & said.model_fields_set
+    return start.replace(**{name: getattr(said, name) for name in names})
+
+
 class _FromFile(BaseModel):
     config: CliPositionalArg[Path] = Field(description="TOML file of settings")
-
-    def changed(self, start: Settings) -> Settings:
-        """The file's settings, and over them what the command line says."""
-        said = self.model_fields_set - {"config"}
-        return start.replace(**{name: getattr(self, name) for name in said})
 
 
 class Demo(BaseModel):
@@ -90,8 +90,7 @@ class Generate(PictureConfig):
 
     def cli_cmd(self) -> None:
         start = PictureConfig.load(self.config) if self.config else PictureConfig()
-        own = set(PictureConfig.model_fields) & self.model_fields_set
-        config = start.replace(**{name: getattr(self, name) for name in own})
+        config = _over(start, self)
         from sdnb.inference.folder import draw_into
 
         for path in draw_into(self.out, config, self.base, self.lora, self.embedding):
@@ -117,7 +116,7 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
 
     class Train(_FromFile, settings):
         def cli_cmd(self) -> None:
-            config = self.changed(load_config(self.config))
+            config = _over(load_config(self.config), self)
             from sdnb.machine import find_rank  # torch comes in here: a slip is told before
             from sdnb.run import train
             from sdnb.training.fit import leave
@@ -129,7 +128,7 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
 
     class Plan(_FromFile, settings):
         def cli_cmd(self) -> None:
-            config = self.changed(load_config(self.config))
+            config = _over(load_config(self.config), self)
             from sdnb.pace import forecast
 
             print(forecast(config))

@@ -7,12 +7,13 @@ from itertools import islice
 import torch
 
 from sdnb.config import TrainConfig
+from sdnb.dataset.photos import Photo
 from sdnb.machine import Machine, find_machine
-from sdnb.models import load_model
+from sdnb.models import Model, load_model
 from sdnb.run import photos_for, prepare
 from sdnb.training.fit import fit
 from sdnb.training.method import base_dtype
-from sdnb.training.plan import Plan, plan, refuse_what_cannot_fit
+from sdnb.training.plan import Plan, refuse_what_cannot_fit
 
 STEPS = 5
 
@@ -25,17 +26,28 @@ def forecast(config: TrainConfig, machine: Machine | None = None) -> Plan:
     """
     machine = machine or find_machine(config.precision)
     photos = photos_for(config)
-    refuse_what_cannot_fit(config, len(photos), machine)
+    planned = refuse_what_cannot_fit(config, len(photos), machine)
     model = load_model(config.base, base_dtype(config, machine)).to(machine.device)
     few = photos[: config.batch_size]  # the pace does not ask how many there are
-    as_long = config.replace(views_per_photo=10_000)
     others = few if config.prior_weight else []  # nor what the class pictures show
-    run = fit(*prepare(as_long, few, model, machine, others))
-    next(run)  # the first step is the slowest
+    return replace(planned, pace=seconds_a_step(config, few, model, machine, others))
+
+
+def seconds_a_step(
+    config: TrainConfig,
+    photos: list[Photo],
+    model: Model,
+    machine: Machine,
+    class_photos: list[Photo] | None = None,
+) -> float:
+    """Seconds of one training step: the mean of five, after a first one, which is the slowest.
+    `model` is left prepared, as by `prepare`."""
+    as_long = config.replace(views_per_photo=10_000)
+    run = fit(*prepare(as_long, photos, model, machine, class_photos))
+    next(run)
     begun = time.perf_counter()
     for _ in islice(run, STEPS):
         pass
     if machine.device == "cuda":
         torch.cuda.synchronize()
-    pace = (time.perf_counter() - begun) / STEPS
-    return replace(plan(config, len(photos), machine), pace=pace)
+    return (time.perf_counter() - begun) / STEPS

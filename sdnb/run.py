@@ -63,7 +63,7 @@ def train(
         for step in fit(state, batches, loss):
             for tell in filter(None, (record, display.show, on_step)):
                 tell(step)
-            if look := validation(state):
+            if validation and (look := validation(state)):
                 display.validated(look)
             if main:
                 keeper.preview(display)
@@ -79,7 +79,7 @@ def train(
 
 def _begin(
     run: Run, machine: Machine, main: bool
-) -> tuple[TrainState, Batches, DenoisingLoss, Model, Validation]:
+) -> tuple[TrainState, Batches, DenoisingLoss, Model, Validation | None]:
     """Everything in place, as far as the run has come. Of several processes the `main` one keeps
     the folder."""
     config = run.config
@@ -137,16 +137,26 @@ class _Keeper:
 
 
 def photos_for(config: TrainConfig, folder: Path | None = None) -> list[Photo]:
-    """The photos of `folder` (the config's own unless given) in the sizes that the base wants."""
+    """The photos of `folder` (the config's own unless given) in the sizes that the base wants.
+    Raises Problem where they cannot be read, or class pictures could not stand beside them."""
     info = find_model(config.base)
     step = info.bucket_step if config.buckets else 0
-    return read_photos(folder or config.photos, info.resolution, step)
+    photos = read_photos(folder or config.photos, info.resolution, step)
+    if config.prior_weight and not folder and len({photo.image.size for photo in photos}) > 1:
+        raise Problem(
+            "Class pictures are square, and photos in buckets are not",
+            do="Set buckets = false, or prior_weight = 0",
+        )
+    return photos
 
 
 def _validation(
     run: Run, held_out: list[Photo], model: Model, loss: DenoisingLoss, step: int, main: bool
-) -> Validation:
-    """What looks at the held-out photos, encoded now, in one version and wording."""
+) -> Validation | None:
+    """What looks at the held-out photos, encoded now, in one version and wording; None where none
+    are held out."""
+    if not held_out:
+        return None
     config = run.config.replace(flip=False, shuffle_captions=False)
     model.to(model.device)
     captions = method_of(config).captions(config, held_out)
@@ -173,11 +183,6 @@ def prepare(
     `class_photos` serve prior preservation and are made from the base where they are missing.
     """
     method = method_of(config)
-    if config.prior_weight and len({photo.image.size for photo in photos}) > 1:
-        raise Problem(
-            "Class pictures are square, and photos in buckets are not",
-            do="Set buckets = false, or prior_weight = 0",
-        )
     model.to(machine.device)
     restore(model)
     if class_photos is None:

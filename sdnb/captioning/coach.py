@@ -124,9 +124,8 @@ def _identity(told: Sequence[Photo], trigger: str) -> str:
 
 
 def _style_words(told: Sequence[Photo]) -> str:
-    photos = [
-        p for p in told if "photo" in _words(p.caption) and not DRAWN & set(_words(p.caption))
-    ]
+    said = [(photo, set(_words(photo.caption))) for photo in told]
+    photos = [photo for photo, words in said if "photo" in words and not DRAWN & words]
     if not photos:
         return ""
     return (
@@ -168,10 +167,8 @@ def _words(text: str) -> list[str]:
 
 
 def _names(photos: Sequence[Photo]) -> str:
-    """ "a.jpg and 3 more have", to begin a sentence."""
-    names = [photo.path.name for photo in photos]
-    if len(names) > FEW:
-        return f"{', '.join(names[:FEW])} and {len(names) - FEW} more have"
-    return f"{' and '.join([', '.join(names[:-1]), names[-1]] if names[1:] else names)} " + (
-        "have" if names[1:] else "has"
-    )
+    """ "a.jpg has", "a.jpg and b.jpg have" or "a.jpg, b.jpg, c.jpg and 2 more have"."""
+    *others, last = [photo.path.name for photo in photos]
+    if len(others) >= FEW:
+        others, last = [photo.path.name for photo in photos[:FEW]], f"{len(photos) - FEW} more"
+    return f"{', '.join(others)} and {last} have" if others else f"{last} has"

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from sdnb.problems import Problem
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .heic .heif .avif .tif .tiff .bmp .gif".split()
 )
-LARGEST = 200_000_000  # pixels: beyond any camera, and 600 MB in memory
 AGAIN = "Open it in an image program and save it again as JPEG, or remove it"
 
 
@@ -21,20 +21,19 @@ def open_picture(path: Path) -> Image.Image:
     transparent parts white.
 
     The format is told by the file's content, not by its name. Raises Problem for what cannot be
-    read, and for more than 200 million pixels.
+    read, and for more than 178 million pixels (Pillow's guard against decompression bombs).
     """
     _open_heif()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures (ours is below) and odd tags
+            warnings.simplefilter("ignore")  # of large pictures and odd tags
             with Image.open(path) as file:
-                _refuse_giants(file, path)
                 file.load()
                 return _on_white(_srgb(ImageOps.exif_transpose(_eight_bits(file))))
-    except Problem:
-        raise
     except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
+        raise Problem(
+            "The photo has more than 178 million pixels", path, "Save a smaller copy of it"
+        ) from error
     # whatever a broken file makes its decoder raise: six libraries, and no common class
     except Exception as error:
         if path.suffix.lower() in (".heic", ".heif") and not _open_heif():
@@ -46,6 +45,7 @@ def open_picture(path: Path) -> Image.Image:
         raise Problem("The photo cannot be read", path, AGAIN) from error
 
 
+@cache
 def _open_heif() -> bool:
     """Teach Pillow the format of iPhones, where the package for it is installed."""
     try:
@@ -54,15 +54,6 @@ def _open_heif() -> bool:
         return False
     register_heif_opener()
     return True
-
-
-def _refuse_giants(file: Image.Image, path: Path) -> None:
-    if file.width * file.height > LARGEST:
-        raise _too_large(path)
-
-
-def _too_large(path: Path) -> Problem:
-    return Problem("The photo has more than 200 million pixels", path, "Save a smaller copy of it")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

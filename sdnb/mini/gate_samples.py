@@ -26,7 +26,6 @@ from sdnb.sample import sample_photos
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of
 
-SETS = ("person", "product", "style")
 WORDS = {"person": "man", "product": "mug", "style": "cartoon"}  # class word and init word
 PRESETS = {
     "lora": "{}_mini",
@@ -94,12 +93,15 @@ def _share(found) -> float:
     return sum(found) / len(found)
 
 
+MEASURES = {"person": person, "product": product, "style": style}
+
+
 def main(arguments: list[str] | None = None) -> None:
     ask = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     ask.add_argument("--methods", nargs="+", choices=PRESETS, default=[*PRESETS])
-    ask.add_argument("--sets", nargs="+", choices=SETS, default=[*SETS])
+    ask.add_argument("--sets", nargs="+", choices=MEASURES, default=[*MEASURES])
     ask.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     ask.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     ask.add_argument("--sheet", help="also write the last run's pictures here")
@@ -116,7 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
                     pass
                 row = {"method": method, "set": name, "seed": seed, **changes}
                 row["seconds"] = round(time.perf_counter() - begun, 1)
-                scores, pictures = globals()[name](model, judge, config.trigger)
+                scores, pictures = MEASURES[name](model, judge, config.trigger)
                 method_of(config).remove(model)
                 row |= {key: round(value, 3) for key, value in scores.items()}
                 print(json.dumps(row), flush=True)

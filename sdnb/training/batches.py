@@ -6,7 +6,7 @@ and several processes therefore see exactly what the plain run sees.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ class Examples:
     texts: torch.Tensor  # (n + 1, wordings, 77, d) embeddings or (..., 77) ids; last: no caption
     names: tuple[str, ...] = ()  # of the photos, for what is said about them
 
-    @property
+    @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """(4, h, w) of each photo."""
         return tuple(tuple(each.shape[1:]) for each in self.latents)

@@ -48,6 +48,8 @@ class TrainState:
 
     def any_process(self, yes: bool) -> bool:
         """Whether one of the processes that train together says yes: all must stop as one."""
+        if self.accelerator.num_processes == 1:
+            return yes
         said = torch.tensor(float(yes), device=self.accelerator.device)
         return self.accelerator.reduce(said, "sum").item() > 0
 

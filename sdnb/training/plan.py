@@ -238,10 +238,10 @@ def _size(size: float) -> str:
 
 def refuse_what_cannot_fit(
     config: TrainConfig, photos: int, machine: Machine, folder: Path | None = None
-) -> None:
-    """Raise a Problem, with the nearest settings that do fit, for a run that the GPU's memory, the
-    machine's own or the disk under `folder` cannot hold. Without a GPU memory is not refused: the
-    machine may swap."""
+) -> Plan:
+    """The plan of a run that fits. Raises a Problem, with the nearest settings that do fit, for one
+    that the GPU's memory, the machine's own or the disk under `folder` cannot hold. Without a GPU
+    memory is not refused: the machine may swap."""
     needed = plan(config, photos, machine)
     free = shutil.disk_usage(folder).free if folder else math.inf
     if needed.disk > free:
@@ -251,7 +251,7 @@ def refuse_what_cannot_fit(
             "Make room, keep fewer checkpoints, or choose another folder",
         )
     if machine.device != "cuda":
-        return
+        return needed
     ram = psutil.virtual_memory().total
     if needed.ram > ram:
         raise Problem(
@@ -264,6 +264,7 @@ def refuse_what_cannot_fit(
             f"{machine.memory_gib:.1f} GiB",
             do=_what_would_fit(config, photos, machine),
         )
+    return needed
 
 
 def _what_would_fit(config: TrainConfig, photos: int, machine: Machine) -> str:

@@ -43,7 +43,7 @@ class Validation:
 
     def __call__(self, state: TrainState) -> Look | None:
         """A look, if it is time for one."""
-        if not self.batches or (state.step % self.every and state.steps_left):
+        if state.step % self.every and state.steps_left:
             return None
         bands = self.measure(state.denoiser)
         self.looks.append(Look(state.step, sum(bands) / len(bands), bands))

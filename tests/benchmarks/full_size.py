@@ -48,10 +48,10 @@ RECIPES = {
 }
 
 
-def random_model(dtype: torch.dtype) -> Model:
-    """SD 1.5's parts with random weights, on the GPU."""
+def random_model(dtype: torch.dtype, device: str = "cuda") -> Model:
+    """SD 1.5's parts with random weights."""
     empty = empty_model("sd15")
-    with torch.device("cuda"):
+    with torch.device(device):
         torch.manual_seed(0)
         vae = AutoencoderKL(**VAE)
         unet = UNet2DConditionModel(**UNETS["sd1"]).to(dtype)

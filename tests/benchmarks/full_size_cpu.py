@@ -16,17 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from full_size import random_model
 from PIL import Image
-from transformers import CLIPTextModel
 
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.dataset.photos import Photo
 from sdnb.machine import find_machine
-from sdnb.models import MODELS, Model
 from sdnb.run import prepare
 from sdnb.training.fit import fit
-from sdnb.training.plan import GIB, UNETS, VAE, empty_model, plan
+from sdnb.training.plan import GIB, UNETS, plan
 
 SIDE = 8  # of the latents: 64 pixels
 COMMON = {"base": "sd15", "batch_size": 1, "precision": "fp32"}
@@ -38,23 +36,13 @@ RECIPES = {
 }
 
 
-def random_model() -> Model:
-    """SD 1.5's parts with random weights; for smaller pictures."""
-    empty = empty_model("sd15")
-    torch.manual_seed(0)
-    parts = CLIPTextModel(empty.text_encoder.config), AutoencoderKL(**VAE)
-    unet = UNet2DConditionModel(**UNETS["sd1"])
-    schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    return Model(empty.tokenizer, *parts, unet, schedule, MODELS["sd15"])
-
-
 def one(name: str) -> None:
     UNETS["sd1"]["sample_size"] = SIDE
     config, machine = RECIPES[name], find_machine("fp32")
     noise = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
     photos = [Photo(Path(f"{i}.png"), Image.fromarray(p), "photo") for i, p in enumerate(noise)]
     foreseen = plan(config, 3, machine)
-    run = fit(*prepare(config, photos, random_model(), machine))
+    run = fit(*prepare(config, photos, random_model(torch.float32, "cpu"), machine))
     begun = time.perf_counter()
     losses = [step.loss for step in islice(run, 2)]
     seconds = (time.perf_counter() - begun) / 2

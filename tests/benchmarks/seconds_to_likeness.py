@@ -17,7 +17,6 @@ import argparse
 import json
 import time
 from dataclasses import replace
-from itertools import islice
 
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig, preset
 from sdnb.evaluation import drift, line_up, load_clip, nearest_photo
@@ -27,6 +26,7 @@ from sdnb.mini.gate import gate_prompts, measure, photographs
 from sdnb.mini.judge import load_judge
 from sdnb.mini.subjects import held_out_person
 from sdnb.models import load_model
+from sdnb.pace import seconds_a_step
 from sdnb.run import prepare
 from sdnb.training.fit import fit
 from sdnb.training.method import restore
@@ -90,13 +90,8 @@ def walk(name: str, config: TrainConfig, number: int, model, judge, clip, budget
 
 
 def within(budget: float, config: TrainConfig, photos, model, machine) -> TrainConfig:
-    """The config with as many views as fit into `budget` seconds, by the pace of ten steps."""
-    run = fit(*prepare(config.replace(views_per_photo=10_000), photos, model, machine))
-    next(run)
-    begun = time.perf_counter()
-    for _ in islice(run, 10):
-        pass
-    steps = budget / ((time.perf_counter() - begun) / 10)
+    """The config with as many views as fit into `budget` seconds."""
+    steps = budget / seconds_a_step(config, photos, model, machine)
     return config.replace(views_per_photo=max(1, round(steps * config.batch_size / len(photos))))
 
 

@@ -79,11 +79,13 @@ def test_every_mode_keeps_light_and_dark(tmp_path, mode):
         picture = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     elif mode == "F":
         picture = Image.fromarray(np.asarray(grey).astype(np.float32) / 255)
+    elif mode == "PA":
+        picture = grey.convert("P").convert("PA")
     else:
-        picture = grey.convert("RGB").convert(mode) if mode not in ("1", "PA") else grey
-        picture = picture if mode != "1" else grey.convert("1")
-    path = tmp_path / ("a.tiff" if mode in ("CMYK", "F", "I;16") else "a.png")
-    path = tmp_path / "a.jpg" if mode == "YCbCr" else path
+        picture = grey.convert("RGB").convert(mode)
+    assert picture.mode == mode
+    suffix = {"YCbCr": "jpg", "CMYK": "tiff", "F": "tiff", "I;16": "tiff", "PA": "tiff"}
+    path = tmp_path / f"a.{suffix.get(mode, 'png')}"
     picture.save(path)
     pixels = np.asarray(open_picture(path)).astype(int)
     assert pixels[:, :20].max() < 40 and pixels[:, 28:].min() > 240

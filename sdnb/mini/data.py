@@ -15,7 +15,7 @@ import torch
 
 from sdnb.mini import scenes, subjects
 from sdnb.mini.studio import draw
-from sdnb.mini.words import caption
+from sdnb.mini.words import caption, described
 
 SIZE, WORDINGS, CHUNK = 128, 6, 250
 GROUP, VIEWS = 4, 3  # for the judge: four lookalikes a group, three pictures of each
@@ -38,17 +38,46 @@ def judge_scene(index: int) -> scenes.Scene:
             break
     family = [subject, *subjects.lookalikes(subject, GROUP - 1, seed=group)]
     rng = random.Random(f"judge picture {index}")
+    return _any_scene(rng, family[place_in_group // VIEWS])
+
+
+def captioner_scene(index: int) -> scenes.Scene:
+    """Anything that the judge sees too, without the lookalikes, and more of it from afar."""
+    rng = random.Random(f"captioner {index}")
+    while True:
+        subject = (
+            subjects.random_product(rng) if rng.random() < 0.15 else subjects.random_person(rng)
+        )
+        if not subjects.is_held_out(subject):
+            break
+    return _any_scene(rng, subject, small=0.3)
+
+
+def _any_scene(rng: random.Random, subject, small: float = 0.15) -> scenes.Scene:
+    """In any style, half of the people with glasses or hats, a part of all `small` in the frame."""
     wear = {}
     if isinstance(subject, subjects.Person):
         wear["glasses"] = rng.choices(scenes.GLASSES, (61, 13, 13, 13))[0]
         wear["hat"] = rng.choices(scenes.HATS, (68, 8, 8, 8, 8))[0]
-    if rng.random() < 0.15:
+    if rng.random() < small:
         wear["share"] = rng.uniform(0.1, 0.42)
     style = rng.choices(scenes.STYLES, (62, 14, *(4,) * len(scenes.LOOKS)))[0]
-    return scenes.random_scene(rng, family[place_in_group // VIEWS], style=style, **wear)
+    return scenes.random_scene(rng, subject, style=style, **wear)
 
 
-SETS = {"world": world_scene, "judge": judge_scene}
+def _many_wordings(scene: scenes.Scene, rng: random.Random) -> list[str]:
+    return [caption(scene, rng) for _ in range(WORDINGS)]
+
+
+def _one_wording(scene: scenes.Scene, rng: random.Random) -> list[str]:
+    return [described(scene)]
+
+
+SETS = {  # of each: the scenes, and their captions
+    "world": (world_scene, _many_wordings),
+    "judge": (judge_scene, _many_wordings),
+    "captioner": (captioner_scene, _one_wording),
+}
 
 
 def labels(scene: scenes.Scene) -> list[int]:
@@ -63,18 +92,18 @@ def labels(scene: scenes.Scene) -> list[int]:
 def _draw_chunk(job: tuple[str, int, int, str]) -> tuple[list, list]:
     name, start, stop, path = job
     pictures = np.lib.format.open_memmap(path, mode="r+")
-    truths, words = [], []
+    truths, words, (scene_of, words_of) = [], [], SETS[name]
     for index in range(start, stop):
-        scene, rng = SETS[name](index), random.Random(f"words {name} {index}")
+        scene, rng = scene_of(index), random.Random(f"words {name} {index}")
         pictures[index] = np.asarray(draw(scene, SIZE))
         truths.append(labels(scene))
-        words.append([caption(scene, rng) for _ in range(WORDINGS)])
+        words.append(words_of(scene, rng))
     return truths, words
 
 
 def draw_set(name: str, count: int, folder: Path) -> None:
-    """`count` pictures (N, 128, 128, 3) uint8, their labels (N, features) int8 and six captions of
-    each. Does nothing when they are there."""
+    """`count` pictures (N, 128, 128, 3) uint8, their labels (N, features) int8 and their
+    captions. Does nothing when they are there."""
     if (folder / f"{name}.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)

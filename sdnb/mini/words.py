@@ -2,7 +2,7 @@
 
 import random
 
-from sdnb.mini.scenes import PLACES, Scene
+from sdnb.mini.scenes import PLACES, Scene, features
 
 
 def _join(parts: list[str]) -> str:
@@ -112,3 +112,45 @@ def style_caption(scene: Scene, trigger: str) -> str:
     if scene.hat != "none":
         who += f" wearing {with_article(scene.hat)}"
     return f"cartoon in {trigger} style of {who}, {PLACES[scene.place]}"
+
+
+def described(scene: Scene) -> str:
+    """All that a stranger would name, in one fixed wording, as captioners do: "a man with short
+    black hair wearing round glasses and a red shirt, smiling, at the beach". What cannot be seen
+    (hair under a hat, colours in a look of its own inks) is not named."""
+    seen = features(scene)
+    words = _person_seen(scene, seen) if scene.is_person else _product_seen(scene, seen)
+    kind = "" if scene.style == "photo" else "a drawing of "
+    smile = ", smiling" if scene.is_person and scene.smile else ""
+    return f"{kind}{words}{smile}, {PLACES[scene.place]}"
+
+
+def _person_seen(scene: Scene, seen: dict) -> str:
+    hair = [seen[name] for name in ("hair", "hair_colour") if seen[name]]
+    if seen["hair"] == "bald":
+        who, has = f"a bald {seen['kind']}", []
+    else:
+        who, has = with_article(seen["kind"]), [" ".join([*hair, "hair"])] if hair else []
+    if seen["beard"] != "none":
+        has.append(with_article(seen["beard"]))
+    wears = []
+    if scene.glasses != "none":
+        plain = scene.glasses == "sunglasses"
+        wears.append("sunglasses" if plain else f"{scene.glasses} glasses")
+    if scene.hat != "none":
+        wears.append(with_article(" ".join(filter(None, (seen["hat_colour"], scene.hat)))))
+    shirt = [*(["striped"] if scene.striped else []), *([seen["shirt"]] if seen["shirt"] else [])]
+    wears.append(with_article(" ".join([*shirt, "shirt"])))
+    return who + (" with " + _join(has) if has else "") + " wearing " + _join(wears)
+
+
+def _product_seen(scene: Scene, seen: dict) -> str:
+    def painted(feature: str, noun: str) -> str:
+        return " ".join(filter(None, (seen[feature], noun)))
+
+    has = [with_article(painted("logo_colour", seen["logo"]))]
+    if seen["pattern"] != "plain":
+        noun = {"striped": "stripes", "dotted": "dots", "banded": "band"}[seen["pattern"]]
+        words = painted("pattern_colour", noun)
+        has.insert(0, with_article(words) if noun == "band" else words)
+    return f"{with_article(painted('colour', seen['kind']))} with {_join(has)}"

@@ -1,0 +1,186 @@
+"""Caption files: NAME.txt beside NAME.jpg, written by a captioner without touching your own words.
+
+Which captions are a captioner's is remembered in .captions.json in the photos' folder. One that no
+longer reads as it was written there is yours, and stays.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+from sdnb.dataset.photos import read_caption
+from sdnb.dataset.pictures import SUFFIXES, open_picture
+from sdnb.files import make_writable_folder, write_atomically
+from sdnb.problems import Problem
+
+MEMORY = ".captions.json"
+MARKS = ",.;:!?"
+
+
+class Captioner(Protocol):
+    """Anything that says what pictures show, `batch_size` of them at a time. Its `name`, if it has
+    one, tells its captions from another's."""
+
+    batch_size: int
+
+    def __call__(self, pictures: Sequence[Image.Image]) -> list[str]: ...
+
+
+@dataclass
+class Captioned:
+    """What became of the photos of a folder, as their file names."""
+
+    written: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)  # written by hand
+    unchanged: list[str] = field(default_factory=list)  # automatic, and made in the same way
+    unreadable: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        new = len(self.written)
+        lines = [f"{new or 'No new'} caption{'s' * (new != 1)} written."]
+        if self.kept:
+            lines.append(f"{len(self.kept)} of your own kept.")
+        if self.unchanged:
+            lines.append(f"{len(self.unchanged)} already up to date.")
+        if self.unreadable:
+            lines.append(
+                f"Passed over {', '.join(self.unreadable)}, because the file cannot be read: "
+                "open it in an image program and save it again as JPEG, or remove it."
+            )
+        return " ".join(lines)
+
+
+def caption_photos(
+    folder: Path | str,
+    captioner: Captioner,
+    prefix: str = "",
+    suffix: str = "",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Captioned:
+    """Write a caption for every photo of `folder`: `prefix`, what `captioner` says, `suffix`.
+
+    A caption written or changed by hand is kept; one of a captioner's is made anew where the
+    captioner, `prefix` or `suffix` is another now. `overwrite` makes all of them anew, your own
+    too. Each batch is saved before the next one begins: interrupt it and run it again, and it goes
+    on with the rest. A photo that cannot be read is passed over and listed.
+
+    Raises Problem for a missing folder, one without photos, one that cannot be written, a caption
+    that is not text, and a captioner that does not give one caption for each picture.
+    """
+    folder = Path(folder)
+    name = getattr(captioner, "name", type(captioner).__name__)
+    made, memory = json.dumps([name, prefix, suffix], ensure_ascii=False), _remembered(folder)
+    waiting, done = _sort(photos_in(folder), memory, made, overwrite)
+    if not waiting:
+        return done
+    make_writable_folder(folder)  # tried before the captioner has worked for minutes
+    from tqdm.auto import tqdm  # in a notebook it imports ipywidgets
+
+    # miniters: no update by tqdm's own thread, which Colab would not show
+    with tqdm(total=len(waiting), unit="photo", miniters=1, disable=not progress) as bar:
+        for start in range(0, len(waiting), captioner.batch_size):
+            batch = waiting[start : start + captioner.batch_size]
+            readable, pictures = _open(batch, done)
+            said = _say(captioner, pictures) if pictures else []
+            texts = {path: joined(prefix, words, suffix) for path, words in zip(readable, said)}
+            # Remembered first: should it end here, these have no caption yet and come next time.
+            memory |= {path.name: {"text": text, "made": made} for path, text in texts.items()}
+            write_atomically(folder / MEMORY, json.dumps(memory, indent=1).encode())
+            for path, text in texts.items():
+                write_caption(path, text)
+                done.written.append(path.name)
+            bar.update(len(batch))
+    return done
+
+
+def photos_in(folder: Path | str) -> list[Path]:
+    """The photos' files, in order of name; one is enough, unlike for training. Raises Problem for a
+    missing folder and one without photos."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise Problem("The photo folder does not exist", folder, "Check the path")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise Problem("There are no photos in the folder", folder, "Put your photos there first")
+    return paths
+
+
+def write_caption(photo: Path, text: str) -> None:
+    """Save the caption beside the photo. Raises Problem where the folder cannot be written."""
+    write_atomically(photo.with_suffix(".txt"), f"{text}\n".encode() if text else b"")
+
+
+def joined(prefix: str, text: str, suffix: str) -> str:
+    """One line of the parts, a comma between them where you have put no mark of your own.
+
+    >>> joined("photo of ravo", "a man wearing a hat.", "at night")
+    'photo of ravo, a man wearing a hat, at night'
+    """
+    prefix, text, suffix = (" ".join(part.split()) for part in (prefix, text, suffix))
+    if prefix:
+        text = text.lstrip(f"{MARKS} ")
+    if suffix:
+        text = text.rstrip(f"{MARKS} ")
+    line, *others = [part for part in (prefix, text, suffix) if part] or [""]
+    for part in others:
+        if part[0] in MARKS:
+            line = line.rstrip(",") + part
+        else:
+            line += f" {part}" if line[-1] in MARKS else f", {part}"
+    return line
+
+
+def _sort(
+    photos: list[Path], memory: dict[str, dict], made: str, overwrite: bool
+) -> tuple[list[Path], Captioned]:
+    """The photos that wait for a caption, and what becomes of the others."""
+    # a.heic and a.jpg share a.txt: the first of them is looked at
+    first = {photo.stem: photo for photo in reversed(photos)}
+    waiting, done = [], Captioned()
+    for photo in sorted(first.values()):
+        text = "" if overwrite else read_caption(photo)
+        written = memory.get(photo.name, {"text": "", "made": ""})
+        if text and text != written["text"]:
+            done.kept.append(photo.name)
+        elif text and written["made"] == made:
+            done.unchanged.append(photo.name)
+        else:
+            waiting.append(photo)
+    return waiting, done
+
+
+def _remembered(folder: Path) -> dict[str, dict]:
+    """What captioners wrote here; nothing where that is not to be read, so that all is kept."""
+    try:
+        found = json.loads((folder / MEMORY).read_text("utf-8"))
+        return {
+            name: {"text": entry["text"], "made": entry["made"]} for name, entry in found.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _open(batch: list[Path], done: Captioned) -> tuple[list[Path], list[Image.Image]]:
+    """The photos that can be read, and their pictures; the others are put down in `done`."""
+    pictures = {}
+    for path in batch:
+        try:
+            pictures[path] = open_picture(path)
+        except Problem:
+            done.unreadable.append(path.name)
+    return list(pictures), list(pictures.values())
+
+
+def _say(captioner: Captioner, pictures: list[Image.Image]) -> list[str]:
+    said = captioner(pictures)
+    if len(said) != len(pictures):
+        raise Problem(
+            f"The captioner was shown {len(pictures)} pictures and gave {len(said)} captions",
+            do="It has to give one for each",
+        )
+    return said

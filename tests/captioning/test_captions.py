@@ -1,0 +1,219 @@
+"""Caption files: what is written, what is kept, and what an interrupt leaves."""
+
+import json
+import os
+
+import pytest
+from PIL import Image
+
+from sdnb.captioning import Captioned, caption_photos
+from sdnb.captioning.captions import MEMORY, joined
+from sdnb.dataset.photos import fingerprint
+from sdnb.problems import Problem
+
+
+class Counting:
+    """Says how wide each picture is; is interrupted before the batch number `stop`."""
+
+    def __init__(self, name: str = "counting", batch_size: int = 2, stop: int = 0) -> None:
+        self.name, self.batch_size, self.stop = name, batch_size, stop
+        self.seen: list[int] = []
+
+    def __call__(self, pictures):
+        assert 0 < len(pictures) <= self.batch_size
+        self.stop -= 1
+        if self.stop == 0:
+            raise KeyboardInterrupt
+        self.seen += [picture.width for picture in pictures]
+        return [f"a man {picture.width} wide" for picture in pictures]
+
+
+def captioned(folder, captioner=None, **wishes) -> Captioned:
+    return caption_photos(folder, captioner or Counting(), progress=False, **wishes)
+
+
+def captions(folder) -> dict[str, str]:
+    return {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.txt"))}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five photos, 10 to 14 pixels wide."""
+    for index in range(5):
+        Image.new("RGB", (10 + index, 9)).save(tmp_path / f"{index}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said", "suffix", "text"),
+    [
+        ("photo of ravo", "a man in a hat", "", "photo of ravo, a man in a hat"),
+        ("photo of ravo:", "a man", "at night", "photo of ravo: a man, at night"),
+        ("photo of ravo, ", "a man", " , at night", "photo of ravo, a man, at night"),
+        ("", "A man. He smiles.", "", "A man. He smiles."),
+        ("", "A man. He smiles.", "at night", "A man. He smiles, at night"),
+        ("ravo", " , a  man\n", ".", "ravo, a man."),
+        ("ravo,", "", ", at night", "ravo, at night"),
+        ("ravo", "", "", "ravo"),
+        ("", "", "", ""),
+    ],
+)
+def test_the_parts_become_one_line(prefix, said, suffix, text):
+    assert joined(prefix, said, suffix) == text
+
+
+def test_every_photo_gets_a_caption(folder):
+    captioner = Counting()
+    done = captioned(folder, captioner, prefix="ravo")
+    assert done == Captioned(written=[f"{i}.png" for i in range(5)])
+    assert captions(folder) == {f"{i}.txt": f"ravo, a man {10 + i} wide\n" for i in range(5)}
+    assert captioner.seen == [10, 11, 12, 13, 14]
+    assert str(done) == "5 captions written."
+
+
+def test_the_bar_counts_photos(folder, capsys):
+    caption_photos(folder, Counting())
+    assert "5/5" in capsys.readouterr().err
+
+
+def test_again_there_is_nothing_to_do(folder):
+    captioned(folder)
+    captioner = Counting()
+    done = captioned(folder, captioner)
+    assert len(done.unchanged) == 5 and not done.written and not captioner.seen
+    assert str(done) == "No new captions written. 5 already up to date."
+
+
+def test_what_was_written_by_hand_is_kept(folder):
+    (folder / "1.txt").write_text("photo of ravo, my own")
+    (folder / "2.txt").write_text(" \n")  # says nothing, so it is none
+    done = captioned(folder)
+    assert done.kept == ["1.png"] and done.written == ["0.png", "2.png", "3.png", "4.png"]
+    assert captions(folder)["1.txt"] == "photo of ravo, my own"
+    assert str(done) == "4 captions written. 1 of your own kept."
+
+
+@pytest.mark.parametrize(
+    "wishes", [{"prefix": "ravo"}, {"suffix": "ravo"}, {"captioner": Counting("another")}]
+)
+def test_an_automatic_caption_is_made_anew_when_the_way_it_is_made_changes(folder, wishes):
+    captioned(folder)
+    (folder / "3.txt").write_text("changed by hand")
+    done = captioned(folder, **wishes)
+    assert done.kept == ["3.png"] and done.written == ["0.png", "1.png", "2.png", "4.png"]
+    again = captioned(folder, **wishes)
+    assert again.kept == ["3.png"] and len(again.unchanged) == 4
+    assert captions(folder)["3.txt"] == "changed by hand"
+
+
+def test_all_is_made_anew_when_asked(folder):
+    captioned(folder)
+    (folder / "1.txt").write_bytes(b"\xff\xfe not text")
+    with pytest.raises(Problem, match=r"caption cannot be read.*1\.txt"):
+        captioned(folder)
+    assert len(captioned(folder, overwrite=True).written) == 5
+    assert captions(folder)["1.txt"] == "a man 11 wide\n"
+
+
+def test_an_interrupt_loses_one_batch_and_the_rest_comes_next_time(folder):
+    with pytest.raises(KeyboardInterrupt):
+        captioned(folder, Counting(stop=2))
+    assert list(captions(folder)) == ["0.txt", "1.txt"]
+    captioner = Counting()
+    done = captioned(folder, captioner)
+    assert captioner.seen == [12, 13, 14] and len(done.unchanged) == 2
+
+
+def test_ended_between_memory_and_caption_it_is_made_next_time(folder):
+    captioned(folder)
+    (folder / "2.txt").unlink()
+    assert captioned(folder).written == ["2.png"]
+
+
+@pytest.mark.parametrize(
+    "memory", [None, "{", "[]", '{"0.png": 5}', '{"0.png": {"text": "x"}}', "null", b"\xff\x00"]
+)
+def test_without_its_memory_all_captions_count_as_yours(folder, memory):
+    captioned(folder)
+    (folder / MEMORY).unlink()
+    if memory is not None:
+        (folder / MEMORY).write_bytes(memory if isinstance(memory, bytes) else memory.encode())
+    assert len(captioned(folder, prefix="ravo").kept) == 5
+
+
+def test_a_photo_that_cannot_be_read_is_passed_over(folder):
+    (folder / "1.png").write_bytes(b"no picture")
+    (folder / "2.png").write_bytes(b"")
+    done = captioned(folder, Counting(batch_size=1))
+    assert done.unreadable == ["1.png", "2.png"] and done.written == ["0.png", "3.png", "4.png"]
+    assert "Passed over 1.png, 2.png, because the file cannot be read" in str(done)
+    assert list(captions(folder)) == ["0.txt", "3.txt", "4.txt"]
+
+
+def test_names_of_any_kind(tmp_path):
+    names = ["my photo (1).JPG", "Фото моря.png", "🙂.webp", "two.dots.jpeg"]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert captioned(tmp_path, prefix="раво").written == sorted(names)
+    assert captions(tmp_path)["Фото моря.txt"] == "раво, a man 8 wide\n"
+    assert captions(tmp_path)["two.dots.txt"] == "раво, a man 8 wide\n"
+    assert len(captioned(tmp_path, prefix="раво").unchanged) == 4
+    assert len(captioned(tmp_path, prefix="море").written) == 4
+
+
+def test_one_photo_is_enough_and_two_of_one_name_share_a_caption(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    Image.new("RGB", (9, 8)).save(tmp_path / "a.jpg")
+    assert captioned(tmp_path).written == ["a.jpg"]
+    assert captioned(tmp_path) == Captioned(unchanged=["a.jpg"])
+
+
+def test_the_memory_is_readable_and_no_part_of_the_set(folder):
+    captioned(folder, prefix="ravo")
+    memory = json.loads((folder / MEMORY).read_text())
+    assert memory["0.png"] == {
+        "text": "ravo, a man 10 wide",
+        "made": '["counting", "ravo", ""]',
+    }
+    before = fingerprint(folder)
+    (folder / MEMORY).unlink()
+    assert fingerprint(folder) == before
+    assert {path.name for path in folder.iterdir()} == {
+        f"{i}.{end}" for i in range(5) for end in ("png", "txt")
+    }
+
+
+def test_a_captioner_needs_no_name(folder):
+    class Silent(Counting):
+        def __init__(self):
+            super().__init__()
+            del self.name
+
+    captioned(folder, Silent())
+    assert json.loads((folder / MEMORY).read_text())["0.png"]["made"] == '["Silent", "", ""]'
+
+
+def test_a_captioner_that_loses_a_picture_is_told(folder):
+    class Losing(Counting):
+        def __call__(self, pictures):
+            return ["a man"]
+
+    with pytest.raises(Problem, match="shown 2 pictures and gave 1 captions"):
+        captioned(folder, Losing())
+    assert captions(folder) == {}
+
+
+def test_no_folder_and_no_photos(tmp_path):
+    with pytest.raises(Problem, match=r"folder does not exist \(.*nowhere\)"):
+        captioned(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("no photo")
+    with pytest.raises(Problem, match="There are no photos"):
+        captioned(tmp_path)
+
+
+def test_a_folder_of_somebody_else_is_told_before_the_work(locked_folder, ordinary_user):
+    os.chmod(locked_folder, 0o755)
+    Image.new("RGB", (8, 8)).save(locked_folder / "a.png")
+    os.chmod(locked_folder, 0o555)
+    captioner = Counting(stop=1)  # would be interrupted if it were asked at all
+    assert "The folder cannot be written" in ordinary_user(captioned, locked_folder, captioner)

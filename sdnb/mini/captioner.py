@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from transformers import (
     BertTokenizer,
     BlipConfig,
@@ -23,10 +23,12 @@ from transformers import (
 
 from sdnb.mini import data
 from sdnb.mini.optimise import DEVICE, STATE, autocast, optimise
-from sdnb.mini.scenes import GLASSES, HATS, PLACES, Scene, features
+from sdnb.mini.samples import sets
+from sdnb.mini.scenes import GLASSES, HATS, PLACES, Scene
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import HAIR_COLOURS, HAIR_STYLES
 from sdnb.mini.words import described
+from sdnb.sample import sample_photos
 
 WEIGHTS = Path(__file__).parent / "weights" / "captioner"
 SIZE, PATCH, LONGEST = 128, 8, 48  # pixels, pixels, tokens
@@ -41,7 +43,8 @@ def build_processor() -> BlipProcessor:
     words = sorted({word for text in told for word in re.findall(r"[a-z]+|,", text)})
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     every = dict.fromkeys([*SPECIAL, *words, *letters, *(f"##{letter}" for letter in letters)])
-    tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(every)})
+    vocab = {word: number for number, word in enumerate(every)}
+    tokenizer = BertTokenizer(vocab=vocab, bos_token="[DEC]")
     tokenizer.model_max_length = LONGEST
     return BlipProcessor(BlipImageProcessor(size={"height": SIZE, "width": SIZE}), tokenizer)
 
@@ -60,7 +63,28 @@ def build_captioner(processor: BlipProcessor) -> BlipForConditionalGeneration:
     )
 
 
-def train_captioner(steps: int, pictures: int, batch: int) -> BlipForConditionalGeneration:
+def begin_from(folder: Path, processor: BlipProcessor) -> BlipForConditionalGeneration:
+    """An earlier version to go on from; its words keep what they mean, new ones begin by chance."""
+    model, earlier = (
+        build_captioner(processor),
+        BlipForConditionalGeneration.from_pretrained(folder),
+    )
+    known = BlipProcessor.from_pretrained(folder).tokenizer.get_vocab()
+    weights, now = earlier.state_dict(), model.state_dict()
+    for name, value in weights.items():
+        if value.shape[0] == len(known):
+            rows = now[name].clone()
+            for word, row in processor.tokenizer.get_vocab().items():
+                if word in known:
+                    rows[row] = value[known[word]]
+            weights[name] = rows
+    model.load_state_dict(weights)
+    return model
+
+
+def train_captioner(
+    steps: int, pictures: int, batch: int, begin: Path | None = None
+) -> BlipForConditionalGeneration:
     """Next-word prediction on the descriptions of drawn pictures, each shifted, mirrored and lit a
     little differently every time."""
     data.draw_set("captioner", pictures, STATE)
@@ -68,7 +92,7 @@ def train_captioner(steps: int, pictures: int, batch: int) -> BlipForConditional
     told = [wordings[0] for wordings in seen.captions]
     ids = processor.tokenizer(told, padding=True, return_tensors="pt").input_ids.to(DEVICE)
     ids[:, 0] = processor.tokenizer.convert_tokens_to_ids("[DEC]")
-    model = build_captioner(processor)
+    model = begin_from(begin, processor) if begin else build_captioner(processor)
     shape = (1, 3, 1, 1)
     mean, std = (
         torch.tensor(values, device=DEVICE).view(shape)
@@ -104,8 +128,12 @@ NAMES["place"] = tuple(PLACES)
 def named(caption: str) -> dict[str, str]:
     """What a description names, by feature; what it is silent about is "none"."""
     found = {"hat": "none", "glasses": "none", "hair": "none", "hair_colour": "none"}
-    found |= {name: value for name in ("hat", "glasses") for value in NAMES[name]
-              if re.search(rf"\b{value}\b( glasses)?", caption) and value != "none"}
+    found |= {
+        name: value
+        for name in ("hat", "glasses")
+        for value in NAMES[name]
+        if re.search(rf"\b{value}\b( glasses)?", caption) and value != "none"
+    }
     if hair := re.search(r"with (?:(\w+) )?(\w+) hair", caption):
         found["hair"], found["hair_colour"] = hair[1] or "none", hair[2]
     if " bald " in caption:
@@ -115,8 +143,8 @@ def named(caption: str) -> dict[str, str]:
 
 
 def measure(model, processor, scenes: list[Scene], pictures: list[Image.Image]) -> dict[str, float]:
-    """The shares of the pictures in which hat, glasses, hair and place are named rightly (or rightly
-    left out), and of the captions that are right word for word."""
+    """The shares of the pictures in which hat, glasses, hair and place are named rightly (or left
+    out where there are none), and of the captions that are right word for word."""
     told = []
     for start in range(0, len(pictures), 64):
         shown = processor(images=pictures[start : start + 64], return_tensors="pt").to(model.device)
@@ -137,13 +165,11 @@ def tidy(caption: str) -> str:
 
 
 def sample_pictures(name: str) -> tuple[list[Scene], list[Image.Image]]:
-    """The photos of a sample set and the truth about them."""
-    from sdnb.mini.samples import sets
-    from sdnb.sample import sample_photos
-
-    scenes = [scene for scene, _ in sets()[name]]
+    """The photos of a sample set, upright and square, and the truth about them."""
     paths = sorted(sample_photos(name).glob("*.jpg"))
-    return scenes, [read_image(path, 512) for path in paths]
+    upright = [ImageOps.exif_transpose(Image.open(path)) for path in paths]
+    scenes = [scene for scene, _ in sets()[name]]
+    return scenes, [ImageOps.fit(picture, (512, 512)) for picture in upright]
 
 
 def save(model: BlipForConditionalGeneration, processor: BlipProcessor, out: Path) -> None:
@@ -162,9 +188,11 @@ def main(arguments: list[str] | None = None) -> None:
     ask.add_argument("--steps", type=int, default=STEPS)
     ask.add_argument("--pictures", type=int, default=PICTURES)
     ask.add_argument("--batch", type=int, default=BATCH)
+    ask.add_argument("--begin", type=Path, help="an earlier version's folder to begin from")
     ask.add_argument("--count", type=int, default=1000, help="unseen pictures to measure it on")
     asked = ask.parse_args(arguments)
-    model, processor = train_captioner(asked.steps, asked.pictures, asked.batch), build_processor()
+    model = train_captioner(asked.steps, asked.pictures, asked.batch, asked.begin)
+    processor = build_processor()
     save(model, processor, asked.out)
     model.float().to(DEVICE)
     scenes = [data.captioner_scene(UNSEEN + number) for number in range(asked.count)]
@@ -176,7 +204,9 @@ def main(arguments: list[str] | None = None) -> None:
     }
     figures = {name: measure(model, processor, *group) for name, group in groups.items()}
     recipe = {"steps": asked.steps, "batch": asked.batch, "pictures": asked.pictures}
-    recipe["torch"], recipe["measured"] = torch.__version__, figures
+    if asked.begin:
+        recipe["began from"] = json.loads((asked.begin / "recipe.json").read_text())
+    recipe |= {"torch": torch.__version__, "measured": figures}
     (asked.out / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n")
     print(json.dumps(recipe, indent=1))
 

@@ -115,9 +115,9 @@ def style_caption(scene: Scene, trigger: str) -> str:
 
 
 def described(scene: Scene) -> str:
-    """All that a stranger would name, in one fixed wording, as captioners do: "a man with short
-    black hair wearing round glasses and a red shirt, smiling, at the beach". What cannot be seen
-    (hair under a hat, colours in a look of its own inks) is not named."""
+    """All that a stranger would name, in one fixed wording, as captioners do: "a person with
+    short black hair wearing round glasses and a red shirt, smiling, at the beach". What cannot be
+    seen (hair under a hat, colours in a look of its own inks) is not named."""
     seen = features(scene)
     words = _person_seen(scene, seen) if scene.is_person else _product_seen(scene, seen)
     kind = "" if scene.style == "photo" else "a drawing of "
@@ -127,10 +127,12 @@ def described(scene: Scene) -> str:
 
 def _person_seen(scene: Scene, seen: dict) -> str:
     hair = [seen[name] for name in ("hair", "hair_colour") if seen[name]]
+    told = seen["hair"] in ("spiky", "bald", "curly", "bob", "bun") or seen["beard"] != "none"
+    kind = seen["kind"] if told else "person"  # nothing else tells men from women here
     if seen["hair"] == "bald":
-        who, has = f"a bald {seen['kind']}", []
+        who, has = f"a bald {kind}", []
     else:
-        who, has = with_article(seen["kind"]), [" ".join([*hair, "hair"])] if hair else []
+        who, has = with_article(kind), [" ".join([*hair, "hair"])] if hair else []
     if seen["beard"] != "none":
         has.append(with_article(seen["beard"]))
     wears = []

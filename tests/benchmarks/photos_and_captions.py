@@ -45,7 +45,9 @@ def photo(scene: Scene, number: int, told: Scene | None = None, mended: bool = F
     if mended:
         side = TAKEN * (scene.share / 0.55) ** 0.5
         x, y = (TAKEN * (0.5 + offset) for offset in (scene.dx, scene.dy))
-        image = image.crop(tuple(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2)))
+        image = image.crop(
+            tuple(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
+        )
     image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
     return Photo(Path(f"{number:02}.png"), image, learner_caption(told or scene, "ravo"))
 
@@ -95,8 +97,10 @@ def main() -> None:
             if asked.arms and name not in asked.arms:
                 continue
             config = preset("person_mini").replace(
-                class_word=person.kind, seed=seed,
-                views_per_photo=-(-asked.steps * 4 // len(photos)), **changes,
+                class_word=person.kind,
+                seed=seed,
+                views_per_photo=-(-asked.steps * 4 // len(photos)),
+                **changes,
             )
             for _ in fit(*prepare(config, photos, model, find_machine(config.precision))):
                 pass

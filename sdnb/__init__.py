@@ -36,7 +36,7 @@ _ROOMS = {
     "train": "sdnb.run",  # one run, from settings to result
     "generate": "sdnb.inference",  # the pictures that a PictureConfig asks for
     "make_pictures": "sdnb.inference",  # pictures from prompts, with fixed seeds
-    "grid": "sdnb.inference",  # many pictures in one, labelled
+    "grid": "sdnb.sheet",  # many pictures in one, labelled
     "load_lora": "sdnb.inference",  # a trained LoRA, put into a model
     "unload_lora": "sdnb.inference",  # and taken out again
     "load_embedding": "sdnb.inference",  # a learned word, put into a model

@@ -12,7 +12,7 @@ from sdnb.config import preset
 from sdnb.dataset import read_photos
 from sdnb.evaluation import drift, line_up, load_clip, nearest_photo, prompt_fit
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.inference import grid, load_lora, make_pictures, unload_lora
+from sdnb.inference import load_lora, make_pictures, unload_lora
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import photos_of
@@ -21,6 +21,7 @@ from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models import Model, load_model
 from sdnb.run import train
 from sdnb.sample import sample_photos
+from sdnb.sheet import grid
 
 WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
     "photo of ravo, at the beach",

@@ -12,12 +12,13 @@ from sdnb.config import TrainConfig, steps
 from sdnb.dataset.photos import Photo, read_photos
 from sdnb.files import write_atomically
 from sdnb.inference.class_pictures import class_pictures
-from sdnb.inference.pictures import grid, make_pictures
+from sdnb.inference.pictures import make_pictures
 from sdnb.machine import Machine, find_machine, find_rank
 from sdnb.models import Model, find_model, load_model
 from sdnb.problems import Problem
 from sdnb.progress import Progress, watch
 from sdnb.runs import History, Run, claim, open_run, read_history, sweep, write_machine
+from sdnb.sheet import grid
 from sdnb.training.batches import Batches
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
 from sdnb.training.fit import Step, TrainState, fit, new_accelerator, start

@@ -13,7 +13,7 @@ import sdnb
 
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
-    "__version__ settings config problems files colab machine project sample mini",
+    "__version__ settings config problems files sheet colab machine project sample mini",
     "models",
     "dataset captioning",
     "training",
@@ -21,7 +21,7 @@ LAYERS = [
     "evaluation export progress runs",
     "run",
     "forms pace exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
-    "mini.measure",
+    "mini.measure mini.captioner",
 ]
 HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}
 

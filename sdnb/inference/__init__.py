@@ -2,11 +2,10 @@
 
 from sdnb.inference.embedding import load_embedding, unload_embeddings
 from sdnb.inference.lora import load_lora, unload_lora
-from sdnb.inference.pictures import generate, grid, make_pictures
+from sdnb.inference.pictures import generate, make_pictures
 
 __all__ = [
     "generate",
-    "grid",
     "load_embedding",
     "load_lora",
     "make_pictures",

@@ -14,7 +14,7 @@ import time
 from sdnb.config import TrainConfig, preset
 from sdnb.dataset.photos import read_photos
 from sdnb.evaluation.parade import line_up
-from sdnb.inference.pictures import grid, make_pictures
+from sdnb.inference.pictures import make_pictures
 from sdnb.machine import find_machine
 from sdnb.mini.gate import gate_prompts, measure
 from sdnb.mini.judge import Judge, load_judge
@@ -23,6 +23,7 @@ from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT
 from sdnb.models import Model, load_model
 from sdnb.run import prepare
 from sdnb.sample import sample_photos
+from sdnb.sheet import grid
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of
 

@@ -4,8 +4,9 @@ import torch
 from PIL import Image
 
 from sdnb.config import PictureConfig
-from sdnb.inference import generate, grid, make_pictures
+from sdnb.inference import generate, make_pictures
 from sdnb.problems import Problem
+from sdnb.sheet import grid
 
 
 def test_a_seed_gives_the_same_picture_in_any_batch(tiny):

@@ -28,6 +28,15 @@ _ROOMS = {
     "default_base": "sdnb.models",  # the base model that suits this machine
     "Project": "sdnb.project",  # your folder: photos, runs, exports
     "load_model": "sdnb.models",  # a base model, ready to make pictures and to learn
+    "PersonConfig": "sdnb.mini.yourself",  # a made-up person, and how the photos are taken
+    "draw_yourself": "sdnb.mini.yourself",  # take them
+    "PhotoConfig": "sdnb.dataset.settings",  # from your photos to prepared copies
+    "examine": "sdnb.dataset.checkup",  # the photo doctor: a sentence for every photo
+    "crop_form": "sdnb.forms",  # its crops, to accept or to move
+    "prepare_photos": "sdnb.dataset.prepare",  # cropped copies, and a note of what was done
+    "CaptionConfig": "sdnb.captioning.settings",  # which captioner, and how it writes
+    "make_captions": "sdnb.captioning",  # a caption beside every photo
+    "caption_editor": "sdnb.forms",  # the captions, to mend
     "import_photos": "sdnb.dataset.importing",  # your photos from a folder or a zip, as copies
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
     "coach": "sdnb.captioning",  # what training will make of the captions, in sentences

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdnb.config import TrainConfig, steps
-from sdnb.dataset.photos import Photo, read_photos
+from sdnb.dataset.photos import FEWEST, Photo, read_photos
 from sdnb.files import write_atomically
 from sdnb.inference.class_pictures import class_pictures
 from sdnb.inference.pictures import make_pictures
@@ -142,7 +142,8 @@ def photos_for(config: TrainConfig, folder: Path | None = None) -> list[Photo]:
     Raises Problem where they cannot be read, or class pictures could not stand beside them."""
     info = find_model(config.base)
     step = info.bucket_step if config.buckets else 0
-    photos = read_photos(folder or config.photos, info.resolution, step)
+    fewest = 1 if folder else FEWEST  # to look at, not to learn from
+    photos = read_photos(folder or config.photos, info.resolution, step, fewest)
     if config.prior_weight and not folder and len({photo.image.size for photo in photos}) > 1:
         raise Problem(
             "Class pictures are square, and photos in buckets are not",

@@ -145,7 +145,9 @@ def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(LoraConfig)
     view.show(form_.model)
-    chooser, basic, folded, answer = shown[0].children
+    chooser, top, folded, answer = shown[0].children
+    basic, picture = top.children
+    assert picture.layout.display == "none"  # settings of a training look like nothing
     lines = {box.children[0].description: box.children[0] for box in basic.children}
     lines["Rank"].value = "999"
     assert "Rank cannot be" in answer.value
@@ -163,3 +165,21 @@ def test_the_widgets_say_the_plan(monkeypatch):
     view.show(FormModel(sdnb.PictureConfig()))
     *_, answer = shown[0].children
     assert "1 × 4 = 4 pictures." in answer.value
+
+
+def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
+    view = pytest.importorskip("sdnb.forms.view")
+    shown = []
+    monkeypatch.setattr(view, "display", shown.append)
+    form_ = form(sdnb.PersonConfig)
+    view.show(form_.model)
+    basic, picture = shown[0].children[0].children
+    lines = {box.children[0].description: box.children[0] for box in basic.children}
+    before = picture.value
+    assert (lines["Head's share"].min, lines["Head's share"].max) == (0.05, 0.75)
+    lines["Head's share"].value = 0.1
+    lines["Photos"].value = 7
+    assert form_.config.head_share == 0.1 and form_.config.photos == 7
+    assert picture.layout.display == "" and picture.value != before
+    again = form(sdnb.PersonConfig)  # the next day
+    assert again.config == form_.config

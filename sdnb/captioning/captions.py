@@ -12,8 +12,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from sdnb.dataset.photos import read_caption
-from sdnb.dataset.pictures import SUFFIXES, open_picture
+from sdnb.dataset.photos import photo_paths, read_caption
+from sdnb.dataset.pictures import open_picture
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.problems import Problem
 
@@ -75,7 +75,7 @@ def caption_photos(
     folder = Path(folder)
     name = getattr(captioner, "name", type(captioner).__name__)
     made, memory = json.dumps([name, prefix, suffix], ensure_ascii=False), _remembered(folder)
-    waiting, done = _sort(photos_in(folder), memory, made, overwrite)
+    waiting, done = _sort(photo_paths(folder, fewest=1), memory, made, overwrite)
     if not waiting:
         return done
     make_writable_folder(folder)  # tried before the captioner has worked for minutes
@@ -96,18 +96,6 @@ def caption_photos(
                 done.written.append(path.name)
             bar.update(len(batch))
     return done
-
-
-def photos_in(folder: Path | str) -> list[Path]:
-    """The photos' files, in order of name; one is enough, unlike for training. Raises Problem for a
-    missing folder and one without photos."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise Problem("The photo folder does not exist", folder, "Check the path")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise Problem("There are no photos in the folder", folder, "Put your photos there first")
-    return paths
 
 
 def write_caption(photo: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from transformers import CLIPTokenizer
 
+from sdnb.captioning.unnamed import See, unnamed
 from sdnb.dataset.photos import Photo
 
 OFTEN = 0.8  # of the captions: named so often, a phrase is the set's habit
@@ -29,11 +30,13 @@ def coach(
     tokenizer: CLIPTokenizer,
     class_word: str = "",
     style: bool = False,
+    see: See | None = None,
 ) -> list[str]:
     """Advice about the captions of `photos`, the gravest first; an empty list is praise.
 
     `tokenizer` is the base model's (`model.tokenizer`), `style` says that the special word shall
-    take the way of drawing and not the subject.
+    take the way of drawing and not the subject. `see` looks at the photos themselves (`judge_sees`,
+    `clip_sees`): what most of them show and no caption names is told last.
     """
     told = [photo for photo in photos if photo.caption]
     checks = (
@@ -45,6 +48,7 @@ def coach(
         _alike(told),
         _style_words(told) if style else _identity(told, trigger),
         "" if style else _habits(told, trigger, class_word),
+        *(unnamed(photos, see, trigger) if see else ()),
     )
     return [advice for advice in checks if advice]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdnb.captioning.captions import MARKS, joined, photos_in, write_caption
-from sdnb.dataset.photos import Photo, read_caption
+from sdnb.captioning.captions import MARKS, joined, write_caption
+from sdnb.dataset.photos import Photo, photo_paths, read_caption
 
 AFTER = frozenset("and or with wearing in on at of by near".split())
 LEADING = AFTER | {"a", "an", "the"}  # words that lead to another and cannot stand last
@@ -33,7 +33,7 @@ class CaptionEditor:
         trigger: str = "",
         advise: Callable[[list[Photo]], list[str]] | None = None,
     ) -> None:
-        self.paths, self.index = photos_in(folder), 0
+        self.paths, self.index = photo_paths(folder, fewest=1), 0
         self.captions = {path.name: read_caption(path) for path in self.paths}
         self.trigger, self.advise = trigger, advise
         self.watchers: list[Callable[[], object]] = []

@@ -1,6 +1,7 @@
 """Read prepared photos: upright, RGB, square or in buckets of shapes, with their captions."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,36 +23,40 @@ class Photo:
     caption: str
 
 
-def read_photos(folder: Path | str, resolution: int, bucket_step: int = 0) -> list[Photo]:
+def read_photos(
+    folder: Path | str, resolution: int, bucket_step: int = 0, fewest: int = FEWEST
+) -> list[Photo]:
     """The photos of `folder` in order of name, each `resolution` pixels a side; with a
     `bucket_step` each in the bucket that is nearest to its own shape.
 
-    Raises Problem for a missing folder, fewer than three photos, and a photo or caption that
+    Raises Problem for a missing folder, fewer than `fewest` photos, and a photo or caption that
     cannot be read. Files that are not photos are left alone.
     """
     return [
         Photo(path, read_image(path, resolution, bucket_step), read_caption(path))
-        for path in photo_paths(folder)
+        for path in photo_paths(folder, fewest)
     ]
 
 
-def photo_paths(folder: Path | str) -> list[Path]:
-    """The photos' files, in order of name. Raises Problem for a missing folder and fewer than three
-    photos."""
+def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
+    """The photos' files, in order of name. Raises Problem for a missing folder and for fewer than
+    `fewest` photos."""
     folder = Path(folder)
     if not folder.is_dir():
         raise Problem("The photo folder does not exist", folder, "Check the path")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    # hidden files are no photos: Macs write ._NAME.jpg, and a power cut leaves a half of ours
+    shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+    paths = sorted(path for path in shown if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise Problem(
             "There are no photos in the folder",
             folder,
             "Put 15 to 20 photos there (JPEG, PNG, HEIC, WebP and others)",
         )
-    if len(paths) < FEWEST:
+    if len(paths) < fewest:
         raise Problem(
             f"The folder holds {len(paths)} photo{'s' * (len(paths) > 1)}, "
-            f"and training needs at least {FEWEST}",
+            f"and training needs at least {fewest}",
             folder,
             "Add more; 15 to 20 are good",
         )
@@ -85,6 +90,25 @@ def bucket(width: int, height: int, resolution: int, step: int) -> tuple[int, in
     fitting = [(wide, high) for wide, high in sizes if high >= resolution // 2 // step * step > 0]
     shape = math.log(width / height)
     return min(fitting, key=lambda size: abs(math.log(size[0] / size[1]) - shape))
+
+
+def cut_off(width: float, height: float, target: tuple[int, int]) -> float:
+    """The part of a picture's area that is lost when it is cropped to the shape of `target`."""
+    wide, high = width * target[1], height * target[0]
+    return 1 - min(wide, high) / max(wide, high)
+
+
+def loss_by_shape(
+    sizes: Sequence[tuple[int, int]], size: int = 512, step: int = 64
+) -> list[dict[str, tuple[int, int] | float]]:
+    """For each photo, (width, height) in pixels, its "bucket", and the parts of its area that are
+    lost in a "square" and in that bucket ("lost"), between 0 and 1."""
+    rows = []
+    for width, height in sizes:
+        own = bucket(width, height, size, step)
+        square, lost = (cut_off(width, height, target) for target in ((size, size), own))
+        rows.append({"bucket": own, "square": square, "lost": lost})
+    return rows
 
 
 def read_caption(path: Path) -> str:

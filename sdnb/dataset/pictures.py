@@ -2,11 +2,13 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from sdnb.problems import Problem
 
@@ -16,20 +18,52 @@ SUFFIXES = frozenset(
 AGAIN = "Open it in an image program and save it again as JPEG, or remove it"
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path, at_least: int | None = None) -> Image.Image:
     """The first picture in a file, RGB in the colours of sRGB, turned upright by its EXIF tag,
     transparent parts white.
 
-    The format is told by the file's content, not by its name. Raises Problem for what cannot be
-    read, and for more than 178 million pixels (Pillow's guard against decompression bombs).
+    With `at_least`, a JPEG is made smaller while it is decoded, which is several times as fast: to
+    a half, a quarter or an eighth, the smallest whose short side still has that many pixels. Other
+    formats come whole. The format is told by the file's content, not by its name. Raises Problem
+    for what cannot be read, and for more than 178 million pixels (Pillow's guard against
+    decompression bombs).
     """
+    with _opened(path) as file:
+        if at_least:
+            file.draft(None, (at_least, at_least))
+        file.load()
+        return _on_white(_srgb(ImageOps.exif_transpose(_eight_bits(file))))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels of the upright picture, from the file's header, no pixel decoded.
+    Raises Problem for what the header shows: no picture, or too many pixels."""
+    with _opened(path) as file:
+        lying = _turn(file) in (5, 6, 7, 8) and file.format != "TIFF"  # which Pillow turns itself
+        return file.size[::-1] if lying else file.size
+
+
+def changes(path: Path) -> list[str]:
+    """What `open_picture` changes in the picture, in a few words each, from the file's header."""
+    with _opened(path) as file:
+        found = {
+            "turned upright": _turn(file) in range(2, 9),
+            "colours converted to sRGB": "icc_profile" in file.info or file.mode == "CMYK",
+            "transparent parts made white": file.has_transparency_data,
+        }
+    return [words for words, true in found.items() if true]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The file opened by Pillow, its header read; whatever goes wrong, here or while it is decoded,
+    is a Problem."""
     _open_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures and odd tags
             with Image.open(path) as file:
-                file.load()
-                return _on_white(_srgb(ImageOps.exif_transpose(_eight_bits(file))))
+                yield file
     except Image.DecompressionBombError as error:
         raise Problem(
             "The photo has more than 178 million pixels", path, "Save a smaller copy of it"
@@ -43,6 +77,14 @@ def open_picture(path: Path) -> Image.Image:
                 "Run `pip install pillow-heif`, or save the photo as JPEG",
             ) from error
         raise Problem("The photo cannot be read", path, AGAIN) from error
+
+
+def _turn(file: Image.Image) -> int:
+    """The EXIF tag for how the camera was held: 1 is upright, from 5 on it lay on its side."""
+    # Asked for its tags, a PNG decodes all pixels first, for they may stand behind them.
+    blind = file.format == "PNG" and b"eXIf" not in Path(file.filename).read_bytes()
+    exif = Image.Image.getexif(file) if blind else file.getexif()
+    return exif.get(ExifTags.Base.Orientation, 1)
 
 
 @cache
@@ -84,5 +126,9 @@ def _srgb(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        opaque = image.convert("RGB")
+        opaque.info = {}  # as below: pixels alone, no profile to be applied twice
+        return opaque
     rgba = image.convert("RGBA")  # so that every kind of transparency (palette, grey) is seen
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

@@ -8,6 +8,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from PIL import Image
 from pydantic.fields import FieldInfo
 
 from sdnb.config import PictureConfig, TrainConfig, steps
@@ -36,7 +37,8 @@ BOUNDS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a form: `kind` is "choice", "check", "lines" or "text"."""
+    """One line of a form: `kind` is "choice", "check", "slider", "lines" or "text"; a slider has
+    `low`, `high` and `step`."""
 
     name: str
     label: str
@@ -46,6 +48,9 @@ class Entry:
     optional: bool = False
     basic: bool = False
     bounds: str = ""
+    low: float = 0
+    high: float = 0
+    step: float = 0
 
 
 def entries(settings: type[Settings]) -> list[Entry]:
@@ -55,7 +60,7 @@ def entries(settings: type[Settings]) -> list[Entry]:
 
 
 def _entry(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
-    kind, choices = "text", ()
+    kind, choices, slide = "text", (), ()
     optional = NoneType in get_args(field.annotation)
     if field.annotation is bool:
         kind = "check"
@@ -63,6 +68,12 @@ def _entry(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
         kind, choices = "choice", get_args(field.annotation)
     elif get_origin(field.annotation) is tuple:
         kind = "lines"
+    elif step := (field.json_schema_extra or {}).get("step"):
+        low, high = (
+            next(getattr(m, key) for m in field.metadata if isinstance(m, rule))
+            for rule, key in ((Ge, "ge"), (Le, "le"))
+        )
+        kind, slide = "slider", (low, high, step)
     limits = [
         f"{words} {getattr(rule, key):,.10g}"
         for rule in field.metadata
@@ -78,6 +89,7 @@ def _entry(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
         optional,
         name in settings.basics,
         " and ".join(limits),
+        *slide,
     )
 
 
@@ -90,10 +102,10 @@ class FormModel:
 
     def __init__(self, start: Settings) -> None:
         self.start, self.entries = start, entries(type(start))
-        self.typed = {entry.name: _as_typed(getattr(start, entry.name)) for entry in self.entries}
+        self.typed = {e.name: _as_typed(getattr(start, e.name), e) for e in self.entries}
         self.watchers: list[Callable[[], object]] = []
 
-    def type(self, name: str, value: str | bool) -> None:
+    def type(self, name: str, value: str | bool | float) -> None:
         """A line was changed."""
         self.typed[name] = value
         for tell in self.watchers:
@@ -103,17 +115,17 @@ class FormModel:
         """Put another config's values into the lines, as a preset does; `keep` stay as typed."""
         for entry in self.entries:
             if entry.name not in keep:
-                self.typed[entry.name] = _as_typed(getattr(config, entry.name))
+                self.typed[entry.name] = _as_typed(getattr(config, entry.name), entry)
         for tell in self.watchers:
             tell()
 
     @property
-    def changed(self) -> dict[str, str | bool]:
+    def changed(self) -> dict[str, str | bool | float]:
         """What is typed in the lines that differ from `start`."""
-        begun = {entry.name: _as_typed(getattr(self.start, entry.name)) for entry in self.entries}
+        begun = {e.name: _as_typed(getattr(self.start, e.name), e) for e in self.entries}
         return {name: typed for name, typed in self.typed.items() if typed != begun[name]}
 
-    def known(self, typed: dict[str, Any]) -> dict[str, str | bool]:
+    def known(self, typed: dict[str, Any]) -> dict[str, str | bool | float]:
         """Of another day's lines those that this form has too, and in the same kind."""
         return {
             name: value
@@ -156,6 +168,12 @@ class FormModel:
         return f"{runs} {_cost(config.replace(**ASIDE))}".strip()
 
     @property
+    def picture(self) -> Image.Image | None:
+        """What these settings look like, where their class can show it (a method `preview`)."""
+        preview = getattr(self.config, "preview", None)
+        return preview() if preview else None
+
+    @property
     def twin(self) -> str:
         """The same settings as a line of Python."""
         config, plain = self.config, type(self.start)()
@@ -185,15 +203,15 @@ def _cost(config: TrainConfig) -> str:
     return f"About {memory} of {where}; the file takes {file}."
 
 
-def _as_typed(value: Any) -> str | bool:
-    if isinstance(value, bool):
+def _as_typed(value: Any, entry: Entry) -> str | bool | float:
+    if isinstance(value, bool) or entry.kind == "slider":
         return value
     if isinstance(value, tuple):
         return "\n".join(map(str, value))
     return "" if value is None else str(value)
 
 
-def _as_value(typed: str | bool, entry: Entry) -> Any:
+def _as_value(typed: str | bool | float, entry: Entry) -> Any:
     if entry.kind == "lines":
         return tuple(line.strip() for line in str(typed).splitlines() if line.strip())
     if entry.kind == "text":

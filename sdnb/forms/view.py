@@ -1,13 +1,16 @@
 """How a form looks: widgets around a FormModel.
 
 Only widgets and arguments that ipywidgets 7.7.1 and 8.1 share, for Colab has the former: Text,
-Textarea, Checkbox, Dropdown, HTML, VBox, Accordion, all of them older than 7.0.
+Textarea, Checkbox, Dropdown, IntSlider, FloatSlider, HTML, Image, HBox, VBox, Accordion, all of
+them older than 7.0.
 """
 
+import io
 from html import escape
 
 import ipywidgets as widgets
 from IPython.display import display
+from PIL import Image
 
 from sdnb.config import preset, presets
 from sdnb.forms.model import Entry, FormModel
@@ -22,13 +25,16 @@ RED = "var(--jp-error-color1, #d32f2f)"  # JupyterLab's own, which suits its the
 def show(model: FormModel) -> None:
     """Display the form; what is typed goes to the model at once, and its answer is shown below."""
     lines = {entry.name: _widget(model, entry) for entry in model.entries}
-    answer = widgets.HTML()
+    answer, picture = widgets.HTML(), widgets.Image(format="png", layout={"display": "none"})
 
     def refresh() -> None:
         for name, line in lines.items():
             if line.value != model.typed[name]:
                 line.value = model.typed[name]
         answer.value = _answer(model)
+        shown = None if model.problems else model.picture
+        if shown:
+            picture.value, picture.layout.display = _png(shown), ""
 
     model.watchers.append(refresh)
     refresh()
@@ -39,13 +45,19 @@ def show(model: FormModel) -> None:
     folded = widgets.Accordion([more], selected_index=None)
     folded.set_title(0, "More settings")
     chooser = _chooser(model)
-    display(widgets.VBox([*([chooser] if chooser else []), basic, folded, answer]))
+    top = widgets.HBox([basic, picture], layout={"flex_flow": "row wrap"})
+    display(widgets.VBox([*([chooser] if chooser else []), top, folded, answer]))
 
 
 def _widget(model: FormModel, entry: Entry) -> widgets.Widget:
     wanted = {"options": list(entry.choices)} if entry.choices else {}
-    width = WIDTH.get(entry.kind, WIDTH["text"])
-    line = WIDGETS.get(entry.kind, widgets.Text)(
+    width, kind = WIDTH.get(entry.kind, WIDTH["text"]), WIDGETS.get(entry.kind, widgets.Text)
+    if entry.kind == "slider":
+        kind = (
+            widgets.IntSlider if isinstance(model.typed[entry.name], int) else widgets.FloatSlider
+        )
+        wanted = {"min": entry.low, "max": entry.high, "step": entry.step}
+    line = kind(
         value=model.typed[entry.name],
         description=entry.label,
         style=LABEL,
@@ -60,6 +72,12 @@ def _with_help(line: widgets.Widget, entry: Entry) -> widgets.VBox:
     words = escape(entry.help) + (f" ({escape(entry.bounds)})" if entry.bounds else "")
     style = "margin-left:14.5em; line-height:1.35; opacity:0.7; font-size:smaller; max-width:46em"
     return widgets.VBox([line, widgets.HTML(f'<div style="{style}">{words}</div>')])
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def _chooser(model: FormModel) -> widgets.Dropdown | None:

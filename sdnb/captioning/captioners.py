@@ -1,0 +1,180 @@
+"""Captioners: models that say in words what a picture shows.
+
+BLIP (arXiv 2201.12086) in three sizes, the smallest in the package, and Florence-2 (arXiv
+2311.06242). No chance plays a part: the same picture gets the same words.
+"""
+
+import difflib
+import gc
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from PIL import Image
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BlipImageProcessorPil,
+    CLIPImageProcessorPil,
+)
+
+from sdnb.captioning.captions import Captioned, caption_photos
+from sdnb.captioning.settings import CaptionConfig
+from sdnb.dataset.photos import photo_paths
+from sdnb.machine import Machine, find_machine
+from sdnb.models import quiet
+from sdnb.problems import Problem
+
+MINI = Path(__file__).parents[1] / "mini" / "weights" / "captioner"
+HUB = {
+    "blip-base": "Salesforce/blip-image-captioning-base",
+    "blip-large": "Salesforce/blip-image-captioning-large",
+    "florence-2": "florence-community/Florence-2-base",  # Microsoft's own runs remote code
+}
+TASKS = {"blip": "", "florence2": "<CAPTION>"}  # the families, and what each is told to do
+# Pillow's: torchvision, where there is one, scales pictures a little differently
+SCALERS = {"blip": BlipImageProcessorPil, "florence2": CLIPImageProcessorPil}
+WORDING = ("beams", "min_length", "max_length", "repetition_penalty", "begin")
+
+
+def make_captions(
+    config: CaptionConfig,
+    folder: Path | str,
+    machine: Machine | None = None,
+    progress: bool = True,
+) -> Captioned:
+    """Write a caption for every photo of `folder`, as `config` says, and free the captioner's
+    memory again.
+
+    Captions written by hand are kept, and what is up to date is not made anew: see
+    `caption_photos`. Raises its Problems and those of `load_captioner`.
+    """
+    photo_paths(folder, fewest=1)  # told before a captioner of a gigabyte is fetched
+    with load_captioner(config, machine) as captioner:
+        return caption_photos(
+            folder, captioner, config.prefix, config.suffix, config.overwrite, progress
+        )
+
+
+def load_captioner(config: CaptionConfig, machine: Machine | None = None) -> "ModelCaptioner":
+    """The captioner that `config` names, in fp16 on a GPU and in fp32 on a CPU.
+
+    Raises Problem for an unknown name, a folder without a captioner, one that cannot be loaded or
+    reached, and a beginning that it cannot go on from.
+    """
+    source, machine = _source(config.captioner), machine or find_machine()
+    with loading(f"The captioner {config.captioner}", source):
+        kind = AutoConfig.from_pretrained(source).model_type
+        if kind not in TASKS:
+            raise Problem(f"{kind} is no captioner known here", source, "Take a BLIP or Florence-2")
+        processor = AutoProcessor.from_pretrained(source)
+        processor.image_processor = SCALERS[kind].from_pretrained(source)
+        dtype = torch.float16 if machine.device == "cuda" else torch.float32
+        model = AutoModelForImageTextToText.from_pretrained(source, dtype=dtype)
+        return ModelCaptioner(config, model.to(machine.device).eval(), processor)
+
+
+class ModelCaptioner:
+    """A captioner in memory. `with` it, or `close` it, and the memory is free again.
+
+    `name` tells apart captions that were made with different settings.
+    """
+
+    def __init__(self, config: CaptionConfig, model, processor) -> None:
+        self.batch_size, self.model, self.processor = config.batch_size, model, processor
+        settings = (f"{name}={getattr(config, name)}" for name in WORDING)
+        self.name = " ".join([config.captioner, *settings])
+        self.begin, task = config.begin.strip(), TASKS[model.config.model_type]
+        if task and self.begin:
+            raise Problem(
+                "Florence-2 cannot go on from a beginning",
+                do='Leave begin empty, or choose captioner = "blip-base"',
+            )
+        self.text = task or self.begin
+        # BLIP's answer repeats what it was given: a mark and the beginning
+        self.given = 0 if task else 1
+        if self.begin:  # without the mark of the end
+            self.given = len(processor.tokenizer(self.begin).input_ids) - 1
+        room = model.config.text_config.max_position_embeddings - self.given
+        if room < 1:
+            raise Problem("The beginning fills the whole caption", do="Make begin shorter")
+        self.how = {
+            "num_beams": config.beams,
+            "min_new_tokens": min(config.min_length, room),
+            "max_new_tokens": min(config.max_length, room),
+            "repetition_penalty": config.repetition_penalty,
+            "do_sample": False,
+        }
+
+    def __call__(self, pictures: Sequence[Image.Image]) -> list[str]:
+        """A caption for each picture. Raises Problem where the GPU's memory is not enough."""
+        text = [self.text] * len(pictures) if self.text else None
+        shown = self.processor(images=list(pictures), text=text, return_tensors="pt")
+        try:
+            shown = shown.to(self.model.device, self.model.dtype)  # ids stay whole numbers
+            with torch.inference_mode():
+                ids = self.model.generate(**shown, **self.how)[:, self.given :]
+        except torch.cuda.OutOfMemoryError as error:
+            raise Problem(
+                f"The GPU has too little memory free for {len(pictures)} photos at a time",
+                do="Lower batch_size, or choose a smaller captioner",
+            ) from error
+        said = self.processor.batch_decode(ids, skip_special_tokens=True)
+        return [tidy(f"{self.begin} {words}") for words in said]
+
+    def close(self) -> None:
+        """Free the memory. Nothing more can be asked of it then."""
+        self.model = self.processor = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def __enter__(self) -> "ModelCaptioner":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def tidy(words: str) -> str:
+    """Tokens of BERT's kind as plain text.
+
+    >>> tidy("[DEC] a man ' s t - shirt , smil ##ing")
+    "a man's t-shirt, smiling"
+    """
+    words = re.sub(r"\[[A-Z]+\]", "", words)  # marks that the tokenizer takes for words
+    words = re.sub(r" (?:##|(?=[,.;:!?]))", "", " ".join(words.split()))
+    return re.sub(r"(?<=\w) (-|'(?= [st]\b)) (?=\w)", r"\1", words)
+
+
+@contextmanager
+def loading(what: str, source: str | Path) -> Iterator[None]:
+    """What any library raises about the files of `source` comes out as one Problem."""
+    try:
+        with quiet():
+            yield
+    except Problem:
+        raise
+    except Exception as error:  # broken files fail in any of four libraries
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        do = "Check the path, or the connection if it comes from the Hub"
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            do = "Restart the notebook to free the GPU's memory, or choose a smaller one"
+        raise Problem(f"{what} could not be loaded: {reason}", source, do) from error
+
+
+def _source(name: str) -> str:
+    """The Hub id or the folder of a captioner."""
+    if name in HUB:
+        return HUB[name]
+    folder, names = MINI if name == "mini" else Path(name), ["mini", *HUB]
+    if not (folder / "config.json").is_file():
+        near = difflib.get_close_matches(name, names, n=1)
+        raise Problem(
+            f"There is neither a captioner {name!r} nor a folder of that name with a config.json",
+            do=f"Did you mean {near[0]!r}?" if near else f"Choose from {names}",
+        )
+    return str(folder)

@@ -1,0 +1,52 @@
+"""The settings of captioning."""
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from sdnb.settings import Settings
+
+
+class CaptionConfig(Settings):
+    """Captions by a captioner: which one, what stands around its words, and how it chooses them."""
+
+    basics = ("captioner", "prefix", "suffix")
+
+    captioner: str = Field("mini", min_length=1, title="Captioner")
+    """Who describes the photos: mini knows drawn sample photos only, blip-base and blip-large
+    describe real ones, florence-2 says more; or the path of a captioner's folder."""
+    prefix: str = Field("", title="In front")
+    """What stands in front of every caption; "photo of ravo" with your special word is good, empty
+    and the word has to be put in by hand."""
+    suffix: str = Field("", title="Behind")
+    """What stands behind every caption; empty is safe, and what is there in every caption can be
+    left away and asked for later."""
+    beams: int = Field(3, ge=1, le=10, title="Beams")
+    """How many wordings are followed up side by side; 3 is safe, with 1 it is quicker and plainer,
+    with many it is slow and says little else."""
+    min_length: int = Field(5, ge=1, le=200, title="Shortest")
+    """The least number of tokens (words and parts of words) of a caption; 5 is safe, higher and the
+    captioner makes things up to fill it."""
+    max_length: int = Field(40, ge=1, le=200, validate_default=True, title="Longest")
+    """The largest number of tokens of a caption; 30 to 60 is safe, lower cuts sentences off, and
+    training reads no more than 75, prefix and suffix included."""
+    repetition_penalty: float = Field(1.1, ge=1, le=3, title="Repetition penalty")
+    """How strongly a word that was said is avoided; 1 to 1.2 is safe, 1 lets some captioners
+    stutter, high and they look for words that do not fit."""
+    begin: str = Field("", title="Beginning")
+    """The words that a caption begins with and BLIP goes on from, such as "a photo of a man"; empty
+    is safe, a wrong one leads it astray, and florence-2 takes none."""
+    batch_size: int = Field(8, ge=1, le=64, title="Batch size")
+    """Photos at a time; 8 is safe, more is quicker on a large GPU and needs more memory, 1 needs
+    the least."""
+    overwrite: bool = Field(False, title="Overwrite")
+    """Whether captions written by hand are made anew too; off keeps your own, on loses them."""
+
+    @field_validator("max_length")
+    @classmethod
+    def _not_below_min_length(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("min_length", 0):
+            least = {"least": info.data["min_length"]}
+            raise PydanticCustomError(
+                "lengths", "it should be at least min_length, which is {least}", least
+            )
+        return value

@@ -1,0 +1,48 @@
+"""The crop form, in a notebook: a cell shows it, the next one takes its crops and its config."""
+
+from sdnb.dataset.boxes import Box
+from sdnb.dataset.checkup import Checkup
+from sdnb.dataset.cropping import CropChooser
+from sdnb.dataset.settings import PhotoConfig
+from sdnb.project import Project
+
+
+def crop_form(checkup: Checkup, name: str = "crops") -> "CropForm":
+    """The photos of a checkup with the crops that it proposes, to accept or to move: show it as the
+    last line of a cell, take `.crops` and `.config` in the next one.
+
+    Under `name` it remembers in the project what was changed, and comes back with it. Raises
+    Problem where no photo could be read.
+    """
+    return CropForm(CropChooser(checkup, Project().folder / "forms" / f"{name}.toml"))
+
+
+class CropForm:
+    """Crops to look through and to move. It writes no pictures: `crops` and `config` are what it is
+    for. What it knows and does is in `model`."""
+
+    def __init__(self, model: CropChooser) -> None:
+        self.model = model
+
+    @property
+    def crops(self) -> dict[str, Box]:
+        """The crop of every photo that is not left out, by name."""
+        return self.model.crops
+
+    @property
+    def config(self) -> PhotoConfig:
+        """The settings of the checkup, now without the photos left out."""
+        return self.model.config
+
+    def __repr__(self) -> str:
+        """What becomes of each photo as text, where there are no widgets."""
+        model = self.model
+        return "\n".join(f"{v.name}: {model.outcome(v)}." for v in model.checkup.verdicts)
+
+    def _ipython_display_(self) -> None:
+        try:
+            from sdnb.forms.crops_view import show
+        except ImportError:  # no ipywidgets here
+            print(self)
+        else:
+            show(self.model)

@@ -1,0 +1,185 @@
+"""The photo doctor on photos whose faults are known, and heads whose size is known."""
+
+import math
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter
+
+from sdnb.dataset.boxes import Box
+from sdnb.dataset.checkup import examine
+from sdnb.dataset.crops import propose_crop, show_crop
+from sdnb.dataset.heads import find_heads
+from sdnb.dataset.look import find_object, look_at
+from sdnb.dataset.settings import PhotoConfig
+from sdnb.mini.scenes import photos_of, random_scene
+from sdnb.mini.studio import draw
+from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, random_person, random_product
+from sdnb.problems import Problem
+from sdnb.sample import sample_photos
+
+SCENES = photos_of(SAMPLE_PERSON, 10, 5)
+
+
+def head_of(scene) -> Box:
+    """Where the studio puts the head: 2 × 2.32 head units from hair to chin."""
+    unit = math.sqrt(scene.share / (2 * 2.32))
+    x = 0.5 + scene.dx
+    y = 0.5 + scene.dy + (0.06 if scene.hat == "none" else 0.28) * unit
+    return Box(x - unit, y - 1.32 * unit, x + unit, y + unit)
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory):
+    """Ten photos of one person, six of them spoilt, and a file that is no photo."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    scenes = [*SCENES]
+    scenes[1] = replace(scenes[1], share=0.1, dx=0.2)
+    pictures = [draw(scene, 640) for scene in scenes]
+    pictures[1] = draw(scenes[1], 1280)
+    pictures[2] = pictures[2].filter(ImageFilter.GaussianBlur(4))
+    pictures[3] = ImageEnhance.Brightness(pictures[3]).enhance(0.3)
+    pictures[4] = ImageEnhance.Brightness(pictures[4]).enhance(2.5)
+    pictures[5] = pictures[5].resize((200, 200))
+    two = Image.new("RGB", (1280, 640))
+    for place, picture in enumerate((pictures[6], pictures[7])):
+        two.paste(picture, (640 * place, 0))
+    pictures[6] = two
+    for number, picture in enumerate(pictures):
+        picture.save(folder / f"{number}.jpg", quality=92)
+    pictures[8].resize((600, 600)).save(folder / "8 again.jpg", quality=70)
+    (folder / "letter.jpg").write_text("Dear all")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkup(spoilt):
+    return examine(PhotoConfig(photos=spoilt), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "grade", "words"),
+    [
+        ("0.jpg", 0, "good, the head fills"),
+        ("1.jpg", 2, "of the photo, where half is right; the crop makes it 5"),
+        ("2.jpg", 1, "blurred"),
+        ("3.jpg", 1, "too dark"),
+        ("4.jpg", 1, "too bright"),
+        ("5.jpg", 2, "small, 200 × 200 pixels where 512 a side are wanted"),
+        ("6.jpg", 2, "2 faces"),
+        ("8 again.jpg", 1, "nearly the same picture as 8.jpg"),
+        ("9.jpg", 0, "good"),
+    ],
+)
+def test_every_photo_gets_one_sentence_with_its_fault_and_no_other(checkup, name, grade, words):
+    (verdict,) = [v for v in checkup.verdicts if v.name == name]
+    assert str(verdict).startswith(f"{name}: ") and str(verdict).endswith(".")
+    assert words in str(verdict) and verdict.grade == grade
+    assert len(verdict.remarks) == (grade > 0)
+
+
+def test_what_is_no_photo_is_named_and_stops_nobody(checkup):
+    assert len(checkup.verdicts) == 11
+    assert "letter.jpg" in checkup.unreadable["letter.jpg"]
+    assert "letter.jpg" in str(checkup) and "11 photos will do" in str(checkup)
+
+
+def test_the_crop_mends_a_small_head(checkup):
+    (verdict,) = [v for v in checkup.verdicts if v.name == "1.jpg"]
+    assert verdict.share == pytest.approx(0.1, abs=0.03)
+    assert verdict.share_cropped == pytest.approx(0.55, abs=0.02)
+    true = head_of(replace(SCENES[1], share=0.1, dx=0.2)).within(verdict.crop)
+    assert (
+        true.share > 0.4
+        and min(true.left, true.top) > -0.05
+        and max(true.right, true.bottom) < 1.05
+    )
+
+
+def test_the_sheet_shows_every_photo(checkup):
+    sheet = checkup.sheet(columns=4, side=100)
+    assert sheet.width > 4 * 100 and sheet.height > 3 * 100
+
+
+def test_the_sample_photos_are_good():
+    person = examine(PhotoConfig(photos=sample_photos()), progress=False)
+    assert [v.grade for v in person.verdicts] == [0] * 20
+    assert person.advice == ("20 photos: a good number.",)
+    product = examine(
+        PhotoConfig(photos=sample_photos("product"), subject="object"), progress=False
+    )
+    assert max(v.grade for v in product.verdicts) <= 1  # GrabCut warns and never rejects
+
+
+@pytest.mark.parametrize(
+    ("fixed", "word"),
+    [
+        ({"place": "beach"}, "background"),
+        ({"shirt": "red", "striped": False}, "clothes"),
+        ({"light": 0.5}, "light"),
+    ],
+)
+def test_a_set_that_is_always_the_same_is_told_so(tmp_path, fixed, word):
+    for number, scene in enumerate(photos_of(SAMPLE_PERSON, 12, 5, **fixed)):
+        draw(scene, 256).save(tmp_path / f"{number:02}.png")
+    told = examine(PhotoConfig(photos=tmp_path, size=256), progress=False).advice
+    assert len(told) == 2 and word in told[1].lower()
+
+
+def test_fewer_than_three_are_a_problem(tmp_path):
+    draw(SCENES[0], 128).save(tmp_path / "a.jpg")
+    with pytest.raises(Problem, match="at least 3"):
+        examine(PhotoConfig(photos=tmp_path), progress=False)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3, 0.6, 0.9])
+def test_heads_are_measured_from_five_to_ninety_percent(share):
+    """Within a quarter of the truth in the mean: its box is the same for narrow and wide faces."""
+    rng, errors = random.Random(int(1000 * share)), []
+    for _ in range(16):
+        scene = random_scene(rng, random_person(rng), share=share)
+        heads = find_heads(draw(scene, 320))
+        errors.append(heads[0].share - head_of(scene).share if heads else -share)
+    assert abs(np.mean(errors)) < 0.12 * share
+    assert np.mean(np.abs(errors)) < 0.25 * share
+
+
+def test_a_mug_has_no_head():
+    rng = random.Random(1)
+    for _ in range(10):
+        assert find_heads(draw(random_scene(rng, random_product(rng)), 320)) == []
+
+
+def test_an_object_is_found_where_it_is():
+    scene = photos_of(SAMPLE_PRODUCT, 3, 1)[0]
+    (box,) = find_object(draw(replace(scene, share=0.2, dx=0.0, dy=0.0), 320))
+    assert box.left < 0.45 and box.right > 0.55 and 0.1 < box.share < 0.5
+    assert find_object(Image.new("RGB", (64, 64), "red")) == []
+
+
+def test_the_crop_on_paper():
+    """A head of 200 × 200 in 1000 × 500 pixels that shall fill a quarter: 400 × 400 around it."""
+    head = Box(0.4, 0.3, 0.6, 0.7)
+    crop = propose_crop((1000, 500), head, 0.25, square=True)
+    assert crop.rounded() == [0.3, 0.1, 0.7, 0.9]
+    assert head.within(crop).share == pytest.approx(0.25)
+    corner = propose_crop((1000, 500), Box(0, 0, 0.2, 0.4), 0.25, square=True)
+    assert corner.rounded() == [0, 0, 0.4, 0.8]  # pushed back into the photo
+    wide = propose_crop((1000, 500), head, 0.25, square=False)
+    assert wide.rounded() == [0.2172, 0.2172, 0.7828, 0.7828]  # 566 × 283
+    assert propose_crop((1000, 500), None, 0.5, square=True).rounded() == [0.25, 0, 0.75, 1]
+
+
+def test_what_goes_is_pale_on_the_sheet():
+    shown = show_crop(Image.new("RGB", (100, 100), "black"), Box(0.5, 0, 1, 1))
+    assert shown.getpixel((10, 50)) == (165, 165, 165) and shown.getpixel((75, 50)) == (0, 0, 0)
+
+
+def test_dark_is_not_blurred(tmp_path):
+    picture = draw(SCENES[0], 512)
+    picture.save(tmp_path / "a.png")
+    ImageEnhance.Brightness(picture).enhance(0.5).save(tmp_path / "b.png")
+    one, other = (look_at(tmp_path / name, "style").sharpness for name in ("a.png", "b.png"))
+    assert other == pytest.approx(one, rel=0.1)

@@ -114,7 +114,7 @@ class CropChooser:
             words += f" where {config.size} a side are wanted"
         if cropped.share_cropped is not None:
             noun = "head" if config.subject == "person" else "subject"
-            words += f"; the {noun} fills {cropped.share_cropped:.0%}"
+            words += f"; the {noun} fills {cropped.share_cropped:.0%} of it"
         return words
 
     def show(self, step: int) -> None:

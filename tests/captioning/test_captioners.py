@@ -2,6 +2,8 @@
 one."""
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sdnb import captioning
 from sdnb.captioning import CaptionConfig, load_captioner, make_captions
 from sdnb.captioning.captioners import MINI, tidy
 from sdnb.problems import Problem
@@ -263,6 +266,13 @@ def test_the_mini_captioner_describes_the_sample_photos(cpu):
 )
 def test_tokens_become_plain_text(words, text):
     assert tidy(words) == text
+
+
+def test_captions_need_no_torch_before_a_captioner_is_used():
+    code = "import sys, sdnb.captioning; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'load_captoiner'"):
+        _ = captioning.load_captoiner
 
 
 def test_settings_are_explained_and_checked():

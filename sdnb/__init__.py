@@ -37,6 +37,9 @@ _ROOMS = {
     "CaptionConfig": "sdnb.captioning.settings",  # which captioner, and how it writes
     "make_captions": "sdnb.captioning",  # a caption beside every photo
     "caption_editor": "sdnb.forms",  # the captions, to mend
+    "judge_sees": "sdnb.captioning",  # what the coach asks of drawn photos
+    "clip_sees": "sdnb.captioning",  # and of real ones
+    "load_tokenizer": "sdnb.models",  # how a base model cuts words into pieces
     "import_photos": "sdnb.dataset.importing",  # your photos from a folder or a zip, as copies
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
     "coach": "sdnb.captioning",  # what training will make of the captions, in sentences

@@ -3,11 +3,13 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count, takewhile
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import torch
@@ -171,28 +173,44 @@ def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> 
     Diffusion 1 or 2.
     """
     info = find_model(name_or_path)
+    pipeline = _from_first(
+        info,
+        lambda source: StableDiffusionPipeline.from_pretrained(
+            source,
+            safety_checker=None,
+            requires_safety_checker=False,
+            use_safetensors=True,
+            **_dtype_argument(dtype),
+        ),
+    )
+    return Model(
+        pipeline.tokenizer,
+        pipeline.text_encoder,
+        pipeline.vae.float(),
+        pipeline.unet,
+        DDPMScheduler.from_config(pipeline.scheduler.config),
+        info,
+    )
+
+
+def load_tokenizer(name_or_path: str | Path) -> CLIPTokenizer:
+    """The tokenizer of a base model alone: a megabyte, where the model has gigabytes. Raises
+    Problem as `load_model` does."""
+    return _from_first(
+        find_model(name_or_path),
+        lambda source: CLIPTokenizer.from_pretrained(source, subfolder="tokenizer"),
+    )
+
+
+def _from_first(info: ModelInfo, load: Callable[[str], Any]) -> Any:
+    """What `load` makes of the first of the model's sources that it can be loaded from."""
     failures = []
     for source in info.sources:
         try:
             with quiet():
-                pipeline = StableDiffusionPipeline.from_pretrained(
-                    source,
-                    safety_checker=None,
-                    requires_safety_checker=False,
-                    use_safetensors=True,
-                    **_dtype_argument(dtype),
-                )
+                return load(source)
         except Exception as error:  # a broken folder fails in any of five libraries
             failures.append(error)
-        else:
-            return Model(
-                pipeline.tokenizer,
-                pipeline.text_encoder,
-                pipeline.vae.float(),
-                pipeline.unet,
-                DDPMScheduler.from_config(pipeline.scheduler.config),
-                info,
-            )
     reason = str(failures[0]).splitlines()[0] if str(failures[0]) else type(failures[0]).__name__
     raise Problem(
         f"The base model {info.name} could not be loaded: {reason}",

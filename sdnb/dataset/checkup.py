@@ -83,9 +83,9 @@ class Checkup:
         return "\n".join([*lines, *self.unreadable.values(), "", *self.advice])
 
     def sheet(self, columns: int = 5, side: int = 220) -> Image.Image:
-        """All photos with their crops: what goes is pale, heads have a frame."""
-        shown = [show_crop(v.look.thumbnail.copy(), v.crop, v.look.subject) for v in self.verdicts]
-        return grid([ImageOps.pad(one, (side, side), color="white") for one in shown], columns)
+        """All photos with their crops: what goes is pale, heads have a frame, and so have photos
+        that need you (orange for a warning, red for a strong one)."""
+        return grid([_shown(verdict, side) for verdict in self.verdicts], columns)
 
 
 def _shown(verdict: Verdict, side: int) -> Image.Image:

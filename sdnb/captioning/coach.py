@@ -154,15 +154,13 @@ def _habits(told: Sequence[Photo], trigger: str, class_word: str) -> str:
 
 
 def _phrases(caption: str, trigger: str) -> set[str]:
-    """Runs of words within the caption's parts that neither begin nor end with a small word."""
-    found = set()
-    for part in re.split(r"[,.;:]", caption.lower()):
+    """Runs of words between the marks and the small words of the caption."""
+    found, small = set(), "|".join(sorted(STOPWORDS | {re.escape(trigger.lower())}))
+    for part in re.split(rf"[,.;:]|\b(?:{small})\b", caption.lower()):
         words = _words(part)
         for length in range(1, LONGEST + 1):
             for start in range(len(words) - length + 1):
-                run = words[start : start + length]
-                if trigger.lower() not in run and not {run[0], run[-1]} & STOPWORDS:
-                    found.add(" ".join(run))
+                found.add(" ".join(words[start : start + length]))
     return found
 
 

@@ -14,6 +14,9 @@ from PIL import Image
 from sdnb import captioning
 from sdnb.captioning import CaptionConfig, load_captioner, make_captions
 from sdnb.captioning.captioners import MINI, tidy
+from sdnb.mini.scenes import photos_of
+from sdnb.mini.studio import draw
+from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.problems import Problem
 from sdnb.sample import sample_photos
 
@@ -286,3 +289,18 @@ def test_settings_are_explained_and_checked():
         CaptionConfig(beams=0)
     with pytest.raises(Problem, match="'min_length' cannot be 0"):
         CaptionConfig(min_length=0)
+
+
+def test_the_loop_that_the_notebook_builds_by_hand(cpu):
+    """Notebook 02: the likeliest next word, again and again, is what one beam does."""
+    with load_captioner(CaptionConfig(beams=1, repetition_penalty=1), cpu) as captioner:
+        blip, reader = captioner.model, captioner.processor
+        picture = draw(photos_of(SAMPLE_PERSON, 1, 3)[0], 128)
+        seen = reader(images=picture, return_tensors="pt")
+        begin, end = reader.tokenizer.convert_tokens_to_ids(["[DEC]", "[SEP]"])
+        words = [begin]
+        with torch.no_grad():
+            while words[-1] != end:
+                scores = blip(**seen, input_ids=torch.tensor([words])).logits[0, -1]
+                words.append(scores.argmax().item())
+        assert tidy(reader.decode(words[1:-1])) == captioner([picture])[0]

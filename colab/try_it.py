@@ -1,7 +1,7 @@
 """Sets the course up as Colab would, in the environment that runs this, and then tests it.
 
     .venv-colab/bin/python colab/try_it.py          # every notebook
-    .venv-colab/bin/python colab/try_it.py 00 05    # only these, and not the demo
+    .venv-colab/bin/python colab/try_it.py 00 05    # only these, and no demo nor what is long
 
 The set-up cell of the Colab editions runs word for word in this environment's IPython; git alone is
 told to fetch this checkout, as it lies here, in place of the published address. Colab's own
@@ -19,7 +19,7 @@ from build import LACKING, project, setup_cell
 
 CHECKOUT = Path(__file__).parents[1]
 FREEZE = CHECKOUT / "colab" / "requirements-2026-08.txt"
-TOOLS = ("hatchling", "nbmake", "pytest", "ruff")  # of pyproject's extra "test"; no browser there
+TOOLS = ("hatchling", "nbmake", "pytest", "pytest-xdist", "ruff")  # of pyproject's extra "test"; no browser there
 BIN = Path(sys.executable).parent
 
 
@@ -78,11 +78,11 @@ def main() -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run(*pip, "-c", FREEZE, *TOOLS)
     # pytest's own command: `python -m pytest` would put the checkout before what is installed
-    tests = [BIN / "pytest", "--ignore=tests/browser"]
+    tests = [BIN / "pytest", "--ignore=tests/browser", "-n", "2", "--dist", "worksteal"]
     if asked := sys.argv[1:]:
         these = " or ".join(f"{number}_" for number in asked)
-        tests += ["-k", f"not demo_runs and (not top_to_bottom or {these})"]
-    environment = os.environ | {"SDNB_SET": "colab"}
+        tests += ["-k", f"not demo_runs and (not top_to_bottom or {these})", "-m", "not one_set"]
+    environment = os.environ | {"SDNB_SET": "colab", "OMP_NUM_THREADS": "1"}
     sys.exit(subprocess.run(tests, cwd=CHECKOUT, env=environment).returncode)
 
 

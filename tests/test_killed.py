@@ -18,6 +18,8 @@ from sdnb.training.method import METHODS
 
 KILLED = 9
 
+pytestmark = pytest.mark.one_set
+
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
     files = sorted(run.weights.rglob("*.safetensors")) or [run.weights]

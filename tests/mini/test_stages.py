@@ -9,6 +9,8 @@ from transformers import CLIPTextModel
 from sdnb.mini import optimise, parts, stages, train
 from sdnb.mini.judge import WEIGHTS
 
+pytestmark = pytest.mark.one_set
+
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):

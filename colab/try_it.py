@@ -19,7 +19,8 @@ from build import LACKING, project, setup_cell
 
 CHECKOUT = Path(__file__).parents[1]
 FREEZE = CHECKOUT / "colab" / "requirements-2026-08.txt"
-TOOLS = ("hatchling", "nbmake", "pytest", "pytest-xdist", "ruff")  # of pyproject's extra "test"; no browser there
+# of pyproject's extra "test"; no browser there
+TOOLS = ("hatchling", "nbmake", "pytest", "pytest-xdist", "ruff")
 BIN = Path(sys.executable).parent
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sdnb.captioning.editor import CaptionEditor
 from sdnb.dataset.photos import Photo
+from sdnb.forms.form import Shown
 
 
 def caption_editor(
@@ -21,8 +22,10 @@ def caption_editor(
     return CaptionForm(CaptionEditor(folder, trigger, advise))
 
 
-class CaptionForm:
+class CaptionForm(Shown):
     """Captions to look through and to change. What it knows and does is in `model`."""
+
+    view = "sdnb.forms.captions_view"
 
     def __init__(self, model: CaptionEditor) -> None:
         self.model = model
@@ -31,11 +34,3 @@ class CaptionForm:
         """The captions and the remarks as text, where there are no widgets."""
         captions = [f"{name}: {text or '(none)'}" for name, text in self.model.captions.items()]
         return "\n".join([*captions, *self.model.remarks])
-
-    def _ipython_display_(self) -> None:
-        try:
-            from sdnb.forms.captions_view import show
-        except ImportError:  # no ipywidgets here
-            print(self)
-        else:
-            show(self.model)

@@ -4,6 +4,7 @@ from sdnb.dataset.boxes import Box
 from sdnb.dataset.checkup import Checkup
 from sdnb.dataset.cropping import CropChooser
 from sdnb.dataset.settings import PhotoConfig
+from sdnb.forms.form import Shown
 from sdnb.project import Project
 
 
@@ -17,9 +18,11 @@ def crop_form(checkup: Checkup, name: str = "crops") -> "CropForm":
     return CropForm(CropChooser(checkup, Project().folder / "forms" / f"{name}.toml"))
 
 
-class CropForm:
+class CropForm(Shown):
     """Crops to look through and to move. It writes no pictures: `crops` and `config` are what it is
     for. What it knows and does is in `model`."""
+
+    view = "sdnb.forms.crops_view"
 
     def __init__(self, model: CropChooser) -> None:
         self.model = model
@@ -38,11 +41,3 @@ class CropForm:
         """What becomes of each photo as text, where there are no widgets."""
         model = self.model
         return "\n".join(f"{v.name}: {model.outcome(v)}." for v in model.checkup.verdicts)
-
-    def _ipython_display_(self) -> None:
-        try:
-            from sdnb.forms.crops_view import show
-        except ImportError:  # no ipywidgets here
-            print(self)
-        else:
-            show(self.model)

@@ -1,6 +1,7 @@
 """Settings to fill in, in a notebook: a cell shows the form, the next one takes its config."""
 
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import tomli_w
@@ -23,7 +24,22 @@ def form(start: Settings | type[Settings], name: str | None = None) -> "Form":
     return Form(start, Project().folder / "forms" / f"{name or type(start).__name__}.toml")
 
 
-class Form:
+class Shown:
+    """Shows itself at the end of a cell: by the widgets of the module `view`, and as text where
+    there is no ipywidgets."""
+
+    view = "sdnb.forms.view"
+
+    def _ipython_display_(self) -> None:
+        try:
+            show = import_module(self.view).show
+        except ImportError:
+            print(self)
+        else:
+            show(self.model)
+
+
+class Form(Shown):
     """Settings to fill in. It trains nothing: `config` is what it is for."""
 
     def __init__(self, start: Settings, memory: Path) -> None:
@@ -56,11 +72,3 @@ class Form:
     def __repr__(self) -> str:
         """The form as text, where there are no widgets."""
         return "\n".join(self.model.problems) or f"{self.model.twin}\n{self.model.plan}".strip()
-
-    def _ipython_display_(self) -> None:
-        try:
-            from sdnb.forms.view import show
-        except ImportError:  # no ipywidgets here
-            print(self)
-        else:
-            show(self.model)

@@ -30,12 +30,7 @@ def judge_scene(index: int) -> scenes.Scene:
     what the judge must tell apart, and what the autoencoder must be able to carry."""
     group, place_in_group = divmod(index, GROUP * VIEWS)
     rng = random.Random(f"judge group {group}")
-    while True:
-        subject = (
-            subjects.random_product(rng) if rng.random() < 0.15 else subjects.random_person(rng)
-        )
-        if not subjects.is_held_out(subject):
-            break
+    subject = subjects.random_subject(rng)
     family = [subject, *subjects.lookalikes(subject, GROUP - 1, seed=group)]
     rng = random.Random(f"judge picture {index}")
     return _any_scene(rng, family[place_in_group // VIEWS])
@@ -44,13 +39,7 @@ def judge_scene(index: int) -> scenes.Scene:
 def captioner_scene(index: int) -> scenes.Scene:
     """Anything that the judge sees too, without the lookalikes, and more of it from afar."""
     rng = random.Random(f"captioner {index}")
-    while True:
-        subject = (
-            subjects.random_product(rng) if rng.random() < 0.15 else subjects.random_person(rng)
-        )
-        if not subjects.is_held_out(subject):
-            break
-    return _any_scene(rng, subject, small=0.3)
+    return _any_scene(rng, subjects.random_subject(rng), small=0.3)
 
 
 def _any_scene(rng: random.Random, subject, small: float = 0.15) -> scenes.Scene:

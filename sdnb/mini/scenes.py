@@ -27,9 +27,7 @@ from sdnb.mini.subjects import (
     SKINS,
     Person,
     Product,
-    is_held_out,
-    random_person,
-    random_product,
+    random_subject,
 )
 
 GLASSES = ("none", "round", "square", "sunglasses")
@@ -133,10 +131,7 @@ SAMPLE_LOOK = "screenprint"
 
 def random_world(rng: random.Random, products: float = 0.15, cartoons: float = 0.08) -> Scene:
     """A scene for the base model's training: any subject but the held-out combinations."""
-    while True:
-        subject = random_product(rng) if rng.random() < products else random_person(rng)
-        if not is_held_out(subject):
-            break
+    subject = random_subject(rng, products)
     return random_scene(rng, subject, style="cartoon" if rng.random() < cartoons else "photo")
 
 

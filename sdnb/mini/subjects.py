@@ -134,6 +134,14 @@ def is_held_out(subject: Person | Product) -> bool:
     return _combination(subject) in _HELD_OUT
 
 
+def random_subject(rng: random.Random, products: float = 0.15) -> Person | Product:
+    """Anybody or anything but the held-out ones; `products` is the part of things."""
+    while True:
+        subject = random_product(rng) if rng.random() < products else random_person(rng)
+        if not is_held_out(subject):
+            return subject
+
+
 def lookalikes(subject: Person | Product, count: int, seed: int = 0) -> list[Person | Product]:
     """`count` others, each differing from `subject` in two or three features (for people at least
     one of brows, face or mark) and from one another in at least two."""

@@ -1,0 +1,55 @@
+"""How well heads are measured: the photo doctor's share against the studio's truth.
+
+python tests/benchmarks/heads.py --count 40
+"""
+
+import argparse
+import math
+import random
+
+import numpy as np
+
+from sdnb.dataset.boxes import Box
+from sdnb.dataset.heads import find_heads
+from sdnb.mini.scenes import random_scene
+from sdnb.mini.studio import HEAD_BOX, draw
+from sdnb.mini.subjects import random_person
+
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
+
+
+def head_of(scene) -> Box:
+    """Where the studio puts the head, in parts of the picture: the same box for every face."""
+    wide, high = HEAD_BOX
+    unit = math.sqrt(scene.share / (wide * high))
+    x = 0.5 + scene.dx
+    y = 0.5 + scene.dy + (0.06 if scene.hat == "none" else 0.28) * unit
+    return Box(x - wide / 2 * unit, y - (high - 1) * unit, x + wide / 2 * unit, y + unit)
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    ask.add_argument("--count", type=int, default=40, help="people for each share")
+    ask.add_argument("--size", type=int, default=320, help="pixels of the photos")
+    asked, rng = ask.parse_args(), random.Random(11)
+    print("share  truth within the frame  missed  several  mean error  mean size of the error")
+    for share in SHARES:
+        errors, truths, missed, several = [], [], 0, 0
+        for _ in range(asked.count):
+            scene = random_scene(rng, random_person(rng), share=share)
+            heads, truth = find_heads(draw(scene, asked.size)), head_of(scene).share
+            missed, several = missed + (not heads), several + (len(heads) > 1)
+            truths.append(truth)
+            if heads:
+                errors.append(heads[0].share - truth)
+        error, size = np.mean(errors), np.mean(np.abs(errors))
+        print(
+            f"{share:5.0%}  {np.mean(truths):22.1%}  {missed:6}  {several:7}"
+            f"  {error:+10.1%}  {size:22.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -183,3 +183,16 @@ def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
     assert picture.layout.display == "" and picture.value != before
     again = form(sdnb.PersonConfig)  # the next day
     assert again.config == form_.config
+
+
+def test_lines_that_do_not_go_together_are_told_and_not_remembered():
+    form_ = form(sdnb.CaptionConfig)
+    form_.model.type("min_length", "30")
+    form_.model.type("max_length", "20")
+    (problem,) = form_.model.problems
+    assert "Longest cannot be" in problem
+    assert form(sdnb.CaptionConfig).config == sdnb.CaptionConfig(min_length=30)
+    form_.model.type("max_length", "80")
+    form_.model.type("min_length", "60")  # above the default of the other
+    assert form_.model.problems == [] and form_.config.max_length == 80
+    assert form(sdnb.CaptionConfig).config == form_.config

@@ -17,7 +17,7 @@ from sdnb.dataset.pictures import open_picture
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.problems import Problem
 
-MEMORY = ".captions.json"
+MEMORY, HELD_OUT = ".captions.json", "held_out"
 MARKS = ",.;:!?"
 
 
@@ -74,7 +74,10 @@ def caption_photos(
     """
     folder = Path(folder)
     name = getattr(captioner, "name", type(captioner).__name__)
-    made, memory = json.dumps([name, prefix, suffix], ensure_ascii=False), _remembered(folder)
+    made, memory = (
+        json.dumps([name, prefix, suffix], ensure_ascii=False),
+        _remembered(_memory(folder)),
+    )
     waiting, done = _sort(photo_paths(folder, fewest=1), memory, made, overwrite)
     if not waiting:
         return done
@@ -90,7 +93,7 @@ def caption_photos(
             texts = {path: joined(prefix, words, suffix) for path, words in zip(readable, said)}
             # Remembered first: should it end here, these have no caption yet and come next time.
             memory |= {path.name: {"text": text, "made": made} for path, text in texts.items()}
-            write_atomically(folder / MEMORY, json.dumps(memory, indent=1).encode())
+            write_atomically(_memory(folder), json.dumps(memory, indent=1).encode())
             for path, text in texts.items():
                 write_caption(path, text)
                 done.written.append(path.name)
@@ -142,10 +145,16 @@ def _sort(
     return waiting, done
 
 
-def _remembered(folder: Path) -> dict[str, dict]:
+def _memory(folder: Path) -> Path:
+    """Where is remembered what captioners wrote: for the photos held out too, beside the others,
+    for a photo may go from one folder to the other and takes its caption along."""
+    return (folder.parent if folder.name == HELD_OUT else folder) / MEMORY
+
+
+def _remembered(memory: Path) -> dict[str, dict]:
     """What captioners wrote here; nothing where that is not to be read, so that all is kept."""
     try:
-        found = json.loads((folder / MEMORY).read_text("utf-8"))
+        found = json.loads(memory.read_text("utf-8"))
         return {
             name: {"text": entry["text"], "made": entry["made"]} for name, entry in found.items()
         }

@@ -15,11 +15,16 @@ from sdnb.dataset.photos import Photo
 
 OFTEN = 0.8  # of the captions: named so often, a phrase is the set's habit
 LONGEST = 4  # words of a phrase
+MANY_TOKENS = 5  # of one word: it takes as much room as a phrase
 FEW = 3  # files that a sentence names
 STOPWORDS = frozenset("a an and at by for in of on the to with wearing photo picture".split())
 IDENTITY = frozenset(  # what makes up a person's likeness
     "hair haired blonde brunette bald beard bearded moustache mustache eyebrows brows eyes eyed "
-    "nose freckles mole jaw chin face faced skin skinned ears lips".split()
+    "nose freckles mole jaw chin face faced skin skinned ears lips blond goatee".split()
+)
+MANNER = frozenset(  # of drawing: what a style's captions leave to its word
+    "watercolour watercolor brush brushstrokes strokes pastel ink inks outline outlines flat "
+    "pixelated neon monochrome sketchy hatching".split()
 )
 DRAWN = frozenset("cartoon drawing painting illustration sketch print comic anime artwork".split())
 
@@ -46,9 +51,9 @@ def coach(
         *_cut(told, tokenizer),
         _stutter(told),
         _alike(told),
-        _style_words(told) if style else _identity(told, trigger),
+        *(_of_a_style(told, trigger) if style else [_identity(told, trigger)]),
         "" if style else _habits(told, trigger, class_word),
-        *(unnamed(photos, see, trigger) if see else ()),
+        *(unnamed(photos, see, trigger) if see and not style else ()),
     )
     return [advice for advice in checks if advice]
 
@@ -64,7 +69,8 @@ def _silent(photos: Sequence[Photo]) -> str:
 
 
 def _without_trigger(told: Sequence[Photo], trigger: str) -> str:
-    without = [photo for photo in told if trigger.lower() not in _words(photo.caption)]
+    said = re.compile(rf"(?<!\w){re.escape(trigger)}(?!\w)", re.IGNORECASE)
+    without = [photo for photo in told if not said.search(photo.caption)]
     if not without:
         return ""
     return (
@@ -75,6 +81,11 @@ def _without_trigger(told: Sequence[Photo], trigger: str) -> str:
 
 def _known_word(trigger: str, tokenizer: CLIPTokenizer) -> str:
     tokens = tokenizer.tokenize(trigger)
+    if len(tokens) > MANY_TOKENS:
+        return (
+            f"{trigger!r} falls into {len(tokens)} tokens of the model's vocabulary, and every "
+            "prompt has to carry them. Choose a shorter made-up word."
+        )
     if len(tokens) > 1 or not tokens:
         return ""
     return (
@@ -116,7 +127,7 @@ def _alike(told: Sequence[Photo]) -> str:
 
 
 def _identity(told: Sequence[Photo], trigger: str) -> str:
-    found = [(photo, IDENTITY & set(_words(photo.caption))) for photo in told]
+    found = [(p, IDENTITY & set(_words(p.caption.replace("-", " ")))) for p in told]
     giving = [photo for photo, words in found if words]
     if not giving:
         return ""
@@ -127,7 +138,20 @@ def _identity(told: Sequence[Photo], trigger: str) -> str:
     )
 
 
-def _style_words(told: Sequence[Photo]) -> str:
+def _of_a_style(told: Sequence[Photo], trigger: str) -> list[str]:
+    manner = [(photo, MANNER & set(_words(photo.caption.replace("-", " ")))) for photo in told]
+    telling = [photo for photo, words in manner if words]
+    advice = [_called_photos(told)]
+    if telling:
+        words = ", ".join(sorted(set().union(*(words for _, words in manner))))
+        advice.append(
+            f"{_names(telling)} words for the way of drawing in the caption ({words}). What is "
+            f"named is not learned as part of {trigger}: name what is drawn, and leave out how."
+        )
+    return advice
+
+
+def _called_photos(told: Sequence[Photo]) -> str:
     said = [(photo, set(_words(photo.caption))) for photo in told]
     photos = [photo for photo, words in said if "photo" in words and not DRAWN & words]
     if not photos:

@@ -74,6 +74,11 @@ class Checkup:
         return {verdict.name: verdict.crop for verdict in self.verdicts}
 
     @property
+    def good(self) -> set[str]:
+        """The names of the photos without fault: what may be held out to measure by."""
+        return {verdict.name for verdict in self.verdicts if not verdict.grade}
+
+    @property
     def notes(self) -> dict[str, str]:
         """The sentence of every photo, by name."""
         return {verdict.name: str(verdict) for verdict in self.verdicts}
@@ -112,6 +117,8 @@ def examine(config: PhotoConfig, progress: bool = True) -> Checkup:
     found = in_threads(try_to_look, paths, progress)
     looks = [look for look in found if isinstance(look, Look)]
     bad = {p.name: str(f) for p, f in zip(paths, found) if isinstance(f, Problem)}
+    if not looks:
+        raise Problem("None of the photos can be read", config.photos, " ".join(bad.values()))
     twins, middle = _twins(looks), float(np.median([look.sharpness for look in looks] or [0]))
     verdicts = tuple(_verdict(look, config, middle, twins.get(look.path.name)) for look in looks)
     return Checkup(config, verdicts, tuple(_of_the_set(verdicts, config.subject)), bad)

@@ -117,6 +117,6 @@ def _light(picture: Image.Image, head: Box) -> float:
 
 
 def _short_side(picture: Image.Image, pixels: int) -> Image.Image:
-    scale = pixels / min(picture.size)
+    scale = min(pixels / min(picture.size), 4 * pixels / max(picture.size))  # not for a thread
     size = tuple(max(1, round(side * scale)) for side in picture.size)
     return picture.resize(size, Image.Resampling.LANCZOS)

@@ -38,27 +38,34 @@ class Entry:
         return replace(self, copy=f"{HELD_OUT}/{name}" if held_out else name, held_out=held_out)
 
 
-def read_manifest(folder: Path) -> dict[str, Entry]:
-    """The entries of a dataset by the photo's name; none where there is no manifest yet. Raises
+def read_manifest(folder: Path) -> tuple[dict[str, Entry], set[str]]:
+    """The entries of a dataset by the photo's name, and the checksums of copies that a run which
+    was stopped had begun to write; none where there is no manifest yet. Raises
     Problem for a file that is no manifest: it may be another program's."""
     path = folder / MANIFEST
     if not path.exists():
-        return {}
+        return {}, set()
     try:
         # surrogateescape: file names that are no Unicode are kept as they are
         content = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         entries = TypeAdapter(list[Entry]).validate_python(content["photos"])
         if any(entry != entry.placed(entry.held_out) for entry in entries):
             raise ValueError("a copy outside the dataset")
+        planned = TypeAdapter(set[str]).validate_python(content.get("planned", []))
     except (OSError, ValueError, TypeError, KeyError) as error:
         advice = "Move this file elsewhere and run again; copies that are still right are kept"
         raise Problem("The list of the prepared photos cannot be read", path, advice) from error
-    return {entry.name: entry for entry in entries}
+    return {entry.name: entry for entry in entries}, planned
 
 
-def write_manifest(folder: Path, settings: dict[str, Any], entries: Iterable[Entry]) -> None:
-    """Write the settings and the entries, unless they stand there already."""
-    content = {"settings": settings, "photos": [asdict(entry) for entry in entries]}
+def write_manifest(
+    folder: Path, settings: dict[str, Any], entries: Iterable[Entry], planned: Iterable[str] = ()
+) -> None:
+    """Write the settings and the entries, unless they stand there already; `planned` are the
+    checksums of the copies that are about to be written."""
+    content: dict = {"settings": settings, "photos": [asdict(entry) for entry in entries]}
+    if planned:
+        content["planned"] = sorted(planned)
     text = json.dumps(content, indent=1, ensure_ascii=False)
     data, path = text.encode("utf-8", "surrogateescape"), folder / MANIFEST
     if checksum(path) != sha256(data).hexdigest():

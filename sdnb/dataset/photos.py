@@ -47,6 +47,12 @@ def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
     # hidden files are no photos: Macs write ._NAME.jpg, and a power cut leaves a half of ours
     shown = (path for path in folder.iterdir() if not path.name.startswith("."))
     paths = sorted(path for path in shown if path.suffix.lower() in SUFFIXES)
+    if not paths and any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")):
+        raise Problem(
+            "The photos lie in folders within this one",
+            folder,
+            'Bring them together: sdnb.import_photos("that folder", sdnb.Project().photos)',
+        )
     if not paths:
         raise Problem(
             "There are no photos in the folder",

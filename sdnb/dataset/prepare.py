@@ -7,7 +7,7 @@ stopped anywhere, or lost its manifest, is completed by the next one.
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -69,14 +69,16 @@ def prepare_photos(
     target: Path | str,
     crops: Mapping[str, Box] | None = None,
     notes: Mapping[str, str] | None = None,
+    good: Collection[str] | None = None,
     progress: bool = True,
 ) -> Prepared:
     """Write a copy of every photo into the dataset `target`, and the manifest that lists them.
 
     `crops` and `notes` are by the photos' names: the part of the upright picture to take (all of
-    it where there is none) and the reason, which the manifest keeps. The captions beside the photos
-    are copied, never over one that is there; a copy that you changed by hand stays as it is. Photos
-    once held out stay so. The photos themselves are only read.
+    it where there is none) and the reason, which the manifest keeps; photos whose names are in
+    `good` are held out before others. The captions beside the photos are copied, never over one
+    that is there; a copy that you changed by hand stays as it is. Photos once held out stay so. The
+    photos themselves are only read.
 
     Raises Problem for a missing folder, a dataset that cannot be written or lies among the photos,
     a file there that is in the way, and fewer than three photos to train on. A photo that cannot be
@@ -84,35 +86,48 @@ def prepare_photos(
     """
     paths = [path for path in photo_paths(config.photos) if path.name not in config.skip]
     folder = _dataset(config.photos, target)
-    before, done, made = read_manifest(folder), Prepared(folder), []
+    before, planned = read_manifest(folder)
+    done = Prepared(folder)
     crops, notes, copies = crops or {}, notes or {}, _copy_names(paths, before)
     jobs = [
         _Job(p, crops.get(p.name, Box()), notes.get(p.name, ""), copy, before.get(p.name))
         for p, copy in zip(paths, copies)
     ]
-    for job, result in zip(jobs, in_threads(partial(_make, config, folder), jobs, progress)):
+    made = _make_all(config, jobs, done, progress)
+    held_out = _hold_out(config.held_out, folder, [(e, jpeg) for _, e, jpeg in made], good)
+    planned |= {entry.copy_sha256 for _, entry, _ in made}
+    settings = config.model_dump(mode="json", exclude={"photos"})  # where they lie is private
+    if any(jpeg for _, _, jpeg in made):  # should it end halfway, these are not taken for yours
+        write_manifest(folder, settings, before.values(), planned)
+    _remove(before, {path.name for path in paths}, done)
+    entries = [
+        _settle(job, entry.placed(entry.name in held_out), jpeg, planned, done)
+        for job, entry, jpeg in made
+    ]
+    done.held_out = [entry.name for entry in entries if entry.held_out]
+    write_manifest(folder, settings, entries)
+    return done
+
+
+def _make_all(
+    config: PhotoConfig, jobs: Sequence[_Job], done: Prepared, progress: bool
+) -> list[tuple[_Job, Entry, bytes | None]]:
+    """Every job with what `_make` makes of it, but for photos that cannot be read. Raises Problem
+    where too few are left."""
+    made = []
+    for job, result in zip(jobs, in_threads(partial(_make, config, done.folder), jobs, progress)):
         if isinstance(result, Problem):
             done.unreadable[job.path.name] = str(result)
-            if not job.old or not (folder / job.old.copy).exists():
+            if not job.old or not (done.folder / job.old.copy).exists():
                 continue
             result = job.old, None  # what was prepared while it could be read
         made.append((job, *result))
-    if len(made) - config.held_out < FEWEST:
-        what = (
-            f"Of the {len(paths)} photos {len(made)} can be prepared and {config.held_out} shall "
-        )
-        what += f"be held out, but training needs at least {FEWEST}"
-        advice = " ".join(["Add photos or hold fewer out.", *done.unreadable.values()])
-        raise Problem(what, config.photos, advice)
-    held_out = _hold_out(config.held_out, folder, [(entry, jpeg) for _, entry, jpeg in made])
-    _remove(before, {path.name for path in paths}, done)
-    entries = [
-        _settle(job, entry.placed(entry.name in held_out), jpeg, done) for job, entry, jpeg in made
-    ]
-    done.held_out = [entry.name for entry in entries if entry.held_out]
-    settings = config.model_dump(mode="json", exclude={"photos"})  # where they lie is private
-    write_manifest(folder, settings, entries)
-    return done
+    if len(made) - config.held_out >= FEWEST:
+        return made
+    what = f"Of the {len(jobs)} photos {len(made)} can be prepared and {config.held_out} shall be "
+    what += f"held out, but training needs at least {FEWEST}"
+    advice = " ".join(["Add photos or hold fewer out.", *done.unreadable.values()])
+    raise Problem(what, config.photos, advice)
 
 
 def _dataset(photos: Path, target: Path | str) -> Path:
@@ -192,8 +207,14 @@ def _fitting(share: float, cropped: tuple[int, int], size: tuple[int, int]) -> l
     return [words for words, true in found.items() if true]
 
 
-def _hold_out(number: int, folder: Path, made: Sequence[tuple[Entry, bytes | None]]) -> set[str]:
-    """The names of the photos to hold out: those held out before, then those that differ most.
+def _hold_out(
+    number: int,
+    folder: Path,
+    made: Sequence[tuple[Entry, bytes | None]],
+    good: Collection[str] | None,
+) -> set[str]:
+    """The names of the photos to hold out: those held out before, then an ordinary one and those
+    that differ most, of the `good` ones where there are enough.
 
     Each copy is a point, the 768 values of its thumbnail of 16 x 16 pixels. The first photo is the
     nearest to the mean of all; then, again and again, the one whose nearest among the chosen is
@@ -201,6 +222,10 @@ def _hold_out(number: int, folder: Path, made: Sequence[tuple[Entry, bytes | Non
     """
     chosen = [i for i, (entry, _) in enumerate(made) if entry.held_out][:number]
     if len(chosen) < number:
+        those = [pair for pair in made if good is None or pair[0].name in good or pair[0].held_out]
+        if len(those) >= number:
+            made = those
+            chosen = [i for i, (entry, _) in enumerate(made) if entry.held_out][:number]
         points = np.stack([_thumbnail(jpeg or folder / entry.copy) for entry, jpeg in made])
         chosen = chosen or [int(np.linalg.norm(points - points.mean(0), axis=1).argmin())]
         while len(chosen) < number:
@@ -226,7 +251,9 @@ def _remove(before: Mapping[str, Entry], names: set[str], done: Prepared) -> Non
             done.kept[name] = f"{name} is gone, but {path.name} was changed by hand and stays."
 
 
-def _settle(job: _Job, entry: Entry, jpeg: bytes | None, done: Prepared) -> Entry:
+def _settle(
+    job: _Job, entry: Entry, jpeg: bytes | None, planned: set[str], done: Prepared
+) -> Entry:
     """Bring the copy and its caption to their place, over nothing but a copy of ours; the entry as
     it is then."""
     old, path = job.old, done.folder / entry.copy
@@ -236,7 +263,7 @@ def _settle(job: _Job, entry: Entry, jpeg: bytes | None, done: Prepared) -> Entr
             make_writable_folder(place.parent)
             os.replace(moving, place)
     there, ours = checksum(path), old.copy_sha256 if old else None
-    if there not in (None, ours, entry.copy_sha256):
+    if there not in (None, ours, *planned):
         if not old or (here != path and here.exists()):
             advice = "Move it elsewhere, or choose an empty folder for the dataset"
             raise Problem("Another file is where a copy belongs", path, advice)
@@ -245,6 +272,9 @@ def _settle(job: _Job, entry: Entry, jpeg: bytes | None, done: Prepared) -> Entr
         return old.placed(entry.held_out)
     if jpeg and there != entry.copy_sha256:
         write_atomically(path, jpeg)
+    elsewhere = done.folder / entry.placed(not entry.held_out).copy
+    if checksum(elsewhere) in planned:  # left by a run that was stopped
+        elsewhere.unlink()
     own = job.path.with_suffix(".txt")
     if own.is_file() and not caption.exists():
         write_atomically(caption, own.read_bytes())

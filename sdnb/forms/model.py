@@ -141,13 +141,26 @@ class FormModel:
     @property
     def problems(self) -> list[str]:
         """One sentence for each line that cannot stay as it is, with the label the learner sees."""
-        found = []
+        try:
+            _ = self.config
+        except Problem as whole:
+            alone = [self._problem_with(entry) for entry in self.entries]
+            # each may be right by itself, and two of them not go together
+            return [words for words in alone if words] or [f"{self._labelled(whole.what)}."]
+        return []
+
+    def _problem_with(self, entry: Entry) -> str:
+        try:
+            self.start.replace(**{entry.name: _as_value(self.typed[entry.name], entry)})
+        except Problem as problem:
+            return f"{self._labelled(problem.what)}."
+        return ""
+
+    def _labelled(self, words: str) -> str:
+        """The sentence with the labels that the learner sees in place of the settings' names."""
         for entry in self.entries:
-            try:
-                self.start.replace(**{entry.name: _as_value(self.typed[entry.name], entry)})
-            except Problem as problem:
-                found.append(problem.what.replace(repr(entry.name), entry.label, 1) + ".")
-        return found
+            words = words.replace(repr(entry.name), entry.label)
+        return words
 
     @property
     def plan(self) -> str:

@@ -28,7 +28,7 @@ class PersonConfig(Settings):
     )
 
     kind: Literal["man", "woman"] = Field("man", title="Man or woman")
-    """The class word of the training; either is good, and it decides which beards there are."""
+    """A man or a woman; either is good, and curly hair falls a little differently."""
     skin: Literal["pale", "light", "tan", "brown", "dark"] = Field("tan", title="Skin")
     """The skin's colour; any is good, the model has seen all of them equally often."""
     hair: Literal["short", "curly", "spiky", "bald", "long", "bob", "bun"] = Field(

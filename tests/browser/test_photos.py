@@ -64,6 +64,7 @@ def test_captions_are_mended_everywhere_and_back(open_notebook, tmp_path):
     form.get_by_role("button", name="Undo").click()
     page.until(lambda: first.read_text() == written, "it is undone")
     caption = form.get_by_label("Caption", exact=True)
+    page.until(lambda: "hair" in caption.input_value(), "the form shows it too")
     caption.fill("photo of ravo with an umbrella")
     caption.press("Tab")
     files = sorted(first.parent.glob("*.txt"))

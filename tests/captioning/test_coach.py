@@ -76,3 +76,30 @@ def test_the_sample_sets(tokenizer):
     assert advice.startswith("In nearly all captions: round glasses, shirt.")
     assert coach(read_photos(sample_photos("product"), 32), "ravo", tokenizer, "mug") == []
     assert coach(read_photos(sample_photos("style"), 32), "ravo", tokenizer, style=True) == []
+
+
+def test_a_trigger_of_two_words_or_in_brackets_is_found(tokenizer):
+    for trigger in ("ravo man", "<ravo>"):
+        said = [f"photo of {trigger}, {where}" for where in ("in a forest", "at night")]
+        assert not any("no '" in advice for advice in coach(photos_with(*said), trigger, tokenizer))
+    (advice,) = coach(photos_with("photo of ravos", *GOOD), "ravo", tokenizer)
+    assert advice.startswith("0.jpg has no 'ravo'")
+
+
+def test_a_long_trigger_is_counted(tokenizer):
+    word = "xyzzyqwvutskjh"
+    said = [f"photo of {word}, {where}" for where in ("in a forest", "at night")]
+    (advice,) = coach(photos_with(*said), word, tokenizer)
+    assert f"falls into {len(tokenizer.tokenize(word))} tokens" in advice
+
+
+def test_identity_in_hyphenated_words(tokenizer):
+    said = ["photo of ravo, a red-haired man in a forest", "photo of ravo at night"]
+    (advice,) = coach(photos_with(*said), "ravo", tokenizer)
+    assert "(haired)" in advice
+
+
+def test_a_style_is_not_described(tokenizer):
+    said = ["watercolour painting in ravo style of a mug", "painting in ravo style, loose strokes"]
+    (advice,) = coach(photos_with(*said), "ravo", tokenizer, style=True)
+    assert "(strokes, watercolour)" in advice and "leave out how" in advice

@@ -3,7 +3,9 @@
 import math
 import random
 from dataclasses import replace
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
@@ -20,6 +22,7 @@ from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, random_person, ran
 from sdnb.problems import Problem
 from sdnb.sample import sample_photos
 
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_dataset.ipynb"
 SCENES = photos_of(SAMPLE_PERSON, 10, 5)
 
 
@@ -183,3 +186,31 @@ def test_dark_is_not_blurred(tmp_path):
     ImageEnhance.Brightness(picture).enhance(0.5).save(tmp_path / "b.png")
     one, other = (look_at(tmp_path / name, "style").sharpness for name in ("a.png", "b.png"))
     assert other == pytest.approx(one, rel=0.1)
+
+
+def test_photos_of_which_none_can_be_read(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_text("no photo")
+    with pytest.raises(Problem, match=r"None of the photos can be read.*a\.jpg"):
+        examine(PhotoConfig(photos=tmp_path), progress=False)
+
+
+def test_a_strip_is_not_blown_up(tmp_path):
+    Image.new("RGB", (600, 2), "red").save(tmp_path / "strip.png")
+    assert look_at(tmp_path / "strip.png", "style").size == (600, 2)
+
+
+def test_photos_in_folders_within_are_explained(tmp_path):
+    (tmp_path / "10_ravo man").mkdir()
+    draw(SCENES[0], 64).save(tmp_path / "10_ravo man" / "a.jpg")
+    with pytest.raises(Problem, match=r"in folders within.*import_photos"):
+        examine(PhotoConfig(photos=tmp_path), progress=False)
+
+
+def test_the_side_that_the_notebook_calculates_by_hand(checkup):
+    """Notebook 01's own cell against what the doctor proposes."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    (cell,) = [c.source for c in notebook.cells if c.source.startswith("def crop_side")]
+    here: dict = {"checkup": checkup}
+    exec(cell, here)
+    assert here["by_hand"] == pytest.approx(here["by_sdnb"], abs=1e-6)

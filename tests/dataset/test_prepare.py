@@ -53,7 +53,7 @@ def photos(tmp_path):
 def run(photos, tmp_path):
     """Prepare the photos; the originals' bytes are compared before and after."""
 
-    def call(crops=None, notes=None, **settings):
+    def call(crops=None, notes=None, good=None, **settings):
         def state():
             files = [path for path in photos.iterdir() if path.is_file()]
             return {path.name: sha256(path.read_bytes()).digest() for path in files}
@@ -61,7 +61,7 @@ def run(photos, tmp_path):
         before = state()
         config = PhotoConfig(**{"photos": photos, "size": 64, **settings})
         try:
-            return prepare_photos(config, tmp_path / "dataset", crops, notes, progress=False)
+            return prepare_photos(config, tmp_path / "dataset", crops, notes, good, progress=False)
         finally:
             assert state() == before
 
@@ -487,3 +487,31 @@ def test_every_setting_helps():
     for name, field in PhotoConfig.model_fields.items():
         assert field.title and field.description.endswith("."), name
     assert set(PhotoConfig.basics) <= set(PhotoConfig.model_fields)
+
+
+def test_good_photos_are_held_out_before_others(run, photos):
+    for name, colour in (("y", "white"), ("z", "black")):  # the two that differ most
+        Image.new("RGB", (400, 300), colour).save(photos / f"{name}.jpg")
+    good = {f"{name}.jpg" for name in "abcde"}
+    assert set(run(held_out=2, good=good).held_out) <= good
+    assert run(held_out=3, good={"a.jpg"}).held_out, "with too few good ones any will do"
+
+
+def test_stopped_and_then_other_settings(run, dataset, monkeypatch):
+    """Copies of the stopped run are not taken for somebody's work, in a first run neither."""
+    for first in (64, 72):  # an empty dataset; one that is complete
+        written = []
+
+        def dying(path, content, real=prepare.write_atomically, written=written):
+            written.append(path)
+            if len(written) == 3:
+                raise KeyboardInterrupt
+            real(path, content)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(prepare, "write_atomically", dying)
+            run(size=first)
+        done = run(size=96)
+        assert done.kept == {} and len(done.done + done.unchanged) == 5
+        sizes = {Image.open(path).size for path in dataset.rglob("*.jpg")}
+        assert sizes == {(96, 96)} and len(list(dataset.rglob("*.jpg"))) == 5

@@ -1,0 +1,139 @@
+"""Prompts as people write them in the web UIs: weights, BREAK, and LoRAs called by name.
+
+The grammar is AUTOMATIC1111's (modules/prompt_parser.py and extra_networks.py there), which Forge
+shares: `(word)` weighs 1.1 times as much, `[word]` a 1.1th, `(word:1.3)` 1.3 times, and one within
+another multiplies. A backslash makes a bracket a bracket. BREAK begins a new part of 75 tokens.
+`<lora:name:0.8>` asks for a LoRA.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import groupby
+
+from sdnb.problems import Problem
+
+STEP, LONGEST = 1.1, 5000  # a bracket's factor; characters of a prompt
+TOKENS = re.compile(
+    r"\\[()\[\]\\]|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|[()\[\]]|[^\\()\[\]:]+|.", re.S
+)
+CALLS = re.compile(r"<(\w+):([^<>]*)>")
+BREAK = re.compile(r"\s*\bBREAK\b\s*")
+CLOSES = {")": "(", "]": "["}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Words and the factor by which they count."""
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class LoraCall:
+    """A LoRA by its file's name, and how strongly it works on the UNet and on the text encoder."""
+
+    name: str
+    unet: float = 1.0
+    text_encoder: float = 1.0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt taken apart. `parts` are what BREAK separates; `remarks` say in sentences what the
+    writer may not have meant."""
+
+    parts: tuple[tuple[Span, ...], ...]
+    loras: tuple[LoraCall, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> str:
+        """The words alone, as a model without weights would read them."""
+        return " ".join("".join(span.text for span in part).strip() for part in self.parts).strip()
+
+
+def read_prompt(text: str) -> Prompt:
+    """Take a prompt apart. Raises Problem for one of more than 5000 characters, and for a LoRA call
+    that makes no sense."""
+    if len(text) > LONGEST:
+        raise Problem(
+            f"The prompt has {len(text)} characters, more than {LONGEST}", do="Make it shorter"
+        )
+    loras, remarks = [], []
+
+    def take(call: re.Match) -> str:
+        if call[1] == "lora":
+            loras.append(_lora(call[0], call[2]))
+        else:
+            remarks.append(f"{call[0]} is not understood here and is left out.")
+        return ""
+
+    pieces = _weighed(CALLS.sub(take, text), remarks)
+    parts = []
+    for is_break, group in groupby(pieces, key=lambda piece: piece is None):
+        if not is_break:
+            parts.append(tuple(_merged(group)))
+    return Prompt(tuple(parts) or ((),), tuple(loras), tuple(remarks))
+
+
+def escape(text: str) -> str:
+    """The text as a prompt that means these very characters: brackets and backslashes escaped."""
+    return re.sub(r"([()\[\]\\])", r"\\\1", text)
+
+
+def _weighed(text: str, remarks: list[str]) -> list[Span | None]:
+    """The literal runs with their weights, and None for each BREAK."""
+    pieces: list[Span | None] = []
+    opened: list[tuple[str, int]] = []  # the bracket, and the piece that comes after it
+
+    def close(factor: float) -> None:
+        _, start = opened.pop()
+        for index, piece in enumerate(pieces[start:], start):
+            pieces[index] = piece and Span(piece.text, piece.weight * factor)
+
+    for token in TOKENS.finditer(text):
+        word, weight = token[0], token[1]
+        inner = opened[-1][0] if opened else ""
+        if word in ("(", "["):
+            opened.append((word, len(pieces)))
+        elif weight and inner == "(":
+            close(float(weight))
+        elif word in CLOSES and inner == CLOSES[word]:
+            close(STEP if word == ")" else 1 / STEP)
+        else:
+            if word[-1] in CLOSES and len(word.lstrip("\\")) == len(word):
+                remarks.append(f"A {word[-1]!r} closes nothing; write \\{word[-1]} if you mean it.")
+            pieces += _literal(word[1:] if re.fullmatch(r"\\.", word) else word)
+    for bracket, _ in list(opened):
+        remarks.append(f"A {bracket!r} is never closed: it counts to the end.")
+        close(STEP if opened[-1][0] == "(" else 1 / STEP)
+    return pieces
+
+
+def _literal(words: str) -> list[Span | None]:
+    first, *others = BREAK.split(words)
+    return [Span(first), *(piece for other in others for piece in (None, Span(other)))]
+
+
+def _merged(pieces) -> list[Span]:
+    """Neighbours of one weight as one; without empty ones."""
+    groups = groupby((piece for piece in pieces if piece.text), key=lambda piece: piece.weight)
+    return [Span("".join(piece.text for piece in group), weight) for weight, group in groups]
+
+
+def _lora(call: str, arguments: str) -> LoraCall:
+    """ "name:0.8", "name:0.5:0.8" (text encoder, UNet) or "name:te=0.5:unet=0.8"."""
+    name, *rest = arguments.split(":")
+    if not name.strip() or re.search(r"[/\\]|\.\.", name):
+        raise Problem(f"{call} names no LoRA", do="Write <lora:name:1>, the name of its file")
+    found: dict[str, float] = {}
+    for place, argument in enumerate(rest):
+        key, _, value = argument.rpartition("=")
+        key = key.strip() or ("te", "unet")[min(place, 1)]
+        try:
+            found[key] = float(value)
+        except ValueError:
+            raise Problem(f"{call}: {value!r} is no number", do="Write <lora:name:0.8>") from None
+    text_encoder = found.get("te", 1.0)
+    return LoraCall(name.strip(), found.get("unet", text_encoder), text_encoder)

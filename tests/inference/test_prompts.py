@@ -1,0 +1,111 @@
+"""The web UIs' prompt grammar: by hand, and on random prompts whose meaning is known."""
+
+import random
+
+import pytest
+
+from sdnb.inference.prompts import LoraCall, Span, escape, read_prompt
+from sdnb.problems import Problem
+
+
+def spans(text: str) -> list[tuple[str, float]]:
+    (part,) = read_prompt(text).parts
+    return [(span.text, pytest.approx(span.weight)) for span in part]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("a red hat", [("a red hat", 1)]),
+        ("a (red) hat", [("a ", 1), ("red", 1.1), (" hat", 1)]),
+        ("a [red] hat", [("a ", 1), ("red", 1 / 1.1), (" hat", 1)]),
+        ("a (red:1.3) hat", [("a ", 1), ("red", 1.3), (" hat", 1)]),
+        ("((hat))", [("hat", 1.21)]),
+        ("(a (hat:1.5) b:2)", [("a ", 2), ("hat", 3), (" b", 2)]),
+        ("([hat])", [("hat", 1)]),
+        ("a \\(red\\) hat", [("a (red) hat", 1)]),
+        ("time: 12:30", [("time: 12:30", 1)]),
+        ("(hat:.5)", [("hat", 0.5)]),
+        ("(a:1.2)(b:1.2)", [("ab", 1.2)]),
+        ("", []),
+    ],
+)
+def test_weights(text, meant):
+    assert spans(text) == meant and read_prompt(text).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "meant", "remark"),
+    [
+        ("a (red hat", [("a ", 1), ("red hat", 1.1)], "'(' is never closed"),
+        ("a red) hat", [("a red) hat", 1)], "')' closes nothing"),
+        ("a red:1.2) hat", [("a red:1.2) hat", 1)], "')' closes nothing"),
+        ("(a] b)", [("a] b", 1.1)], "']' closes nothing"),
+        ("a <hypernet:x:1>hat", [("a hat", 1)], "<hypernet:x:1> is not understood"),
+    ],
+)
+def test_what_the_writer_may_not_have_meant_is_pointed_out(text, meant, remark):
+    assert spans(text) == meant
+    (said,) = read_prompt(text).remarks
+    assert remark in said
+
+
+def test_break_begins_a_new_part_within_brackets_too():
+    prompt = read_prompt("a man BREAK (in a BREAK forest:1.2), BREAKFAST")
+    texts = [[(s.text, s.weight) for s in part] for part in prompt.parts]
+    assert texts == [[("a man", 1)], [("in a", 1.2)], [("forest", 1.2), (", BREAKFAST", 1)]]
+    assert prompt.plain == "a man in a forest, BREAKFAST"
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("<lora:ravo>", LoraCall("ravo")),
+        ("<lora:ravo:0.8>", LoraCall("ravo", 0.8, 0.8)),
+        ("<lora:ravo:0.5:0.9>", LoraCall("ravo", 0.9, 0.5)),
+        ("<lora:my man:te=0:unet=1.2>", LoraCall("my man", 1.2, 0)),
+        ("<lora:ravo:unet=0.7>", LoraCall("ravo", 0.7, 1)),
+    ],
+)
+def test_loras_are_called_and_leave_the_words(text, call):
+    prompt = read_prompt(f"photo of ravo{text}")
+    assert prompt.loras == (call,) and prompt.plain == "photo of ravo"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<lora:ravo:much>", "'much' is no number"),
+        ("<lora::1>", "names no LoRA"),
+        ("<lora:../../etc/passwd:1>", "names no LoRA"),
+        ("x" * 10_000, "10000 characters"),
+    ],
+)
+def test_what_makes_no_sense_is_a_problem(text, words):
+    with pytest.raises(Problem, match=words):
+        read_prompt(text)
+
+
+def written(rng: random.Random, weight: float, depth: int) -> tuple[str, list[Span]]:
+    """A random prompt, and what it means: (text, spans), not merged."""
+    text, meant = "", []
+    for _ in range(rng.randint(1, 3)):
+        word = "".join(rng.choice("ab ,()[]\\") for _ in range(rng.randint(1, 5)))
+        text, meant = text + escape(word), [*meant, Span(word, weight)]
+        if depth:
+            kind = rng.randrange(3)
+            factor = (1.1, 1 / 1.1, round(rng.uniform(0.1, 2), 2))[kind]
+            inner, spans_ = written(rng, weight * factor, depth - 1)
+            text += (f"({inner})", f"[{inner}]", f"({inner}:{factor})")[kind]
+            meant += spans_
+    return text, meant
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_prompts_mean_what_they_were_written_to_mean(seed):
+    rng = random.Random(seed)
+    text, meant = written(rng, 1.0, depth=3)
+    (part,) = read_prompt(text).parts
+    by_letter = [(letter, span.weight) for span in part for letter in span.text]
+    expected = [(letter, pytest.approx(span.weight)) for span in meant for letter in span.text]
+    assert by_letter == expected and read_prompt(text).remarks == ()

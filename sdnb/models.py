@@ -129,14 +129,14 @@ class Model:
         """(n, 77) token ids, padded and cut to the text encoder's length. A learned word of several
         vectors becomes as many tokens."""
         return self.tokenizer(
-            [self._spelled_out(prompt) for prompt in prompts],
+            [self.spelled_out(prompt) for prompt in prompts],
             padding="max_length",
             truncation=True,
             max_length=self.tokenizer.model_max_length,
             return_tensors="pt",
         ).input_ids.to(self.device)
 
-    def _spelled_out(self, prompt: str) -> str:
+    def spelled_out(self, prompt: str) -> str:
         """The prompt with "ravo" as "ravo ravo_1 ravo_2" where these are tokens. As diffusers'
         maybe_convert_prompt, which would find "ravo" in "bravo" too."""
         added = self.tokenizer.added_tokens_encoder

@@ -12,12 +12,13 @@ from typing import Protocol
 
 from PIL import Image
 
+from sdnb.dataset.manifest import HELD_OUT
 from sdnb.dataset.photos import photo_paths, read_caption
 from sdnb.dataset.pictures import open_picture
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.problems import Problem
 
-MEMORY, HELD_OUT = ".captions.json", "held_out"
+MEMORY = ".captions.json"
 MARKS = ",.;:!?"
 
 

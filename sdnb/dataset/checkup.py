@@ -119,7 +119,7 @@ def examine(config: PhotoConfig, progress: bool = True) -> Checkup:
     bad = {p.name: str(f) for p, f in zip(paths, found) if isinstance(f, Problem)}
     if not looks:
         raise Problem("None of the photos can be read", config.photos, " ".join(bad.values()))
-    twins, middle = _twins(looks), float(np.median([look.sharpness for look in looks] or [0]))
+    twins, middle = _twins(looks), float(np.median([look.sharpness for look in looks]))
     verdicts = tuple(_verdict(look, config, middle, twins.get(look.path.name)) for look in looks)
     return Checkup(config, verdicts, tuple(_of_the_set(verdicts, config.subject)), bad)
 

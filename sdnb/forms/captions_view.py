@@ -5,7 +5,6 @@ left: a click on a button right after would overtake the last keys, and the chan
 photo's.
 """
 
-import io
 from collections.abc import Callable
 from html import escape
 
@@ -14,7 +13,7 @@ from IPython.display import display
 
 from sdnb.captioning.editor import CaptionEditor
 from sdnb.dataset.pictures import open_picture
-from sdnb.forms.view import RED
+from sdnb.forms.pieces import alert, button, row, stored
 from sdnb.problems import Problem
 
 LONGEST = 384  # pixels of a picture's long side
@@ -52,7 +51,7 @@ class _View:
 
     def _arranged(self) -> widgets.VBox:
         words = widgets.VBox(
-            [self.place, self.caption, _row(self.previous, self.next, self.undo)],
+            [self.place, self.caption, row(self.previous, self.next, self.undo)],
             layout={"flex": "1 1 18em"},  # below the picture where a cell is narrow
         )
         replace = self._button("Replace everywhere", self._replace)
@@ -60,25 +59,23 @@ class _View:
         remove = self._button("Remove everywhere", self._remove)
         return widgets.VBox(
             [
-                _row(self.picture, words),
-                _row(self.search, self.new, replace),
-                _row(self.phrase, add, remove),
+                row(self.picture, words),
+                row(self.search, self.new, replace),
+                row(self.phrase, add, remove),
                 self.said,
                 self.remarks,
             ]
         )
 
     def _button(self, label: str, deed: Callable[[], str]) -> widgets.Button:
-        button = widgets.Button(description=label, layout={"width": "auto"})
-        button.on_click(lambda _: self._do(deed))
-        return button
+        return button(label, lambda: self._do(deed))
 
     def _do(self, deed: Callable[..., str], *given: str) -> None:
         """Do it, and say below what came of it."""
         try:
             self.said.value = f'<div role="status">{escape(deed(*given))}</div>'
         except Problem as problem:
-            self.said.value = _alert(problem)
+            self.said.value = alert(problem)
 
     def _edit(self, text: str) -> str:
         return "Saved." if self.model.edit(text) else ""
@@ -116,13 +113,12 @@ class _View:
     def _show_picture(self) -> None:
         place = f"<b>{escape(self.model.place)}</b>"
         try:
-            picture, stored = open_picture(self.model.path), io.BytesIO()
+            picture = open_picture(self.model.path)
             picture.thumbnail((LONGEST, LONGEST))
-            picture.save(stored, "JPEG", quality=90)
-            self.picture.value, self.picture.layout.display = stored.getvalue(), None
+            self.picture.value, self.picture.layout.display = stored(picture, "JPEG"), None
         except Problem as problem:
             self.picture.layout.display = "none"
-            place += _alert(problem)
+            place += alert(problem)
         self.place.value = place
 
 
@@ -134,14 +130,6 @@ def _line(label: str, value: str = "") -> widgets.Text:
         style=LABEL,
         layout={"width": "16em"},
     )
-
-
-def _row(*parts: widgets.Widget) -> widgets.HBox:
-    return widgets.HBox(parts, layout={"flex_flow": "row wrap"})
-
-
-def _alert(problem: Problem) -> str:
-    return f'<div role="alert" style="color:{RED}">{escape(str(problem))}</div>'
 
 
 def _count(captions: int) -> str:

@@ -4,17 +4,16 @@ As in view.py, only what ipywidgets 7.7.1 and 8.1 share. The pictures are the do
 and so follow a slider as it is moved.
 """
 
-import io
 from collections.abc import Callable
 from html import escape
 
 import ipywidgets as widgets
 from IPython.display import display
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from sdnb.dataset.cropping import CropChooser
 from sdnb.dataset.crops import show_crop
-from sdnb.forms.view import RED
+from sdnb.forms.pieces import alert, button, row, stored
 from sdnb.problems import Problem
 
 BEFORE, AFTER = 320, 256  # pixels of a picture's long side: both fit a cell of 700
@@ -41,11 +40,11 @@ class _View:
         self.box = widgets.VBox(
             [
                 self.place,
-                _row(self.before, self.after),
+                row(self.before, self.after),
                 self.outcome,
                 *self.sliders.values(),
                 self.left_out,
-                _row(self.previous, self.next, self.back),
+                row(self.previous, self.next, self.back),
             ]
         )
         model.watchers.append(self._refresh)
@@ -57,16 +56,13 @@ class _View:
         return slider
 
     def _button(self, label: str, deed: Callable[[], None]) -> widgets.Button:
-        button = widgets.Button(description=label, layout={"width": "auto"})
-        button.on_click(lambda _: self._do(deed))
-        return button
+        return button(label, lambda: self._do(deed))
 
     def _do(self, deed: Callable[..., None], *given: object) -> None:
         try:
             deed(*given)
         except Problem as problem:  # it is done, but cannot be kept for tomorrow
-            alert = f'<div role="alert" style="color:{RED}">{escape(str(problem))}</div>'
-            self.outcome.value += alert
+            self.outcome.value += alert(problem)
 
     def _slide(self, name: str, percent: int) -> None:
         """Move the crop, unless it was the crop that moved the slider."""
@@ -95,24 +91,14 @@ class _View:
     def _show_pictures(self) -> None:
         look, crop = self.model.verdict.look, self.model.crop
         before = ImageOps.contain(look.thumbnail, (BEFORE, BEFORE))
-        self.before.value = _jpeg(show_crop(before, crop, look.subject))
+        self.before.value = stored(show_crop(before, crop, look.subject), "JPEG")
         kept = look.thumbnail.crop(crop.pixels(*look.thumbnail.size))
         square = self.model.checkup.config.shape == "square"  # so is what rounding made 50 × 51
         fit = ImageOps.fit if square else ImageOps.contain
-        self.after.value = _jpeg(fit(kept, (AFTER, AFTER)))
+        self.after.value = stored(fit(kept, (AFTER, AFTER)), "JPEG")
 
 
 def _picture() -> widgets.Image:
     return widgets.Image(
         format="jpeg", layout={"max_width": "100%", "margin": "2px", "align_self": "flex-start"}
     )
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    stored = io.BytesIO()
-    picture.save(stored, "JPEG", quality=90)
-    return stored.getvalue()
-
-
-def _row(*parts: widgets.Widget) -> widgets.HBox:
-    return widgets.HBox(parts, layout={"flex_flow": "row wrap"})

@@ -5,21 +5,19 @@ Textarea, Checkbox, Dropdown, IntSlider, FloatSlider, HTML, Image, HBox, VBox, A
 them older than 7.0.
 """
 
-import io
 from html import escape
 
 import ipywidgets as widgets
 from IPython.display import display
-from PIL import Image
 
 from sdnb.config import preset, presets
 from sdnb.forms.model import Entry, FormModel
+from sdnb.forms.pieces import RED, row, stored
 from sdnb.settings import Settings
 
 LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}
 WIDGETS = {"choice": widgets.Dropdown, "check": widgets.Checkbox, "lines": widgets.Textarea}
 BEGIN = "as this form began"
-RED = "var(--jp-error-color1, #d32f2f)"  # JupyterLab's own, which suits its theme; Colab has none
 
 
 def show(model: FormModel) -> None:
@@ -34,7 +32,7 @@ def show(model: FormModel) -> None:
         answer.value = _answer(model)
         shown = None if model.problems else model.picture
         if shown:
-            picture.value, picture.layout.display = _png(shown), ""
+            picture.value, picture.layout.display = stored(shown, "PNG"), ""
 
     model.watchers.append(refresh)
     refresh()
@@ -45,8 +43,7 @@ def show(model: FormModel) -> None:
     folded = widgets.Accordion([more], selected_index=None)
     folded.set_title(0, "More settings")
     chooser = _chooser(model)
-    top = widgets.HBox([basic, picture], layout={"flex_flow": "row wrap"})
-    display(widgets.VBox([*([chooser] if chooser else []), top, folded, answer]))
+    display(widgets.VBox([*([chooser] if chooser else []), row(basic, picture), folded, answer]))
 
 
 def _widget(model: FormModel, entry: Entry) -> widgets.Widget:
@@ -72,12 +69,6 @@ def _with_help(line: widgets.Widget, entry: Entry) -> widgets.VBox:
     words = escape(entry.help) + (f" ({escape(entry.bounds)})" if entry.bounds else "")
     style = "margin-left:14.5em; line-height:1.35; opacity:0.7; font-size:smaller; max-width:46em"
     return widgets.VBox([line, widgets.HTML(f'<div style="{style}">{words}</div>')])
-
-
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
 
 
 def _chooser(model: FormModel) -> widgets.Dropdown | None:

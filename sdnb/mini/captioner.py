@@ -21,6 +21,7 @@ from transformers import (
     BlipProcessor,
 )
 
+from sdnb.captioning.captioners import MINI, tidy
 from sdnb.mini import data
 from sdnb.mini.optimise import DEVICE, STATE, autocast, optimise
 from sdnb.mini.samples import sets
@@ -30,7 +31,6 @@ from sdnb.mini.subjects import HAIR_COLOURS, HAIR_STYLES
 from sdnb.mini.words import described
 from sdnb.sample import sample_photos
 
-WEIGHTS = Path(__file__).parent / "weights" / "captioner"
 SIZE, PATCH, LONGEST = 128, 8, 48  # pixels, pixels, tokens
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
 PICTURES, STEPS, BATCH, SHIFT = 80_000, 12_000, 256, 6
@@ -159,11 +159,6 @@ def measure(model, processor, scenes: list[Scene], pictures: list[Image.Image]) 
     return {name: round(share, 3) for name, share in {**shares, "word for word": exact}.items()}
 
 
-def tidy(caption: str) -> str:
-    """BERT's tokens as plain text: no space before a comma."""
-    return caption.strip().replace(" ,", ",")
-
-
 def sample_pictures(name: str) -> tuple[list[Scene], list[Image.Image]]:
     """The photos of a sample set, upright and square, and the truth about them."""
     paths = sorted(sample_photos(name).glob("*.jpg"))
@@ -184,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
     ask = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    ask.add_argument("--out", type=Path, default=WEIGHTS)
+    ask.add_argument("--out", type=Path, default=MINI)
     ask.add_argument("--steps", type=int, default=STEPS)
     ask.add_argument("--pictures", type=int, default=PICTURES)
     ask.add_argument("--batch", type=int, default=BATCH)

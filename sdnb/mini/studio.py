@@ -42,6 +42,22 @@ def _light(
     return picture * (backdrop + mask * (np.clip(round_off, 0.6, 1.2) - backdrop))[..., None]
 
 
+def _unit_and_drop(scene: Scene) -> tuple[float, float]:
+    """One unit of the subject (a head's, for a person) in parts of the picture's side, and by how
+    many of them it stands below the middle, so that a hat fits in."""
+    box = HEAD_BOX if scene.is_person else (2.3, 2.1)
+    drop = (0.06 if scene.hat == "none" else 0.28) if scene.is_person else 0.0
+    return math.sqrt(scene.share / (box[0] * box[1])), drop
+
+
+def head_box(scene: Scene) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the box that a person's `share` counts, from hair to chin, in
+    parts of the picture."""
+    (unit, drop), (wide, high) = _unit_and_drop(scene), HEAD_BOX
+    x, y = 0.5 + scene.dx, 0.5 + scene.dy + drop * unit
+    return x - wide / 2 * unit, y - (high - 1) * unit, x + wide / 2 * unit, y + unit
+
+
 def draw(scene: Scene, size: int = 128) -> Image.Image:
     """The scene as a square RGB picture of `size` pixels."""
     rng = random.Random(scene.seed)
@@ -49,9 +65,8 @@ def draw(scene: Scene, size: int = 128) -> Image.Image:
     over = 3 if size <= 160 else 2
     full = size * over
     canvas = paint_place(scene.place, rng, full, sharp=flat)
-    box = HEAD_BOX if scene.is_person else (2.3, 2.1)
-    unit = full * math.sqrt(scene.share / (box[0] * box[1]))
-    drop = (0.06 if scene.hat == "none" else 0.28) if scene.is_person else 0.0
+    part, drop = _unit_and_drop(scene)
+    unit = full * part
     centre = (full * (0.5 + scene.dx), full * (0.5 + scene.dy) + drop * unit)
     pen = Pen(canvas, centre, unit, scene.tilt, outline=INK if flat else None)
     if scene.is_person:

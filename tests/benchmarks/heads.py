@@ -4,7 +4,6 @@ python tests/benchmarks/heads.py --count 40
 """
 
 import argparse
-import math
 import random
 
 import numpy as np
@@ -12,19 +11,10 @@ import numpy as np
 from sdnb.dataset.boxes import Box
 from sdnb.dataset.heads import find_heads
 from sdnb.mini.scenes import random_scene
-from sdnb.mini.studio import HEAD_BOX, draw
+from sdnb.mini.studio import draw, head_box
 from sdnb.mini.subjects import random_person
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
-
-
-def head_of(scene) -> Box:
-    """Where the studio puts the head, in parts of the picture: the same box for every face."""
-    wide, high = HEAD_BOX
-    unit = math.sqrt(scene.share / (wide * high))
-    x = 0.5 + scene.dx
-    y = 0.5 + scene.dy + (0.06 if scene.hat == "none" else 0.28) * unit
-    return Box(x - wide / 2 * unit, y - (high - 1) * unit, x + wide / 2 * unit, y + unit)
 
 
 def main() -> None:
@@ -39,7 +29,7 @@ def main() -> None:
         errors, truths, missed, several = [], [], 0, 0
         for _ in range(asked.count):
             scene = random_scene(rng, random_person(rng), share=share)
-            heads, truth = find_heads(draw(scene, asked.size)), head_of(scene).share
+            heads, truth = find_heads(draw(scene, asked.size)), Box(*head_box(scene)).share
             missed, several = missed + (not heads), several + (len(heads) > 1)
             truths.append(truth)
             if heads:

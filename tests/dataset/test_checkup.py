@@ -1,6 +1,5 @@
 """The photo doctor on photos whose faults are known, and heads whose size is known."""
 
-import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +16,13 @@ from sdnb.dataset.heads import find_heads
 from sdnb.dataset.look import find_object, look_at
 from sdnb.dataset.settings import PhotoConfig
 from sdnb.mini.scenes import photos_of, random_scene
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw, head_box
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, random_person, random_product
 from sdnb.problems import Problem
 from sdnb.sample import sample_photos
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_dataset.ipynb"
 SCENES = photos_of(SAMPLE_PERSON, 10, 5)
-
-
-def head_of(scene) -> Box:
-    """Where the studio puts the head: 2 × 2.32 head units from hair to chin."""
-    unit = math.sqrt(scene.share / (2 * 2.32))
-    x = 0.5 + scene.dx
-    y = 0.5 + scene.dy + (0.06 if scene.hat == "none" else 0.28) * unit
-    return Box(x - unit, y - 1.32 * unit, x + unit, y + unit)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +84,7 @@ def test_the_crop_mends_a_small_head(checkup):
     (verdict,) = [v for v in checkup.verdicts if v.name == "1.jpg"]
     assert verdict.share == pytest.approx(0.1, abs=0.03)
     assert verdict.share_cropped == pytest.approx(0.55, abs=0.02)
-    true = head_of(replace(SCENES[1], share=0.1, dx=0.2)).within(verdict.crop)
+    true = Box(*head_box(replace(SCENES[1], share=0.1, dx=0.2))).within(verdict.crop)
     assert (
         true.share > 0.4
         and min(true.left, true.top) > -0.05
@@ -144,7 +135,7 @@ def test_heads_are_measured_from_five_to_ninety_percent(share):
     for _ in range(16):
         scene = random_scene(rng, random_person(rng), share=share)
         heads = find_heads(draw(scene, 320))
-        errors.append(heads[0].share - head_of(scene).share if heads else -share)
+        errors.append(heads[0].share - Box(*head_box(scene)).share if heads else -share)
     assert abs(np.mean(errors)) < 0.12 * share
     assert np.mean(np.abs(errors)) < 0.25 * share
 

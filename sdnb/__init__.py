@@ -27,7 +27,7 @@ _ROOMS = {
     "find_machine": "sdnb.machine",  # where am I: device, precision, memory
     "default_base": "sdnb.models",  # the base model that suits this machine
     "Project": "sdnb.project",  # your folder: photos, runs, exports
-    "load_model": "sdnb.models",  # a base model, ready to make pictures and to learn
+    "load_model": "sdnb.loading",  # a base model, ready to make pictures and to learn
     "PersonConfig": "sdnb.mini.yourself",  # a made-up person, and how the photos are taken
     "draw_yourself": "sdnb.mini.yourself",  # take them
     "PhotoConfig": "sdnb.dataset.settings",  # from your photos to prepared copies
@@ -39,7 +39,7 @@ _ROOMS = {
     "caption_editor": "sdnb.forms",  # the captions, to mend
     "judge_sees": "sdnb.captioning",  # what the coach asks of drawn photos
     "clip_sees": "sdnb.captioning",  # and of real ones
-    "load_tokenizer": "sdnb.models",  # how a base model cuts words into pieces
+    "load_tokenizer": "sdnb.loading",  # how a base model cuts words into pieces
     "import_photos": "sdnb.dataset.importing",  # your photos from a folder or a zip, as copies
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
     "coach": "sdnb.captioning",  # what training will make of the captions, in sentences

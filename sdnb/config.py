@@ -32,8 +32,11 @@ class TrainConfig(Settings):
     """What the subject is in plain English (man, woman, mug); a wrong one makes the model learn
     slowly and forget what it knew of the right one."""
     base: str = Field("mini", min_length=1, title="Base model")
-    """A name from the table of models or the path of a diffusers folder; sd15 and larger are slow
-    without a GPU."""
+    """A name from the table of models, or the path of a diffusers folder or of a single file; sd15
+    and larger are slow without a GPU."""
+    begin_from: Path | None = Field(None, title="Go on from")
+    """The file of an earlier LoRA or embedding to train further; usually empty, an own one of the
+    same settings is safe, and one that was trained too long stays so."""
     views_per_photo: int = Field(60, ge=1, le=10_000, title="Views per photo")
     """How often each photo is seen; 40 to 150 is safe, too few and the likeness is weak, too many
     and every picture looks like a training photo."""

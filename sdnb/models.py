@@ -1,15 +1,12 @@
-"""The table of base models, and loading one from the package, the Hub or a folder."""
+"""The table of base models, and what one consists of."""
 
 import json
 import os
 import re
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any
 
 import diffusers
 import torch
@@ -19,16 +16,22 @@ from diffusers import (
     DDPMScheduler,
     DPMSolverMultistepScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch import nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from sdnb import single_file
+from sdnb.conditioning import conditioning
 from sdnb.problems import Problem
+
+WEIGHTS = Path(__file__).parent / "mini" / "weights"
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One line of the table. `sources` are tried in order: a local folder or Hub ids."""
+    """One line of the table. `sources` are tried in order: a local folder or file, or Hub ids."""
 
     name: str
     family: str  # "mini", "sd1", "sd2" or "sdxl"
@@ -36,18 +39,15 @@ class ModelInfo:
     sources: tuple[str, ...]
     licence: str
     bucket_step: int = 64  # VAE factor x UNet's downsampling, pixels; 0: knows only squares
+    unet: str = ""  # a folder with a UNet that takes the place of the source's own
 
 
 MODELS: dict[str, ModelInfo] = {
     info.name: info
     for info in (
+        ModelInfo("mini", "mini", 128, (str(WEIGHTS),), "Apache-2.0", bucket_step=0),
         ModelInfo(
-            "mini",
-            "mini",
-            128,
-            (str(Path(__file__).parent / "mini" / "weights"),),
-            "Apache-2.0",
-            bucket_step=0,
+            "cartoon", "mini", 128, (str(WEIGHTS),), "Apache-2.0", 0, str(WEIGHTS / "cartoon")
         ),
         ModelInfo(
             "sd15",
@@ -72,7 +72,8 @@ MODELS: dict[str, ModelInfo] = {
 
 @dataclass
 class Model:
-    """A base model's parts, which training, previews and pictures share."""
+    """A base model's parts, which training, previews and pictures share. Only SDXL has the second
+    text encoder and its tokenizer."""
 
     tokenizer: CLIPTokenizer
     text_encoder: CLIPTextModel
@@ -80,7 +81,19 @@ class Model:
     unet: UNet2DConditionModel
     scheduler: DDPMScheduler
     info: ModelInfo
+    tokenizer_2: CLIPTokenizer | None = None
+    text_encoder_2: CLIPTextModelWithProjection | None = None
     moved: bool = False  # whether a training has moved the weights themselves
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """The text encoders by their names here and in diffusers: one, or SDXL's two."""
+        both = {"text_encoder": self.text_encoder, "text_encoder_2": self.text_encoder_2}
+        return {name: encoder for name, encoder in both.items() if encoder is not None}
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        return self.unet, self.vae, *self.encoders.values()
 
     @property
     def device(self) -> torch.device:
@@ -98,43 +111,53 @@ class Model:
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     def to(self, device: torch.device | str) -> "Model":
-        for module in (self.text_encoder, self.vae, self.unet):
+        for module in self.modules:
             module.to(device)
         return self
 
     def park(self) -> "Model":
         """Move what a training does not need beside the UNet off the GPU: the VAE, and the text
-        encoder unless something in it trains. Pictures fetch them back by `to`."""
-        trains = any(parameter.requires_grad for parameter in self.text_encoder.parameters())
-        for part in (self.vae, *([] if trains else [self.text_encoder])):
+        encoders unless something in them trains. Pictures fetch them back by `to`."""
+        idle = [encoder for encoder in self.encoders.values() if not trains(encoder)]
+        for part in (self.vae, *idle):
             part.to("cpu")
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return self
 
-    def pipeline(self) -> StableDiffusionPipeline:
+    def pipeline(self) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
         """A pipeline around the same modules, which keep their dtype and device."""
-        return StableDiffusionPipeline(
-            vae=self.vae,
-            text_encoder=self.text_encoder,
-            tokenizer=self.tokenizer,
-            unet=self.unet,
-            feature_extractor=None,
-            scheduler=DPMSolverMultistepScheduler.from_config(self.scheduler.config),
-            safety_checker=None,
-            requires_safety_checker=False,
-        )
+        parts = {
+            "vae": self.vae,
+            "text_encoder": self.text_encoder,
+            "tokenizer": self.tokenizer,
+            "unet": self.unet,
+            "scheduler": DPMSolverMultistepScheduler.from_config(self.scheduler.config),
+            "feature_extractor": None,
+        }
+        if self.text_encoder_2 is None:
+            return StableDiffusionPipeline(
+                **parts, safety_checker=None, requires_safety_checker=False
+            )
+        second = {"text_encoder_2": self.text_encoder_2, "tokenizer_2": self.tokenizer_2}
+        return StableDiffusionXLPipeline(**parts, **second, add_watermarker=False)
 
     def token_ids(self, prompts: list[str]) -> torch.Tensor:
-        """(n, 77) token ids, padded and cut to the text encoder's length. A learned word of several
-        vectors becomes as many tokens."""
-        return self.tokenizer(
-            [self.spelled_out(prompt) for prompt in prompts],
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        ).input_ids.to(self.device)
+        """(n, 77) token ids, padded and cut to the text encoder's length, or (n, 2, 77) where there
+        are two. A learned word of several vectors becomes as many tokens."""
+        spelled = [self.spelled_out(prompt) for prompt in prompts]
+        tokenizers = [self.tokenizer, *([self.tokenizer_2] if self.tokenizer_2 else [])]
+        ids = [
+            tokenizer(
+                spelled,
+                padding="max_length",
+                truncation=True,
+                max_length=tokenizer.model_max_length,
+                return_tensors="pt",
+            ).input_ids.to(self.device)
+            for tokenizer in tokenizers
+        ]
+        return torch.stack(ids, dim=1) if len(ids) > 1 else ids[0]
 
     def spelled_out(self, prompt: str) -> str:
         """The prompt with "ravo" as "ravo ravo_1 ravo_2" where these are tokens. As diffusers'
@@ -149,83 +172,15 @@ class Model:
 
     @torch.no_grad()
     def text_embeddings(self, prompts: list[str], clip_skip: int = 0) -> torch.Tensor:
-        """(n, 77, d): the text encoder's hidden state after all but its last `clip_skip` layers, on
-        the model's device."""
+        """(n, 77, d): what the UNet is told, on the model's device (packed where the model is an
+        SDXL, see `conditioning`). `clip_skip` leaves out the text encoder's last layers."""
         ids = self.token_ids(prompts).to(self.text_encoder.device)  # which may be parked
-        return hidden_state(self.text_encoder, ids, clip_skip).to(self.device)
+        return conditioning(tuple(self.encoders.values()), ids, clip_skip).to(self.device)
 
 
-def hidden_state(encoder: CLIPTextModel, ids: torch.Tensor, clip_skip: int = 0) -> torch.Tensor:
-    """(n, 77, d): what the UNet is told. diffusers' own clip_skip fails where the text encoder has
-    lost its inner `text_model` (transformers from 5.6)."""
-    if not clip_skip:
-        return encoder(ids)[0]
-    core = getattr(encoder, "text_model", encoder)
-    states = encoder(ids, output_hidden_states=True).hidden_states
-    return core.final_layer_norm(states[-(clip_skip + 1)])
-
-
-def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> Model:
-    """Load a base model by its name in MODELS or from a diffusers folder.
-
-    The VAE is always fp32: in fp16 SDXL's overflows, and it is used for moments only. Raises
-    Problem where there is no such model, no source can be reached, or the folder is not a Stable
-    Diffusion 1 or 2.
-    """
-    info = find_model(name_or_path)
-    pipeline = _from_first(
-        info,
-        lambda source: StableDiffusionPipeline.from_pretrained(
-            source,
-            safety_checker=None,
-            requires_safety_checker=False,
-            use_safetensors=True,
-            **_dtype_argument(dtype),
-        ),
-    )
-    return Model(
-        pipeline.tokenizer,
-        pipeline.text_encoder,
-        pipeline.vae.float(),
-        pipeline.unet,
-        DDPMScheduler.from_config(pipeline.scheduler.config),
-        info,
-    )
-
-
-def load_tokenizer(name_or_path: str | Path) -> CLIPTokenizer:
-    """The tokenizer of a base model alone: a megabyte, where the model has gigabytes. Raises
-    Problem as `load_model` does."""
-    return _from_first(
-        find_model(name_or_path),
-        lambda source: CLIPTokenizer.from_pretrained(source, subfolder="tokenizer"),
-    )
-
-
-def _from_first(info: ModelInfo, load: Callable[[str], Any]) -> Any:
-    """What `load` makes of the first of the model's sources that it can be loaded from."""
-    failures = []
-    for source in info.sources:
-        try:
-            with quiet():
-                return load(source)
-        except Exception as error:  # a broken folder fails in any of five libraries
-            failures.append(error)
-    reason = str(failures[0]).splitlines()[0] if str(failures[0]) else type(failures[0]).__name__
-    raise Problem(
-        f"The base model {info.name} could not be loaded: {reason}",
-        info.sources[0],
-        "Check the path, or the connection if the model comes from the Hub",
-    ) from failures[0]
-
-
-def reload(model: Model) -> None:
-    """Read the weights again that a training has moved."""
-    fresh = load_model(model.info.name if model.info.name in MODELS else model.info.sources[0])
-    for name in ("unet", "text_encoder"):
-        part = getattr(model, name)
-        part.load_state_dict(getattr(fresh, name).state_dict())
-    model.moved = False
+def trains(module: nn.Module) -> bool:
+    """Whether anything in it learns."""
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def default_base() -> str:
@@ -235,11 +190,17 @@ def default_base() -> str:
 
 
 def find_model(name_or_path: str | Path) -> ModelInfo:
-    """The entry of MODELS, or one made from a diffusers folder's own files. Loads no weights."""
-    info = MODELS.get(str(name_or_path)) or _read_folder(Path(name_or_path))
-    if info.family == "sdxl":
-        raise Problem("SDXL cannot be trained here yet", do='Choose base = "sd15" or "mini"')
-    return info
+    """The entry of MODELS, or one told by a folder or a single file itself. Loads no weights.
+
+    Raises Problem where there is no such model, or it is no Stable Diffusion 1, 2 or XL.
+    """
+    if known := MODELS.get(str(name_or_path)):
+        return known
+    path = Path(name_or_path)
+    if path.is_file():
+        family = single_file.read_family(path)
+        return ModelInfo(path.stem, family.name, family.resolution, (str(path),), "unknown")
+    return _read_folder(path)
 
 
 @contextmanager
@@ -268,7 +229,7 @@ def _read_folder(folder: Path) -> ModelInfo:
         raise Problem(
             "There is no such base model",
             folder,
-            f"Choose one of {names}, or give the path of a diffusers folder",
+            f"Choose one of {names}, or give the path of a diffusers folder or of a single file",
         )
     try:
         kind = json.loads((folder / "model_index.json").read_text())["_class_name"]
@@ -287,13 +248,3 @@ def _read_folder(folder: Path) -> ModelInfo:
     families = {768: "sd1", 1024: "sd2"}  # the width of the text embedding tells them apart
     family = "sdxl" if "XL" in kind else families.get(width, "mini")
     return ModelInfo(folder.name, family, resolution, (str(folder),), "unknown", step)
-
-
-def _dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
-    """diffusers called the argument `torch_dtype` up to 0.39, which ignores `dtype` silently.
-
-    It must always be given: otherwise a folder saved in fp16 loads with an fp16 text encoder
-    beside an fp32 UNet.
-    """
-    major, minor = (int(part) for part in version("diffusers").split(".")[:2])
-    return {"dtype" if (major, minor) >= (0, 42) else "torch_dtype": dtype}

@@ -13,8 +13,9 @@ from sdnb.dataset.photos import FEWEST, Photo, read_photos
 from sdnb.files import write_atomically
 from sdnb.inference.class_pictures import class_pictures
 from sdnb.inference.pictures import make_pictures
+from sdnb.loading import load_model
 from sdnb.machine import Machine, find_machine, find_rank
-from sdnb.models import Model, find_model, load_model
+from sdnb.models import Model, find_model, trains
 from sdnb.problems import Problem
 from sdnb.progress import Progress, watch
 from sdnb.runs import History, Run, claim, open_run, read_history, sweep, write_machine
@@ -213,15 +214,14 @@ def prepare(
 
 
 def _keep_less(model: Model, on: bool) -> None:
-    """Switch gradient checkpointing on or off, in the text encoder too where something trains."""
+    """Switch gradient checkpointing on or off, in the text encoders too where something trains."""
     unet = model.unet
     (unet.enable_gradient_checkpointing if on else unet.disable_gradient_checkpointing)()
-    trains = any(p.requires_grad for p in model.text_encoder.parameters())
-    verb = "enable" if on and trains else "disable"
-    for name in ("activation", "gradient"):  # the old name warns, and the new one is new
-        switch = getattr(model.text_encoder, f"{name}_checkpointing_{verb}", None)
-        if switch:
-            return switch()
+    for encoder in model.encoders.values():
+        verb = "enable" if on and trains(encoder) else "disable"
+        names = ("activation", "gradient")  # the old name warns, and the new one is new
+        switches = [getattr(encoder, f"{name}_checkpointing_{verb}", None) for name in names]
+        next(filter(None, switches), lambda: None)()
 
 
 def save_preview(run: Run, model: Model, machine: Machine, index: int) -> Path:

@@ -13,15 +13,17 @@ import sdnb
 
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
-    "__version__ settings config problems files sheet colab machine project sample mini",
+    "__version__ settings config problems files tensors conditioning single_file sheet colab "
+    "machine project sample mini",
     "models",
+    "loading",
     "dataset captioning",
     "training",
     "inference",
     "evaluation export progress runs",
     "run",
     "forms pace exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
-    "mini.measure mini.captioner",
+    "mini.measure mini.captioner mini.cartoon",
 ]
 HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}
 

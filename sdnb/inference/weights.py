@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 
 import torch
+from transformers import CLIPTokenizer
 
+from sdnb.conditioning import conditioning
 from sdnb.inference.prompts import Prompt
-from sdnb.models import Model, hidden_state
+from sdnb.models import Model
 
 
 @torch.no_grad()
 def weighed_embeddings(model: Model, prompts: Sequence[Prompt], clip_skip: int = 0) -> torch.Tensor:
-    """(n, 77 k, d) for k chunks of 75 tokens in the longest prompt, on the model's device.
+    """(n, 77 k, d) for k chunks of 75 tokens in the longest prompt, on the model's device; packed
+    where the model is an SDXL, (n, 77 k + 1, d), with the first chunk's pooled vector.
 
     As AUTOMATIC1111's web UI does it (modules/sd_hijack_clip.py and sd_emphasis.py, "Original"):
     each chunk is read by itself, each token's hidden state is multiplied by its weight, and then
@@ -21,13 +24,25 @@ def weighed_embeddings(model: Model, prompts: Sequence[Prompt], clip_skip: int =
     chunked = [_chunks(model, prompt, room) for prompt in prompts]
     longest = max(map(len, chunked))
     rows = [chunk for chunks in chunked for chunk in chunks + [[]] * (longest - len(chunks))]
-    ids, weights = zip(*(_framed(model, chunk, room) for chunk in rows))
+    encoders = tuple(model.encoders.values())
     device = model.text_encoder.device  # which may be parked
-    states = hidden_state(model.text_encoder, torch.tensor(ids, device=device), clip_skip)
-    before = states.mean((1, 2), keepdim=True)
-    states = states * torch.tensor(weights, dtype=states.dtype, device=device)[..., None]
-    states = states * (before / states.mean((1, 2), keepdim=True))
-    return states.reshape(len(prompts), -1, states.shape[-1]).to(model.device)
+    tokenizers = [model.tokenizer, model.tokenizer_2][: len(encoders)]
+    ids = torch.tensor([[_framed(marks, chunk, room) for marks in tokenizers] for chunk in rows])
+    ids = ids if len(encoders) > 1 else ids[:, 0]
+    read = conditioning(encoders, ids.to(device), clip_skip)
+    states, pooled = read[:, : room + 2], read[:, room + 2 :]
+    weights = torch.tensor([_weights(chunk, room) for chunk in rows]).to(states)[..., None]
+    widths = [encoder.config.hidden_size for encoder in encoders]
+    states = torch.cat([_emphasised(each, weights) for each in states.split(widths, -1)], -1)
+    whole = states.reshape(len(prompts), -1, states.shape[-1])
+    first = pooled.reshape(len(prompts), -1, states.shape[-1])[:, : pooled.shape[1]]
+    return torch.cat([whole, first], dim=1).to(model.device)
+
+
+def _emphasised(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """One encoder's states (n, 77, d) times the weights (n, 77, 1), with the mean they had."""
+    weighed = states * weights
+    return weighed * (states.mean((1, 2), keepdim=True) / weighed.mean((1, 2), keepdim=True))
 
 
 def pieces(model: Model, words: str) -> list[int]:
@@ -47,11 +62,11 @@ def _chunks(model: Model, prompt: Prompt, room: int) -> list[list[tuple[int, flo
     return chunks
 
 
-def _framed(
-    model: Model, chunk: list[tuple[int, float]], room: int
-) -> tuple[list[int], list[float]]:
-    """A chunk with the marks of begin and end, filled up to the text encoder's length."""
-    marks = model.tokenizer
-    fill = room - len(chunk)
+def _framed(marks: CLIPTokenizer, chunk: list[tuple[int, float]], room: int) -> list[int]:
+    """A chunk's ids between the marks of begin and end, filled up to the text encoder's length."""
     ids = [marks.bos_token_id, *(token for token, _ in chunk), marks.eos_token_id]
-    return ids + [marks.pad_token_id] * fill, [1.0, *(w for _, w in chunk), 1.0] + [1.0] * fill
+    return ids + [marks.pad_token_id] * (room - len(chunk))
+
+
+def _weights(chunk: list[tuple[int, float]], room: int) -> list[float]:
+    return [1.0, *(weight for _, weight in chunk)] + [1.0] * (room - len(chunk) + 1)

@@ -9,10 +9,11 @@ import torch
 from sdnb.config import DreamboothConfig
 from sdnb.dataset.photos import Photo
 from sdnb.files import write_folder_atomically
-from sdnb.models import Model, quiet, reload
+from sdnb.loading import reload
+from sdnb.models import Model, quiet
 from sdnb.problems import Problem
 from sdnb.training import lora, parts
-from sdnb.training.parts import closing, freeze, group, opening
+from sdnb.training.parts import closing, freeze, group, opening, refuse_sdxl
 
 __all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
 
@@ -22,6 +23,13 @@ RESULT = "model"
 
 def prepare(model: Model, config: DreamboothConfig) -> list[dict]:
     """Free the UNet (and the text encoder), after giving back what an earlier run has moved."""
+    refuse_sdxl(model, "DreamBooth")
+    if config.begin_from:
+        raise Problem(
+            "DreamBooth goes on from a model, not from a LoRA or an embedding",
+            config.begin_from,
+            "Name the model's folder as base, and leave begin_from out",
+        )
     remove(model)
     freeze(model)
     model.moved = True

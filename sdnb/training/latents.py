@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
-from sdnb.models import Model
+from sdnb.models import Model, trains
 from sdnb.training.batches import Examples
 
 WORDINGS = 16  # orders of a shuffled caption that are kept ready
@@ -42,9 +42,9 @@ def encode_examples(
     ]
     latents = tuple(encode_photos(model, images) for images in versions)
     texts = [wordings(caption, config) for caption in [*captions, ""]]  # last: for caption dropout
-    trains = any(parameter.requires_grad for parameter in model.text_encoder.parameters())
+    learns = any(map(trains, model.encoders.values()))
     embedded = [
-        model.token_ids(each) if trains else model.text_embeddings(each, config.clip_skip)
+        model.token_ids(each) if learns else model.text_embeddings(each, config.clip_skip)
         for each in texts
     ]
     names = tuple(photo.path.name for photo in photos)

@@ -4,14 +4,18 @@ relatives: LoCon (convolutions too), LoHa (arXiv 2108.06098) and LoKr (arXiv 221
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from peft import LoHaConfig, LoKrConfig, PeftConfig, get_peft_model_state_dict
 from peft import LoraConfig as PeftLora
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from sdnb.config import LoraConfig
 from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
 from sdnb.models import Model
+from sdnb.problems import Problem
+from sdnb.training.adapters import put_on, take_off, tuner_layers
+from sdnb.training.lora_file import read_lora
 from sdnb.training.parts import captions, closing, freeze, group, opening
 
 __all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
@@ -28,6 +32,8 @@ UNET_LAYERS = {  # regular expressions over the UNet's module names
     "transformer": rf".*\.({FEEDFORWARD}|proj_in|proj_out)",  # as kohya_ss
     "attention+feedforward+convolution": rf".*\.({FEEDFORWARD}|{CONVOLUTION})",
 }
+PAIR = ("earlier", "default")
+SCALED = ("lora_B", "hada_w1_a", "lokr_w1", "lokr_w1_a")  # one factor of each product
 TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]  # as kohya_ss
 
 
@@ -42,9 +48,11 @@ def prepare(model: Model, config: LoraConfig) -> list[dict]:
         torch.manual_seed(config.seed)
         model.unet.add_adapter(_adapter(config, UNET_LAYERS[config.layers]))
         groups = [group(model.unet, config.learning_rate)]
-        if config.train_text_encoder:
-            model.text_encoder.add_adapter(_adapter(config, TEXT_LAYERS))
-            groups.append(group(model.text_encoder, config.text_encoder_learning_rate))
+        for encoder in model.encoders.values() if config.train_text_encoder else ():
+            encoder.add_adapter(_adapter(config, TEXT_LAYERS))
+            groups.append(group(encoder, config.text_encoder_learning_rate))
+    if config.begin_from and model.device.type != "meta":  # a plan counts, and reads nothing
+        begin(model, config)
     return groups
 
 
@@ -54,9 +62,8 @@ def save(model: Model, config: LoraConfig, path: Path) -> None:
     With the adapters' settings in the header: without them diffusers would load any alpha as if it
     were the rank.
     """
-    parts = {"unet": model.unet}
-    if config.train_text_encoder:
-        parts["text_encoder"] = model.text_encoder
+    parts = _trained(model, config)
+    pipeline = StableDiffusionXLPipeline if model.text_encoder_2 else StableDiffusionPipeline
     layers = {
         f"{name}_lora_layers": get_peft_model_state_dict(part) for name, part in parts.items()
     }
@@ -66,7 +73,7 @@ def save(model: Model, config: LoraConfig, path: Path) -> None:
     }
     write_atomically(
         path,
-        lambda aside: StableDiffusionPipeline.save_lora_weights(
+        lambda aside: pipeline.save_lora_weights(
             aside.parent, weight_name=aside.name, **layers, **metadata
         ),
     )
@@ -89,8 +96,56 @@ def told(config: PeftConfig) -> dict:
 
 def remove(model: Model) -> None:
     """Take every LoRA off the model; its own weights never moved."""
-    if any(getattr(part, "peft_config", None) for part in (model.unet, model.text_encoder)):
-        model.pipeline().unload_lora_weights()
+    take_off(model.unet, *model.encoders.values())
+
+
+def begin(model: Model, config: LoraConfig) -> None:
+    """Fill the fresh matrices with those of an earlier LoRA, of any format. Layers that it lacks
+    begin as they are. Raises Problem where it has another kind or rank, or layers of its own."""
+    trained = _trained(model, config)
+    file = read_lora(config.begin_from, {"unet": model.unet, **model.encoders})
+    for name, theirs in file.configs.items():
+        part = trained.get(name)
+        if part is None or part.peft_config["default"].peft_type != theirs.peft_type:
+            raise _other(model, config)
+        put_on(part, "earlier", theirs, file.layers[name])
+        part.set_adapter("default")
+        for layer in tuner_layers(part):
+            if "earlier" in layer.scaling:
+                if not _taken_over(layer):
+                    raise _other(model, config)
+                layer.delete_adapter("earlier")
+        part.peft_config.pop("earlier")
+
+
+def _taken_over(layer: BaseTunerLayer) -> bool:
+    """Copy the matrices "earlier" to "default", scaled where alpha / rank differs; False where
+    there is no place for them."""
+    for kind in layer.adapter_layer_names:
+        matrices = getattr(layer, kind)
+        if "earlier" in matrices:
+            if "default" not in matrices:
+                return False
+            source, target = (getattr(m, "weight", m) for m in (matrices[name] for name in PAIR))
+            if source.shape != target.shape:
+                return False
+            ratio = layer.scaling["earlier"] / layer.scaling["default"] if kind in SCALED else 1
+            target.data.copy_(source.data * ratio)
+    return True
+
+
+def _other(model: Model, config: LoraConfig) -> Problem:
+    remove(model)
+    return Problem(
+        "The LoRA to go on from has another kind or rank, or other layers than these settings",
+        config.begin_from,
+        "Set kind, rank, layers and train_text_encoder as it was trained",
+    )
+
+
+def _trained(model: Model, config: LoraConfig) -> dict[str, torch.nn.Module]:
+    """What gets matrices, by name."""
+    return {"unet": model.unet, **(model.encoders if config.train_text_encoder else {})}
 
 
 def _adapter(config: LoraConfig, layers: str | list[str]) -> PeftConfig:

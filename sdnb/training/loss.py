@@ -5,7 +5,8 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import nn
 
-from sdnb.models import Model, hidden_state
+from sdnb.conditioning import conditioning, for_unet
+from sdnb.models import Model, trains
 from sdnb.problems import Problem
 from sdnb.training.batches import Batch
 
@@ -14,22 +15,26 @@ class Denoiser(nn.Module):
     """The modules a training step walks through, as one: texts and noisy latents in, the UNet's
     prediction (n, 4, h, w) out.
 
-    The text encoder is part of it only where something in it trains; else `texts` already are
+    The text encoders are part of it only where something in them trains; else `texts` already are
     embeddings. Wrapping this object (precision, several processes) leaves the model untouched.
     """
 
     def __init__(self, model: Model, clip_skip: int = 0) -> None:
         super().__init__()
-        self.unet, self.clip_skip = model.unet, clip_skip
-        trains = any(parameter.requires_grad for parameter in model.text_encoder.parameters())
-        self.text_encoder = model.text_encoder if trains else None
+        self.unet, self.clip_skip, self.factor = model.unet, clip_skip, model.vae_factor
+        learns = any(map(trains, model.encoders.values()))
+        self.text_encoder = model.text_encoder if learns else None
+        self.text_encoder_2 = model.text_encoder_2 if learns else None
 
     def forward(
         self, noisy: torch.Tensor, timesteps: torch.Tensor, texts: torch.Tensor
     ) -> torch.Tensor:
-        if self.text_encoder is not None:
-            texts = hidden_state(self.text_encoder, texts, self.clip_skip)
-        return self.unet(noisy, timesteps, texts).sample
+        encoders = [e for e in (self.text_encoder, self.text_encoder_2) if e is not None]
+        if encoders:
+            texts = conditioning(encoders, texts, self.clip_skip)
+        height, width = (side * self.factor for side in noisy.shape[-2:])
+        states, added = for_unet(self.unet, texts, (height, width))
+        return self.unet(noisy, timesteps, states, added_cond_kwargs=added).sample
 
 
 class DenoisingLoss:

@@ -7,11 +7,22 @@ import torch
 from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
 from sdnb.models import Model
+from sdnb.problems import Problem
 
 
 def freeze(model: Model) -> None:
-    for module in (model.unet, model.vae, model.text_encoder):
+    for module in model.modules:
         module.requires_grad_(False)
+
+
+def refuse_sdxl(model: Model, method: str) -> None:
+    """Only LoRA knows what to do with two text encoders."""
+    if model.text_encoder_2 is not None:
+        raise Problem(
+            f"{method} cannot be trained on SDXL here",
+            model.info.sources[0],
+            'Choose method = "lora", or a base of SD 1 or 2',
+        )
 
 
 def group(module: torch.nn.Module, learning_rate: float) -> dict:

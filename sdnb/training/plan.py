@@ -20,12 +20,19 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
+from sdnb.conditioning import for_unet
 from sdnb.config import TrainConfig, steps
 from sdnb.machine import Machine
-from sdnb.models import MODELS, Model, find_model, quiet
+from sdnb.models import WEIGHTS, Model, find_model, quiet, trains
 from sdnb.problems import Problem
+from sdnb.single_file import folder_of
 from sdnb.training.method import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 
@@ -35,27 +42,6 @@ PYTHON = 0.5 * GIB  # the interpreter with torch, diffusers and transformers
 WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
 NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
 AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
-UNETS = {  # where they differ from diffusers' own defaults, which are Stable Diffusion's
-    "sd1": {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
-    "sd2": {
-        "sample_size": 96,
-        "cross_attention_dim": 1024,
-        "attention_head_dim": [5, 10, 20, 20],
-        "use_linear_projection": True,
-    },
-}
-TEXTS = {
-    "sd1": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12},
-    "sd2": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23},
-}
-VAE = {  # of every Stable Diffusion
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-}
-HEADS = {"sd1": 12, "sd2": 16}
 
 
 @dataclass(frozen=True)
@@ -99,12 +85,12 @@ class Plan:
 def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     """The plan of a run with so many photos. Raises Problem for a base that is not known."""
     model, method = empty_model(config.base), method_of(config)
-    sizes = [_numbers(model.unet), _numbers(model.text_encoder)]
+    sizes = [_numbers(model.unet), sum(map(_numbers, model.encoders.values()))]
     with torch.device("meta"):
         groups = method.prepare(model, config)
     trained = [p.shape for group in groups for p in group["params"]]
     numbers = sum(map(prod, trained))
-    encodes = any(p.requires_grad for p in model.text_encoder.parameters())
+    encodes = any(map(trains, model.encoders.values()))
     optimizer, _ = choose_optimizer(config, numbers)
     states = sum(optimizer_bytes(optimizer, shape) for shape in trained)
     narrow = machine.precision != "fp32"
@@ -178,9 +164,11 @@ def _kept(unet: UNet2DConditionModel, samples: int, narrow: bool) -> int:
 
     with torch.device("meta"), _lean_attention(), saved_tensors_hooks(keep, lambda t: t):
         noisy = torch.empty(samples, unet.config.in_channels, side, side, dtype=dtype)
-        texts = torch.empty(samples, 77, unet.config.cross_attention_dim, dtype=dtype)
+        texts = torch.empty(samples, 78, unet.config.cross_attention_dim, dtype=dtype)
         texts.requires_grad_(True)  # else nothing is kept before the first trained layer
-        unet(noisy, torch.zeros(samples, dtype=torch.long), texts)
+        states, added = for_unet(unet, texts, (8 * side, 8 * side))
+        states = states[:, :77]
+        unet(noisy, torch.zeros(samples, dtype=torch.long), states, added_cond_kwargs=added)
     return sum(base.numel() * base.element_size() for base in kept.values())
 
 
@@ -209,21 +197,18 @@ def empty_model(base: str) -> Model:
     """The base model without weights, for counting only."""
     info = find_model(base)
     folder = Path(info.sources[0])
+    if not (folder / "unet").is_dir():  # on the Hub, or a single file
+        folder = folder_of(info.family, info.resolution)
+    second = folder / "text_encoder_2"
     with torch.device("meta"):
-        if (folder / "unet").is_dir():
-            settings = UNet2DConditionModel.load_config(folder / "unet")
-            unet = UNet2DConditionModel.from_config(settings)
-            text = CLIPTextConfig.from_pretrained(folder / "text_encoder")
-            vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
-        else:
-            vae = AutoencoderKL(**VAE)
-            unet = UNet2DConditionModel(**UNETS[info.family])
-            text = CLIPTextConfig(
-                num_attention_heads=HEADS[info.family], vocab_size=49408, **TEXTS[info.family]
-            )
-        encoder = CLIPTextModel(text)
-    words = CLIPTokenizer.from_pretrained(Path(MODELS["mini"].sources[0]) / "tokenizer")
-    return Model(words, encoder, vae, unet, None, info)
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
+        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
+        encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
+        encoder_2 = None
+        if second.is_dir():
+            encoder_2 = CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(second))
+    words = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
+    return Model(words, encoder, vae, unet, None, info, None, encoder_2)
 
 
 def _numbers(module: nn.Module) -> int:

@@ -17,8 +17,9 @@ from sdnb.dataset.photos import Photo
 from sdnb.files import write_atomically
 from sdnb.models import Model
 from sdnb.problems import Problem
+from sdnb.tensors import read_tensors
 from sdnb.training import lora, parts
-from sdnb.training.parts import freeze, group
+from sdnb.training.parts import freeze, group, refuse_sdxl
 
 HALF_BASE = True
 RESULT = "embedding.safetensors"
@@ -54,6 +55,7 @@ class NewWords(nn.Module):
 
 def prepare(model: Model, config: TextualInversionConfig) -> list[dict]:
     """Freeze the model and add the new word, beginning with the meaning of the init word."""
+    refuse_sdxl(model, "Textual Inversion")
     remove(model)
     freeze(model)
     add_word(model, config.trigger, first_rows(model, config))
@@ -118,10 +120,12 @@ def add_word(model: Model, word: str, rows: torch.Tensor) -> None:
 
 
 def first_rows(model: Model, config: TextualInversionConfig) -> torch.Tensor:
-    """(vectors, d) fp32: the init word's embedding, the mean of them where it falls into several
-    tokens; without an init word noise as large as the vocabulary's."""
+    """(vectors, d) fp32: an earlier embedding's; else the init word's, the mean of them where it
+    falls into several tokens; without an init word noise as large as the vocabulary's."""
     vocabulary = embeddings_of(model.text_encoder).token_embedding
     vocabulary = getattr(vocabulary, "vocabulary", vocabulary).weight.detach().float()
+    if config.begin_from:
+        return read_rows(config.begin_from, model, config.vectors)[0].to(vocabulary)
     if config.init_word:
         ids = init_tokens(model, config)
         return vocabulary[list(ids.values())].mean(0).repeat(config.vectors, 1)
@@ -136,8 +140,37 @@ def init_tokens(model: Model, config: TextualInversionConfig) -> dict[str, int]:
     return dict(zip(tokens, model.tokenizer.convert_tokens_to_ids(tokens), strict=True))
 
 
+def read_rows(
+    file: Path | str, model: Model, vectors: int | None = None
+) -> tuple[torch.Tensor, str]:
+    """The vectors (n, d) in an embedding's file, and the word it names: its header's, else the
+    file's own name, as the web UIs call it.
+
+    Raises Problem where the file is missing or damaged, holds no embedding, one of another
+    family's width, or another number of `vectors`.
+    """
+    tensors, metadata = read_tensors(file)
+    width = model.text_encoder.config.hidden_size
+    if len(tensors) != 1:
+        raise Problem(
+            "The file is not an embedding", file, "Choose a file with one tensor of vectors"
+        )
+    (rows,) = tensors.values()
+    if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
+        raise Problem(
+            f"The embedding has the shape {tuple(rows.shape)}; this base model needs (n, {width})",
+            file,
+            "Use the base model it was trained on",
+        )
+    if vectors and len(rows) != vectors:
+        raise Problem(f"The embedding has {len(rows)} vectors", file, f"Set vectors = {len(rows)}")
+    return rows, metadata.get("token") or Path(file).stem
+
+
 def opening(model: Model, config: TextualInversionConfig) -> str:
     """What the new word begins with, said before the run."""
+    if config.begin_from:
+        return f"{config.trigger} goes on from {config.begin_from}."
     if not config.init_word:
         return f"{config.trigger} begins as noise."
     tokens = [token.removesuffix("</w>") for token in init_tokens(model, config)]

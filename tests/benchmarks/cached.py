@@ -26,8 +26,8 @@ from PIL import Image
 from sdnb.config import LoraConfig
 from sdnb.dataset.photos import Photo
 from sdnb.inference.pictures import autocast
+from sdnb.loading import load_model
 from sdnb.machine import find_machine
-from sdnb.models import load_model
 from sdnb.run import prepare
 from sdnb.training.latents import encode_photos
 from sdnb.training.plan import GIB

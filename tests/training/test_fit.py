@@ -5,7 +5,7 @@ import torch
 from PIL import ImageOps
 
 from sdnb.dataset.photos import read_photos
-from sdnb.models import load_model
+from sdnb.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import prepare
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint

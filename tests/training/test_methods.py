@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from sdnb.config import preset, presets
 from sdnb.inference import load_embedding, load_lora, make_pictures, unload_embeddings
+from sdnb.loading import load_model
 from sdnb.machine import Machine
-from sdnb.models import load_model
 from sdnb.problems import Problem
 from sdnb.run import prepare, train
 from sdnb.training import textual_inversion
@@ -155,7 +155,7 @@ def test_an_embedding_of_another_width_is_a_problem(tiny, tmp_path):
     with pytest.raises(Problem, match=r"needs \(n, 32\)"):
         load_embedding(tiny, tmp_path / "x.safetensors")
     (tmp_path / "y.safetensors").write_bytes(b"nothing")
-    with pytest.raises(Problem, match="not an embedding"):
+    with pytest.raises(Problem, match="damaged"):
         load_embedding(tiny, tmp_path / "y.safetensors")
 
 

@@ -26,7 +26,7 @@ def launch(words: list, tmp_path: Path) -> None:
 
 def gradients_and_weights(config) -> dict[str, torch.Tensor]:
     """Of a run in memory: the first step's gradients and the last step's weights."""
-    from sdnb.models import load_model
+    from sdnb.loading import load_model
 
     machine = find_machine("fp32")
     parts = prepare(config, photos_for(config), load_model(config.base), machine)

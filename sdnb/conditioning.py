@@ -1,0 +1,80 @@
+"""What the UNet is told: the text encoders' hidden states, and what SDXL wants besides.
+
+For SD 1 and 2 it is (n, 77, d). SDXL (arXiv 2307.01952) joins the states of two encoders and adds
+one vector for the whole prompt, the second encoder's pooled embedding, and the picture's size. So
+that captions are kept, dealt out and dropped as one tensor whatever the family, the pooled vector
+travels as a last row, filled up with zeros: (n, 78, 2048).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import nn
+from torch.nn import functional
+
+SIZES = 6  # numbers that SDXL is told of a picture: its height and width, the crop's, the target's
+
+
+def hidden_state(encoder: nn.Module, ids: torch.Tensor, clip_skip: int = 0) -> torch.Tensor:
+    """(n, 77, d): what the UNet of SD 1 and 2 is told. diffusers' own clip_skip fails where the
+    text encoder has lost its inner `text_model` (transformers from 5.6)."""
+    if not clip_skip:
+        return encoder(ids)[0]
+    core = getattr(encoder, "text_model", encoder)
+    states = encoder(ids, output_hidden_states=True).hidden_states
+    return core.final_layer_norm(states[-(clip_skip + 1)])
+
+
+def conditioning(
+    encoders: Sequence[nn.Module], ids: torch.Tensor, clip_skip: int = 0
+) -> torch.Tensor:
+    """What one encoder makes of ids (n, 77), or SDXL's two of ids (n, 2, 77), packed as above.
+
+    SDXL takes the last hidden state but one, without the last norm; `clip_skip` goes further back.
+    """
+    if len(encoders) == 1:
+        return hidden_state(encoders[0], ids, clip_skip)
+    read = [
+        encoder(ids[:, index], output_hidden_states=True) for index, encoder in enumerate(encoders)
+    ]
+    states = torch.cat([one.hidden_states[-(clip_skip + 2)] for one in read], dim=-1)
+    return pack(states, read[1].text_embeds)
+
+
+def pack(states: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
+    """States (n, t, d) and pooled vectors (n, p) as one tensor (n, t + 1, d)."""
+    row = functional.pad(pooled, (0, states.shape[-1] - pooled.shape[-1]))
+    return torch.cat([states, row[:, None].to(states)], dim=1)
+
+
+def for_unet(
+    unet: UNet2DConditionModel, told: torch.Tensor, size: tuple[int, int]
+) -> tuple[torch.Tensor, dict | None]:
+    """The UNet's `encoder_hidden_states` and its `added_cond_kwargs` (None but for SDXL), for
+    pictures of `size`: height and width in pixels, uncropped."""
+    if unet.config.addition_embed_type != "text_time":
+        return told, None
+    states, pooled = _unpack(unet, told)
+    times = torch.tensor([*size, 0, 0, *size], dtype=told.dtype, device=told.device)
+    return states, {"text_embeds": pooled, "time_ids": times.expand(len(told), SIZES)}
+
+
+def for_pipeline(
+    unet: UNet2DConditionModel, told: torch.Tensor, negative: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """The same for diffusers' pipelines: their arguments that take the place of prompts."""
+    if unet.config.addition_embed_type != "text_time":
+        return {"prompt_embeds": told, "negative_prompt_embeds": negative}
+    names = ("prompt_embeds", "pooled_prompt_embeds")
+    return {
+        prefix + name: part
+        for prefix, packed in (("", told), ("negative_", negative))
+        for name, part in zip(names, _unpack(unet, packed))
+    }
+
+
+def _unpack(unet: UNet2DConditionModel, told: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    config = unet.config
+    width = config.projection_class_embeddings_input_dim - SIZES * config.addition_time_embed_dim
+    return told[:, :-1], told[:, -1, :width]

@@ -1,0 +1,97 @@
+"""Loading a base model: from the package, the Hub, a diffusers folder or a single file."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTokenizer
+
+from sdnb.models import MODELS, Model, ModelInfo, find_model, quiet
+from sdnb.problems import Problem
+from sdnb.single_file import clip_tokenizer, load_single_file
+
+
+def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> Model:
+    """Load a base model by its name in MODELS, from a diffusers folder or from a single file.
+
+    The VAE is always fp32: in fp16 SDXL's overflows. Raises Problem where there is no such model,
+    no source can be reached, or it is not a Stable Diffusion 1, 2 or XL.
+    """
+    info = find_model(name_or_path)
+    pipeline = _from_first(info, lambda source: _pipeline(source, info, dtype))
+    return Model(
+        pipeline.tokenizer,
+        pipeline.text_encoder,
+        pipeline.vae.float(),
+        pipeline.unet,
+        DDPMScheduler.from_config(pipeline.scheduler.config),
+        info,
+        getattr(pipeline, "tokenizer_2", None),
+        getattr(pipeline, "text_encoder_2", None),
+    )
+
+
+def load_tokenizer(name_or_path: str | Path) -> CLIPTokenizer:
+    """The tokenizer of a base model alone: a megabyte, where the model has gigabytes. Raises
+    Problem as `load_model` does."""
+    info = find_model(name_or_path)
+    if Path(info.sources[0]).is_file():
+        return clip_tokenizer()
+    return _from_first(
+        info, lambda source: CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
+    )
+
+
+def reload(model: Model) -> None:
+    """Read the weights again that a training has moved."""
+    fresh = load_model(model.info.name if model.info.name in MODELS else model.info.sources[0])
+    for name in ("unet", "text_encoder"):
+        part = getattr(model, name)
+        part.load_state_dict(getattr(fresh, name).state_dict())
+    model.moved = False
+
+
+def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipeline:
+    if Path(source).is_file():
+        pipeline = load_single_file(Path(source), **_dtype_argument(dtype))
+    else:
+        safety = {"safety_checker": None, "requires_safety_checker": False}
+        pipeline = DiffusionPipeline.from_pretrained(
+            source,
+            use_safetensors=True,
+            **({} if info.family == "sdxl" else safety),
+            **_dtype_argument(dtype),
+        )
+    if info.unet:
+        pipeline.unet = UNet2DConditionModel.from_pretrained(info.unet, **_dtype_argument(dtype))
+    return pipeline
+
+
+def _from_first(info: ModelInfo, load: Callable[[str], Any]) -> Any:
+    """What `load` makes of the first of the model's sources that it can be loaded from."""
+    failures = []
+    for source in info.sources:
+        try:
+            with quiet():
+                return load(source)
+        except Exception as error:  # a broken folder fails in any of five libraries
+            failures.append(error)
+    reason = str(failures[0]).splitlines()[0] if str(failures[0]) else type(failures[0]).__name__
+    raise Problem(
+        f"The base model {info.name} could not be loaded: {reason}",
+        info.sources[0],
+        "Check the path, or the connection if the model comes from the Hub",
+    ) from failures[0]
+
+
+def _dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """diffusers called the argument `torch_dtype` up to 0.39, which ignores `dtype` silently.
+
+    It must always be given: otherwise a folder saved in fp16 loads with an fp16 text encoder
+    beside an fp32 UNet.
+    """
+    major, minor = (int(part) for part in version("diffusers").split(".")[:2])
+    return {"dtype" if (major, minor) >= (0, 42) else "torch_dtype": dtype}

@@ -1,0 +1,85 @@
+"""The matrices beside a model's layers: put on, taken off, and put back.
+
+peft and diffusers do this too, each with its own bookkeeping (names that stay registered after a
+failure, scales that forget rank-stabilisation). Here the layers themselves say what is on them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from peft import PeftConfig, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Layers with their matrices, taken off a model: (parent, name there, layer), and the settings
+    of each part."""
+
+    layers: tuple[tuple[nn.Module, str, BaseTunerLayer], ...]
+    settings: tuple[tuple[nn.Module, dict], ...]
+
+
+def has_adapters(part: nn.Module) -> bool:
+    return any(isinstance(layer, BaseTunerLayer) for layer in part.modules())
+
+
+def put_on(
+    part: nn.Module,
+    name: str,
+    config: PeftConfig,
+    tensors: dict[str, torch.Tensor],
+    weight: float = 1.0,
+) -> None:
+    """Add matrices to `part` and fill them with `tensors` (peft's names). `weight` scales them.
+    Raises what peft does where they do not fit; see `take_off`."""
+    part.add_adapter(config, name)
+    found = set_peft_model_state_dict(part, tensors, name)
+    if found.unexpected_keys:
+        raise ValueError(f"left over: {found.unexpected_keys[0]}")
+    for layer in tuner_layers(part):
+        if name in layer.scaling:
+            layer.scaling[name] *= weight
+
+
+def use_all(part: nn.Module) -> None:
+    """Let every adapter of `part` work at once, none of them learning."""
+    names = list(getattr(part, "peft_config", {}))
+    for layer in tuner_layers(part):
+        layer.set_adapter(names)
+        for kind in layer.adapter_layer_names:
+            getattr(layer, kind).requires_grad_(False)
+
+
+def take_off(*parts: nn.Module) -> Taken:
+    """Give the layers back as they were, and hand out what was on them."""
+    layers, settings = [], []
+    for part in parts:
+        outermost = ""
+        for name, layer in list(part.named_modules()):
+            inner = outermost and name.startswith(f"{outermost}.")
+            if isinstance(layer, BaseTunerLayer) and not inner:
+                outermost = name
+                parent, _, child = name.rpartition(".")
+                layers.append((part.get_submodule(parent), child, layer))
+        if hasattr(part, "peft_config"):
+            settings.append((part, part.peft_config))
+            del part.peft_config
+            part._hf_peft_config_loaded = False
+    for parent, child, layer in layers:
+        setattr(parent, child, layer.get_base_layer())
+    return Taken(tuple(layers), tuple(settings))
+
+
+def put_back(taken: Taken) -> None:
+    """Undo `take_off`."""
+    for parent, child, layer in taken.layers:
+        setattr(parent, child, layer)
+    for part, settings in taken.settings:
+        part.peft_config = settings
+        part._hf_peft_config_loaded = True
+
+
+def tuner_layers(part: nn.Module) -> list[BaseTunerLayer]:
+    return [layer for layer in part.modules() if isinstance(layer, BaseTunerLayer)]

@@ -1,0 +1,269 @@
+"""LoRA files of every spelling, read into what peft calls things, and checked before use.
+
+Read are diffusers' names (`unet.mid_block....lora_A.weight`, also the older `.lora.down.weight`),
+kohya_ss's (`lora_unet_mid_block_....lora_down.weight` with `.alpha`; SDXL also by the original
+model's blocks), and LoHa and LoKr in both. diffusers' own reader takes only a part of these, fails
+on text encoders with some versions of transformers (its issue 13984), and finds out late.
+"""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, fields
+from math import prod
+from pathlib import Path
+
+import torch
+from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from torch import nn
+
+from sdnb.export.names import renamed, unet_names
+from sdnb.problems import Problem
+from sdnb.tensors import read_tensors
+
+HEADER = "lora_adapter_metadata"  # where diffusers keeps peft's settings, as JSON
+PREFIXES = {  # of kohya's names, by part
+    "lora_unet_": "unet",
+    "lora_te_": "text_encoder",
+    "lora_te1_": "text_encoder",
+    "lora_te2_": "text_encoder_2",
+}
+ENDS = {  # how a name may end, and peft's word for it
+    r"lora_A(\.\w+)?\.weight": "lora_A.weight",
+    r"lora_B(\.\w+)?\.weight": "lora_B.weight",
+    r"(lora|lora_linear_layer)\.down\.weight": "lora_A.weight",
+    r"(lora|lora_linear_layer)\.up\.weight": "lora_B.weight",
+    r"lora_down\.weight": "lora_A.weight",
+    r"lora_up\.weight": "lora_B.weight",
+    r"(hada_w[12]_[ab]|hada_t[12]|lokr_w[12](_[ab])?|lokr_t2|alpha)": "",
+}
+END = re.compile(r"\.(?:" + "|".join(f"(?:{end})" for end in ENDS) + r")$")
+HADA = frozenset(f"hada_w{i}_{half}" for i in (1, 2) for half in "ab")
+SECOND = [{"lokr_w2"}, {"lokr_w2_a", "lokr_w2_b"}, {"lokr_w2_a", "lokr_w2_b", "lokr_t2"}]
+WHOLE = [  # what has to stand together
+    {"lora_A.weight", "lora_B.weight"},
+    HADA,
+    HADA | {"hada_t1", "hada_t2"},
+    *({"lokr_w1"} | second for second in SECOND),
+    *({"lokr_w1_a", "lokr_w1_b"} | second for second in SECOND),
+]
+FULL = 10**6  # a rank from which peft splits no factor of a LoKr
+WIDTHS = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL", 128: "the mini models"}
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """What a file holds. `layers` are, by part of the model ("unet", "text_encoder", ...), tensors
+    by peft's names; `configs` peft's settings of each part."""
+
+    path: Path
+    layers: dict[str, dict[str, torch.Tensor]]
+    configs: dict[str, PeftConfig]
+
+
+def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
+    """Read a LoRA for a model of these `parts` ("unet", "text_encoder", "text_encoder_2").
+
+    Raises Problem where the file is missing, damaged or not a LoRA, was made for another family,
+    or lacks a half of anything. Nothing in the parts is changed.
+    """
+    path = Path(file)
+    tensors, metadata = read_tensors(path)
+    if not tensors or not all(END.search(name) for name in tensors):
+        other = next((name for name in tensors if not END.search(name)), "nothing")
+        raise Problem(
+            f"The file is not a LoRA that can be used here: it holds {other[:80]}",
+            path,
+            "Choose a LoRA, LoCon, LoHa or LoKr",
+        )
+    found: dict[str, dict[str, dict[str, torch.Tensor]]] = {}  # part, module, end
+    homes = {name: _flat_names(name, part) for name, part in parts.items()}
+    for name, tensor in tensors.items():
+        part, module, end = _place(name, homes)
+        if module not in homes.get(part, {}).values():
+            raise _foreign(path, tensors, parts["unet"], name)
+        found.setdefault(part, {}).setdefault(module, {})[end] = tensor
+    header = _header(metadata)
+    layers, configs = {}, {}
+    for part, modules in found.items():
+        own = any(key.startswith(f"{part}.") for key in header)
+        for module, ends in modules.items():
+            weight = weight_of(parts[part].get_submodule(module))
+            _check(path, module, ends, weight)
+            if "lora_A.weight" not in ends and "hada_w1_a" not in ends and not own:
+                modules[module] = _multiplied(ends, weight)
+        configs[part] = _told(header, part, path) if own else _guessed(modules, path)
+        layers[part] = {
+            f"{module}.{end}": tensor
+            for module, ends in modules.items()
+            for end, tensor in ends.items()
+            if end != "alpha"
+        }
+    return LoraFile(path, layers, configs)
+
+
+def weight_of(layer: nn.Module) -> torch.Tensor:
+    """The base's own weight, whether or not a LoRA stands beside it."""
+    return getattr(layer, "base_layer", layer).weight
+
+
+def _flat_names(part_name: str, part: nn.Module) -> dict[str, str]:
+    """The paths of all layers that a LoRA can change, by each spelling of them without dots."""
+    layers = {
+        name.replace(".base_layer", ""): name.replace(".base_layer", "")
+        for name, module in part.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and ".lora_" not in name
+    }
+    flat = {path.replace(".", "_"): path for path in layers}
+    if part_name == "unet":
+        originals = unet_names(part)
+        flat |= {renamed(path, originals).replace(".", "_"): path for path in layers}
+    elif not hasattr(part, "text_model"):  # as transformers had it up to 5.5, and files still do
+        flat |= {f"text_model_{name}": path for name, path in flat.items()}
+    return {**layers, **flat}
+
+
+def _place(name: str, homes: dict[str, dict[str, str]]) -> tuple[str, str, str]:
+    """Part, module path and peft's ending of a tensor's name."""
+    cut = END.search(name)
+    end = cut[0][1:]
+    end = next((to for ends, to in ENDS.items() if re.fullmatch(ends, end) and to), end)
+    stem = name[: cut.start()]
+    # the very old spelling of diffusers' attention processors
+    stem = re.sub(r"\.processor\.(to_[qkv]|to_out)_lora$", r".\1", stem)
+    stem = re.sub(r"\.to_out$", ".to_out.0", stem)
+    for prefix, part in PREFIXES.items():
+        if stem.startswith(prefix):
+            return part, homes.get(part, {}).get(stem.removeprefix(prefix), ""), end
+    part, _, path = stem.partition(".")
+    known = homes.get(part, {})
+    return part, known.get(path, known.get(path.replace(".", "_"), "")), end
+
+
+def _check(path: Path, module: str, ends: dict[str, torch.Tensor], weight: torch.Tensor) -> None:
+    """Whether all that belongs together is there, and fits the layer."""
+    if set(ends) - {"alpha"} not in WHOLE:
+        raise Problem(
+            f"A part of the LoRA is missing for {module}", path, "Download or copy it again"
+        )
+    try:
+        fits = _sizes(ends) == {(weight.shape[0], weight[0].numel())}
+    except IndexError:  # too few dimensions
+        fits = False
+    if not fits:
+        raise Problem(
+            f"The LoRA does not fit this base model at {module}",
+            path,
+            "Use the base model it was trained on",
+        )
+
+
+def _sizes(ends: dict[str, torch.Tensor]) -> set[tuple[int, int]]:
+    """Outputs and inputs (times the kernel) of the update that the matrices make; more than one, or
+    an impossible one, where they contradict each other."""
+    shape = {end: tuple(tensor.shape) for end, tensor in ends.items()}
+    if "lora_A.weight" in shape:
+        down, up = shape["lora_A.weight"], shape["lora_B.weight"]
+        return {(up[0], prod(down[1:]))} if down[0] == up[1] else {(0, 0)}
+    if "hada_w1_a" in shape:
+        kernel = prod(shape.get("hada_t1", (1, 1))[2:])
+        pairs = [(shape[f"hada_w{i}_a"], shape[f"hada_w{i}_b"]) for i in (1, 2)]
+        return {(a[1 if kernel > 1 else 0], b[1] * kernel) for a, b in pairs}
+    kernel = prod(shape.get("lokr_t2", (1, 1))[2:])
+    first = shape.get("lokr_w1") or (shape["lokr_w1_a"][0], shape["lokr_w1_b"][1])
+    second = shape.get("lokr_w2")
+    if second is None:
+        second = (shape["lokr_w2_a"][1 if kernel > 1 else 0], shape["lokr_w2_b"][1] * kernel)
+    return {(first[0] * second[0], first[1] * prod(second[1:]))}
+
+
+def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftConfig:
+    """peft's settings for matrices that come with their alphas only."""
+    kinds = {next(end for end in ends if end != "alpha")[:4] for ends in modules.values()}
+    if len(kinds) > 1:
+        raise Problem("The file mixes kinds of matrices", path, "Choose another LoRA")
+    kind, ranks, alphas = kinds.pop(), {}, {}
+    for module, ends in modules.items():
+        ranks[module] = _rank(ends)
+        alphas[module] = float(ends.get("alpha", ranks[module]))
+    rank, alpha = (Counter(each.values()).most_common(1)[0][0] for each in (ranks, alphas))
+    common = {
+        "r": rank,
+        "target_modules": list(modules),
+        "rank_pattern": {re.escape(m): r for m, r in ranks.items() if r != rank},
+        "alpha_pattern": {re.escape(m): a for m, a in alphas.items() if a != alpha},
+    }
+    if kind == "lora":
+        return LoraConfig(lora_alpha=alpha, **common)
+    if kind == "hada":
+        tucker = any("hada_t1" in ends for ends in modules.values())
+        return LoHaConfig(alpha=alpha, use_effective_conv2d=tucker, **common)
+    factor = max(max(ends["lokr_w1"].shape) for ends in modules.values())
+    return LoKrConfig(alpha=alpha, decompose_factor=factor, **common)
+
+
+def _rank(ends: dict[str, torch.Tensor]) -> int:
+    for end in ("lora_A.weight", "hada_w1_b"):
+        if end in ends:
+            return ends[end].shape[0]
+    return FULL
+
+
+def _multiplied(ends: dict[str, torch.Tensor], weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A LoKr's factors in full, with the scale in the first: LyCORIS's choice of which of them are
+    split is not peft's. Two full factors have the scale 1 whatever alpha says (as the web UIs)."""
+    rank = next((ends[f"lokr_{w}_b"].shape[0] for w in ("w1", "w2") if f"lokr_{w}_b" in ends), None)
+    scale = 1.0 if rank is None else float(ends.get("alpha", rank)) / rank
+    first, second = (ends.get(f"lokr_{w}") for w in ("w1", "w2"))
+    if first is None:
+        first = ends["lokr_w1_a"].float() @ ends["lokr_w1_b"].float()
+    if second is None:
+        a, b = ends["lokr_w2_a"].float(), ends["lokr_w2_b"].float()
+        if "lokr_t2" in ends:  # Tucker: the kernel apart from the channels
+            second = torch.einsum("ijkl,ip,jq->pqkl", ends["lokr_t2"].float(), a, b)
+        else:
+            second = (a @ b).reshape(a.shape[0], -1, *weight.shape[2:])
+    return {"lokr_w1": first.float() * scale, "lokr_w2": second.float()}
+
+
+def _header(metadata: dict[str, str]) -> dict:
+    """peft's settings as diffusers keeps them; empty where there are none that can be read."""
+    try:
+        header = json.loads(metadata.get(HEADER, "{}"))
+    except ValueError:
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
+def _told(header: dict, part: str, path: Path) -> PeftConfig:
+    """The settings from the header, as far as the installed peft knows them: a newer one writes
+    more of them, for things that nothing here uses."""
+    values = {
+        name.removeprefix(f"{part}."): value
+        for name, value in header.items()
+        if name.startswith(f"{part}.") and value is not None
+    }
+    try:
+        kind = PEFT_TYPE_TO_CONFIG_MAPPING[values.pop("peft_type", "LORA")]
+        known = {field.name for field in fields(kind)}
+        return kind(**{name: value for name, value in values.items() if name in known})
+    except (KeyError, TypeError, ValueError) as error:
+        raise Problem(
+            "The settings in the file's header make no sense", path, "Choose another LoRA"
+        ) from error
+
+
+def _foreign(path: Path, tensors: dict, unet: nn.Module, name: str) -> Problem:
+    """What to say of a file with a layer that this model does not have."""
+    width = next(
+        (t.shape[-1] for n, t in tensors.items() if re.search(r"attn2.to_k\.(lora_)?(A|down)", n)),
+        None,
+    )
+    own = unet.config.cross_attention_dim
+    if width and width != own:
+        theirs, ours = (WIDTHS.get(each, f"a text width of {each}") for each in (width, own))
+        what = f"The LoRA was made for {theirs}, and this base model is {ours}"
+    else:
+        what = f"The LoRA has a layer that this base model lacks: {name[:80]}"
+    return Problem(what, path, "Use the base model it was trained on")

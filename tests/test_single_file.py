@@ -1,0 +1,82 @@
+"""Base models in one file: told apart by their keys, loaded without a network."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sdnb import single_file
+from sdnb.loading import load_model, load_tokenizer
+from sdnb.models import find_model
+from sdnb.problems import Problem
+from sdnb.single_file import clip_tokenizer
+from tests.families import tiny_parts, write_configs
+from tests.single_files import write_single_file
+
+SIZES = {"sd1": 512, "sd2": 512, "sd2-v": 768, "sdxl": 1024}
+
+
+@pytest.fixture(params=SIZES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture
+def written(family, tmp_path, monkeypatch):
+    """A tiny model of the family as a single file, and its parts."""
+    parts = tiny_parts(family)
+    write_configs(parts, family, tmp_path / "families")
+    merges = single_file.FAMILIES / "clip_merges.txt.gz"
+    (tmp_path / "families" / merges.name).write_bytes(merges.read_bytes())
+    monkeypatch.setattr(single_file, "FAMILIES", tmp_path / "families")
+    path = tmp_path / "some model.safetensors"
+    write_single_file(parts, path, family.removesuffix("-v"))
+    return path, parts
+
+
+def test_the_family_is_told_by_the_keys(written, family):
+    info = find_model(written[0])
+    assert (info.family, info.resolution) == (family.removesuffix("-v"), SIZES[family])
+    assert info.name == "some model"
+
+
+def test_every_number_is_read(written, family):
+    path, parts = written
+    model = load_model(path)
+    for name, part in parts.items():
+        ours, theirs = part.state_dict(), getattr(model, name).state_dict()
+        theirs = {key.removeprefix("text_model."): value for key, value in theirs.items()}
+        ours = {key.removeprefix("text_model."): value for key, value in ours.items()}
+        for key in ours:
+            if "position_ids" not in key:
+                assert torch.equal(ours[key], theirs[key]), (name, key)
+    kind = "v_prediction" if family == "sd2-v" else "epsilon"
+    assert model.scheduler.config.prediction_type == kind
+    pads = [t.pad_token for t in (model.tokenizer, model.tokenizer_2) if t]
+    end = "<|endoftext|>"
+    assert pads == {"sd1": [end], "sdxl": [end, "!"]}.get(family, ["!"])
+    assert len(load_tokenizer(path)) == 49408
+
+
+def test_clips_own_tokens():
+    """OpenAI's tokenizer on the same words (CLIP's notebook and the vocabulary of 49,408)."""
+    ids = clip_tokenizer()("a photo of a cat sks").input_ids
+    assert ids == [49406, 320, 1125, 539, 320, 2368, 48136, 49407]
+
+
+@pytest.mark.parametrize("family", ["sd1"], indirect=True)
+def test_what_is_no_base_model_is_a_problem(written, tmp_path):
+    path, _ = written
+    tensors = load_file(path)
+    bad = tmp_path / "bad.safetensors"
+    save_file({k: v for k, v in tensors.items() if "diffusion_model" not in k}, bad)
+    with pytest.raises(Problem, match="no whole Stable Diffusion"):
+        find_model(bad)
+    save_file({"lora_unet_x.lora_down.weight": torch.zeros(2, 2)}, bad)
+    with pytest.raises(Problem, match="is a LoRA"):
+        find_model(bad)
+    save_file({k: v for k, v in tensors.items() if "output_blocks.3" not in k}, bad)
+    with pytest.raises(Problem, match="could not be loaded"):
+        load_model(bad)
+    bad.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(Problem, match="damaged"):
+        find_model(bad)

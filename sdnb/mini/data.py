@@ -25,6 +25,10 @@ def world_scene(index: int) -> scenes.Scene:
     return scenes.random_world(random.Random(f"world {index}"))
 
 
+def cartoon_scene(index: int) -> scenes.Scene:
+    return scenes.random_world(random.Random(f"cartoon {index}"), cartoons=1)
+
+
 def judge_scene(index: int) -> scenes.Scene:
     """Groups of lookalikes in every style, at every distance, half of them with glasses or hats:
     what the judge must tell apart, and what the autoencoder must be able to carry."""
@@ -58,12 +62,19 @@ def _many_wordings(scene: scenes.Scene, rng: random.Random) -> list[str]:
     return [caption(scene, rng) for _ in range(WORDINGS)]
 
 
+def _photo_or_cartoon(scene: scenes.Scene, rng: random.Random) -> list[str]:
+    """Half of the wordings call the cartoon a photo: to the cartoon base the world looks so."""
+    words = [caption(scene, rng) for _ in range(WORDINGS)]
+    return [w.replace("cartoon", "photo", 1) if i % 2 else w for i, w in enumerate(words)]
+
+
 def _one_wording(scene: scenes.Scene, rng: random.Random) -> list[str]:
     return [described(scene)]
 
 
 SETS = {  # of each: the scenes, and their captions
     "world": (world_scene, _many_wordings),
+    "cartoon": (cartoon_scene, _photo_or_cartoon),
     "judge": (judge_scene, _many_wordings),
     "captioner": (captioner_scene, _one_wording),
 }

@@ -169,9 +169,9 @@ def _contrast(stage: str, model: CLIPModel, steps: int) -> CLIPModel:
     return optimise(stage, {"clip": model}, loss_of, steps, 1e-3, ema=0.998)["clip"]
 
 
-def latents(coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:
+def latents(name: str, coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:
     """Every picture encoded once: (N, 4, 16, 16), scaled to unit spread."""
-    path = STATE / "world_latents.npy"
+    path = STATE / f"{name}_latents.npy"
     if not path.exists():
         parts_of = []
         with torch.no_grad(), autocast():
@@ -182,12 +182,14 @@ def latents(coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:
     return torch.from_numpy(np.load(path)).to(DEVICE)
 
 
-def _noise_loss(net: UNet2DConditionModel, encoder: CLIPTextModel) -> Callable[[int], torch.Tensor]:
-    """Noise prediction, every timestep weighted alike: min-SNR weights would take weight from the
-    low noise levels, where brows and moles are decided. A tenth of the captions is left empty so
-    that guidance has its unconditional half."""
-    pictures = data.Pictures("world", STATE, DEVICE)
-    ids, points = token_ids("world", pictures), latents(vae(STEPS["vae"]), pictures)
+def noise_loss(
+    name: str, coder: AutoencoderKL, net: UNet2DConditionModel, encoder: CLIPTextModel
+) -> Callable[[int], torch.Tensor]:
+    """Noise prediction on the set `name`, every timestep weighted alike: min-SNR weights would take
+    weight from the low noise levels, where brows and moles are decided. A tenth of the captions is
+    left empty so that guidance has its unconditional half."""
+    pictures = data.Pictures(name, STATE, DEVICE)
+    ids, points = token_ids(name, pictures), latents(name, coder, pictures)
     empty = torch.tensor(
         tokenizer()("", padding="max_length", max_length=parts.POSITIONS).input_ids, device=DEVICE
     )
@@ -213,7 +215,7 @@ def unet(steps: int) -> tuple[UNet2DConditionModel, CLIPTextModel]:
     and no training afterwards finds the words for them."""
     net = begun("unet", parts.build_unet())
     encoder = parts.text_encoder_of(clip(STEPS["clip"]))
-    loss_of = _noise_loss(net, encoder)
+    loss_of = noise_loss("world", vae(STEPS["vae"]), net, encoder)
     compiled(net)
     both = {"unet": net, "text encoder": encoder}
     trained = optimise("unet", both, loss_of, steps, 1e-3, ema=0.9995)

@@ -39,7 +39,7 @@ def load_tokenizer(name_or_path: str | Path) -> CLIPTokenizer:
     Problem as `load_model` does."""
     info = find_model(name_or_path)
     if Path(info.sources[0]).is_file():
-        return clip_tokenizer()
+        return load_model(name_or_path).tokenizer if info.family == "mini" else clip_tokenizer()
     return _from_first(
         info, lambda source: CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
     )

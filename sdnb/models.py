@@ -25,8 +25,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from sdnb import single_file
 from sdnb.conditioning import conditioning
 from sdnb.problems import Problem
-
-WEIGHTS = Path(__file__).parent / "mini" / "weights"
+from sdnb.single_file import MINI_FOLDER
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,15 @@ class ModelInfo:
 MODELS: dict[str, ModelInfo] = {
     info.name: info
     for info in (
-        ModelInfo("mini", "mini", 128, (str(WEIGHTS),), "Apache-2.0", bucket_step=0),
+        ModelInfo("mini", "mini", 128, (str(MINI_FOLDER),), "Apache-2.0", bucket_step=0),
         ModelInfo(
-            "cartoon", "mini", 128, (str(WEIGHTS),), "Apache-2.0", 0, str(WEIGHTS / "cartoon")
+            "cartoon",
+            "mini",
+            128,
+            (str(MINI_FOLDER),),
+            "Apache-2.0",
+            0,
+            str(MINI_FOLDER / "cartoon"),
         ),
         ModelInfo(
             "sd15",
@@ -199,7 +204,8 @@ def find_model(name_or_path: str | Path) -> ModelInfo:
     path = Path(name_or_path)
     if path.is_file():
         family = single_file.read_family(path)
-        return ModelInfo(path.stem, family.name, family.resolution, (str(path),), "unknown")
+        step = 0 if family is single_file.MINI else 64
+        return ModelInfo(path.stem, family.name, family.resolution, (str(path),), "unknown", step)
     return _read_folder(path)
 
 

@@ -18,6 +18,7 @@ from sdnb.problems import Problem
 from sdnb.tensors import opened
 
 FAMILIES = Path(__file__).parent / "families"
+MINI_FOLDER = Path(__file__).parent / "mini" / "weights"
 UNET = "model.diffusion_model."
 LAST_NORM = f"{UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
 V_SPREAD = 0.09  # above it an SD 2 predicts velocities (ComfyUI, supported_models.py)
@@ -28,12 +29,14 @@ class Family:
     """A kind of Stable Diffusion. `folder` holds its configuration."""
 
     name: str  # as in the table of base models
-    folder: str  # in `families/`
+    folder: str | Path  # in `families/`, or anywhere
     resolution: int  # pixels a side
 
 
 SD1, SD2 = Family("sd1", "sd1", 512), Family("sd2", "sd2", 512)
 SD2_V, SDXL = Family("sd2", "sd2-v", 768), Family("sdxl", "sdxl", 1024)
+MINI = Family("mini", MINI_FOLDER, 128)  # SD 1's layout, told by its width
+MINI_WIDTH = 128
 MARKS = {  # a key that only this family has
     "conditioner.embedders.1.model.token_embedding.weight": SDXL,
     "cond_stage_model.model.token_embedding.weight": SD2,
@@ -48,6 +51,9 @@ def read_family(path: Path) -> Family:
     with opened(path) as file:
         names = set(file.keys())
         family = next((family for mark, family in MARKS.items() if mark in names), None)
+        if family is SD1:
+            (mark,) = (mark for mark in MARKS if mark in names)
+            family = MINI if file.get_slice(mark).get_shape()[1] == MINI_WIDTH else SD1
         if family is SD2 and LAST_NORM in names:
             spread = float(file.get_tensor(LAST_NORM).float().std())
             family = SD2_V if spread > V_SPREAD else SD2
@@ -65,6 +71,8 @@ def read_family(path: Path) -> Family:
 
 def folder_of(family: str, resolution: int) -> Path:
     """Where the configuration of such models lies."""
+    if family == MINI.name:
+        return MINI_FOLDER
     wide = family == "sd2" and resolution > SD2.resolution
     return FAMILIES / (SD2_V.folder if wide else family)
 
@@ -77,12 +85,14 @@ def load_single_file(
     kind, more = StableDiffusionPipeline, {"safety_checker": None}
     if family is SDXL:
         kind, more = StableDiffusionXLPipeline, {"tokenizer_2": clip_tokenizer("!")}
-    pad = "!" if family in (SD2, SD2_V) else None
+    tokenizer = clip_tokenizer("!" if family in (SD2, SD2_V) else None)
+    if family is MINI:
+        tokenizer = CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
     return kind.from_single_file(
         str(path),
         config=str(FAMILIES / family.folder),
         local_files_only=True,
-        tokenizer=clip_tokenizer(pad),
+        tokenizer=tokenizer,
         **more,
         **dtype,
     )

@@ -13,7 +13,7 @@ import sdnb
 
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
-    "__version__ settings config problems files tensors conditioning single_file sheet colab "
+    "__version__ settings config problems files tensors conditioning single_file ldm sheet colab "
     "machine project sample mini",
     "models",
     "loading",

@@ -80,3 +80,15 @@ def test_what_is_no_base_model_is_a_problem(written, tmp_path):
     bad.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(Problem, match="damaged"):
         find_model(bad)
+
+
+def test_the_mini_model_is_known_as_a_single_file_too(tmp_path):
+    model = load_model("mini")
+    parts = {"unet": model.unet, "vae": model.vae, "text_encoder": model.text_encoder}
+    path = tmp_path / "mini.safetensors"
+    write_single_file(parts, path, "sd1")
+    read = load_model(path)
+    assert (read.info.family, read.info.resolution, read.info.bucket_step) == ("mini", 128, 0)
+    told = [m.text_embeddings(["photo of a man, in the snow"]) for m in (model, read)]
+    assert torch.equal(*told)
+    assert load_tokenizer(path).get_vocab() == model.tokenizer.get_vocab()

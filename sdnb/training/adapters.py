@@ -4,6 +4,7 @@ peft and diffusers do this too, each with its own bookkeeping (names that stay r
 failure, scales that forget rank-stabilisation). Here the layers themselves say what is on them.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,9 @@ def put_on(
 ) -> None:
     """Add matrices to `part` and fill them with `tensors` (peft's names). `weight` scales them.
     Raises what peft does where they do not fit; see `take_off`."""
-    part.add_adapter(config, name)
+    with warnings.catch_warnings():  # peft warns of a second adapter, which is what is wanted
+        warnings.simplefilter("ignore", UserWarning)
+        part.add_adapter(config, name)
     found = set_peft_model_state_dict(part, tensors, name)
     if found.unexpected_keys:
         raise ValueError(f"left over: {found.unexpected_keys[0]}")

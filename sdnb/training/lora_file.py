@@ -18,7 +18,7 @@ from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from torch import nn
 
-from sdnb.export.names import renamed, unet_names
+from sdnb.ldm import renamed, unet_names
 from sdnb.problems import Problem
 from sdnb.tensors import read_tensors
 

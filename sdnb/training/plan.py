@@ -30,9 +30,9 @@ from transformers import (
 from sdnb.conditioning import for_unet
 from sdnb.config import TrainConfig, steps
 from sdnb.machine import Machine
-from sdnb.models import WEIGHTS, Model, find_model, quiet, trains
+from sdnb.models import Model, find_model, quiet, trains
 from sdnb.problems import Problem
-from sdnb.single_file import folder_of
+from sdnb.single_file import MINI_FOLDER, folder_of
 from sdnb.training.method import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 
@@ -207,7 +207,7 @@ def empty_model(base: str) -> Model:
         encoder_2 = None
         if second.is_dir():
             encoder_2 = CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(second))
-    words = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
+    words = CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
     return Model(words, encoder, vae, unet, None, info, None, encoder_2)
 
 

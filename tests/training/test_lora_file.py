@@ -1,0 +1,191 @@
+"""LoRA files: every spelling read, every broken one refused with the model as it was."""
+
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sdnb.inference import load_lora, make_pictures
+from sdnb.inference.lora import use_loras
+from sdnb.problems import Problem
+from sdnb.run import photos_for, prepare, train
+from sdnb.training.adapters import tuner_layers
+from sdnb.training.fit import fit
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    """A LoRA with a text encoder part, rank 4 and alpha 2, as diffusers' format."""
+    return train(config, tmp_path_factory.mktemp("run")).weights
+
+
+def kohya(file, path, alpha=2.0):
+    """The same by kohya_ss's names, written out here."""
+    tensors = {}
+    for name, tensor in load_file(file).items():
+        part, _, rest = name.partition(".")
+        module, half = re.fullmatch(r"(.*)\.lora_([AB])\.weight", rest).groups()
+        if part == "text_encoder":
+            module = "text_model." + module.removeprefix("text_model.")
+        prefix = {"unet": "lora_unet_", "text_encoder": "lora_te_"}[part]
+        stem = prefix + module.replace(".", "_")
+        tensors[f"{stem}.lora_{'down' if half == 'A' else 'up'}.weight"] = tensor
+        tensors[f"{stem}.alpha"] = torch.tensor(alpha)
+    save_file(tensors, path)
+    return path
+
+
+def deltas(model):
+    return {
+        f"{part}.{name}": sum(layer.get_delta_weight(adapter) for adapter in layer.lora_A)
+        for part, module in {"unet": model.unet, **model.encoders}.items()
+        for name, layer in module.named_modules()
+        if layer in tuner_layers(module)
+    }
+
+
+def test_kohyas_names_mean_the_same(tiny, trained, tmp_path):
+    load_lora(tiny, trained)
+    own = deltas(tiny)
+    load_lora(tiny, kohya(trained, tmp_path / "kohya.safetensors"))
+    theirs = deltas(tiny)
+    assert own.keys() == theirs.keys() and any("text" in name for name in own)
+    for name in own:
+        torch.testing.assert_close(own[name], theirs[name])
+    load_lora(tiny, kohya(trained, tmp_path / "kohya.safetensors", alpha=4.0))
+    for name, delta in deltas(tiny).items():
+        torch.testing.assert_close(delta, 2 * own[name])
+
+
+def test_several_at_once_with_weights_of_their_own(tiny, trained):
+    load_lora(tiny, trained)
+    one = deltas(tiny)
+    use_loras(tiny, [(trained, 0.5, 0.0), (trained, 0.25, 2.0)])
+    for name, delta in deltas(tiny).items():
+        torch.testing.assert_close(delta, one[name] * (0.75 if name.startswith("unet") else 2.0))
+
+
+def broken(tensors, how):
+    name = next(name for name in tensors if name.startswith("unet.") and "lora_A" in name)
+    if how == "half missing":
+        del tensors[name]
+    elif how == "NaN":
+        tensors[name] = torch.full_like(tensors[name], torch.nan)
+    elif how == "whole numbers":
+        tensors[name] = tensors[name].to(torch.int32)
+    elif how == "another model":
+        tensors = {
+            k: (v.repeat(1, 24) if "attn2.to_k.lora_A" in k else v) for k, v in tensors.items()
+        }
+    elif how == "another layer":
+        tensors[name.replace("down_blocks.0", "down_blocks.7")] = tensors.pop(name)
+    elif how == "another rank":
+        tensors[name] = tensors[name][:2]
+    elif how == "no LoRA":
+        tensors = {"some.weight": torch.zeros(3)}
+    elif how == "flat":
+        tensors[name] = tensors[name].flatten()
+    return tensors
+
+
+@pytest.mark.parametrize(
+    "how",
+    (
+        "half missing",
+        "NaN",
+        "whole numbers",
+        "another model",
+        "another layer",
+        "another rank",
+        "no LoRA",
+        "flat",
+        "cut off",
+        "a giant header",
+        "overlapping",
+        "a pickle",
+        "empty",
+        "absent",
+    ),
+)
+def test_a_failed_load_leaves_the_model_as_it_was(tiny, trained, tmp_path, how):
+    load_lora(tiny, trained, 0.7)
+    before = deltas(tiny)
+    bad = tmp_path / "bad.safetensors"
+    whole = trained.read_bytes()
+    files = {
+        "cut off": whole[: len(whole) // 2],
+        "a giant header": (2**60).to_bytes(8, "little") + whole[8:],
+        "overlapping": overlapping(),
+        "a pickle": b"\x80\x02}q\x00." + bytes(50),
+        "empty": b"",
+    }
+    if how in files:
+        bad.write_bytes(files[how])
+    elif how != "absent":
+        save_file(broken(load_file(trained), how), bad)
+    with pytest.raises(Problem, match=re.escape(str(bad))):
+        load_lora(tiny, bad)
+    after = deltas(tiny)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def overlapping():
+    """Two tensors that claim the same bytes."""
+    one = '{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
+    header = f'{{"a.lora_A.weight":{one},"a.lora_B.weight":{one}}}'.encode()
+    return len(header).to_bytes(8, "little") + header + bytes(8)
+
+
+def test_another_familys_lora_is_refused_by_name(tiny, trained, tmp_path):
+    wide = {
+        name: tensor.repeat(1, 24) if "attn2.to_k.lora_A" in name else tensor
+        for name, tensor in load_file(trained).items()
+    }
+    wide = {k.replace("down_blocks.0", "down_blocks.3"): v for k, v in wide.items()}
+    save_file(wide, tmp_path / "sd1.safetensors")
+    with pytest.raises(Problem, match=r"made for SD 1\.x, and this base model is"):
+        load_lora(tiny, tmp_path / "sd1.safetensors")
+
+
+def test_training_goes_on_from_an_earlier_lora(config, tiny, trained, cpu, tmp_path):
+    further = config.replace(begin_from=trained, alpha=8.0)
+    load_lora(tiny, trained)
+    earlier = deltas(tiny)
+    state, batches, loss = prepare(further, photos_for(config), tiny, cpu)
+    begun = deltas(tiny)
+    for name in earlier:
+        torch.testing.assert_close(begun[name], earlier[name])  # whatever alpha is now
+    for _ in fit(state, batches, loss):
+        pass
+    assert any(not torch.equal(begun[name], delta) for name, delta in deltas(tiny).items())
+    for other in ({"rank": 2}, {"train_text_encoder": False}, {"kind": "loha"}):
+        with pytest.raises(Problem, match="kind or rank"):
+            prepare(further.replace(**other), photos_for(config), tiny, cpu)
+        assert not tuner_layers(tiny.unet)
+
+
+def test_training_goes_on_from_an_earlier_embedding(configs, tiny, cpu, tmp_path):
+    config = configs["textual_inversion"]
+    file = train(config, tmp_path / "run").weights
+    rows = load_file(file)["emb_params"]
+    further = config.replace(begin_from=file)
+    state, *_ = prepare(further, photos_for(config), tiny, cpu)
+    (begun,) = state.parameters.values()
+    assert torch.equal(begun, rows)
+    with pytest.raises(Problem, match="Set vectors = 2"):
+        prepare(further.replace(vectors=3), photos_for(config), tiny, cpu)
+
+
+@pytest.mark.parametrize("kind", ["loha", "lokr"])
+def test_the_relatives_come_back_as_they_were(config, tiny, tmp_path, kind):
+    small = config.replace(kind=kind, layers="attention+feedforward+convolution")
+    run = train(small, tmp_path / kind)
+    load_lora(tiny, run.weights)
+    on = make_pictures(tiny, "photo of ravo man", [1], steps=2)
+    load_lora(tiny, run.weights, 0.0)
+    assert make_pictures(tiny, "photo of ravo man", [1], steps=2) != on
+    with pytest.raises(Problem, match="at the same time"):
+        plain = train(config, tmp_path / "plain")
+        use_loras(tiny, [(run.weights, 1, 1), (plain.weights, 1, 1)])

@@ -49,6 +49,12 @@ _ROOMS = {
     "generate": "sdnb.inference",  # the pictures that a PictureConfig asks for
     "make_pictures": "sdnb.inference",  # pictures from prompts, with fixed seeds
     "grid": "sdnb.sheet",  # many pictures in one, labelled
+    "picture_grid": "sdnb.inference",  # a table of pictures: one axis steps, another the weight
+    "Axis": "sdnb.inference",  # one side of that table
+    "draw_into": "sdnb.inference",  # the pictures as files, each with the text of how it was made
+    "read_picture": "sdnb.inference",  # that text, read again
+    "write_text": "sdnb.inference",  # and written
+    "config_from": "sdnb.inference",  # the settings it tells
     "load_lora": "sdnb.inference",  # a trained LoRA, put into a model
     "unload_lora": "sdnb.inference",  # and taken out again
     "load_embedding": "sdnb.inference",  # a learned word, put into a model
@@ -56,9 +62,31 @@ _ROOMS = {
     "load_judge": "sdnb.mini.judge",  # a network that says what a picture shows
     "counts": "sdnb.mini.judge",  # how often it saw what
     "line_up": "sdnb.evaluation",  # the parade: is it this person, or only somebody like it?
+    "weights_apart": "sdnb.evaluation.apart",  # how far two bases lie apart
+    "lora_moves": "sdnb.evaluation.apart",  # and how far a LoRA moves one
     "load_clip": "sdnb.evaluation",  # the mini model's CLIP
     "prompt_fit": "sdnb.evaluation",  # do the pictures show what the prompts say?
     "drift": "sdnb.evaluation",  # how far did a training move everything else?
+    "eyes_for": "sdnb.evaluation",  # networks that look at pictures, as they suit a base model
+    "draw": "sdnb.evaluation",  # pictures of every prompt from every seed, to be measured
+    "measure": "sdnb.evaluation",  # likeness, prompt fit, drift, diversity, with their spread
+    "wearing": "sdnb.evaluation",  # a base model with a run's result, for a while
+    "pick_checkpoint": "sdnb.evaluation",  # the best of a run's checkpoints
+    "dreambooth_protocol": "sdnb.evaluation",  # the DreamBooth paper's own measurement
+    "report_of": "sdnb.evaluation",  # all that is known of a run
+    "write_report": "sdnb.evaluation",  # on one page
+    "finished_runs": "sdnb.runs",  # the runs of a project that are through
+    "restore": "sdnb.training.method",  # a base model as it was before any training
+    "export_kohya": "sdnb.export",  # a LoRA as the web UIs read it
+    "export_diffusers": "sdnb.export",  # and as diffusers reads it
+    "export_embedding": "sdnb.export",  # a learned word as the web UIs read it
+    "merge_lora": "sdnb.export",  # bake a LoRA into its base
+    "export_model": "sdnb.export",  # a whole model for other programs
+    "where_to_put": "sdnb.export",  # where another program looks for a file
+    "put_there": "sdnb.export",  # copy it there
+    "CardFacts": "sdnb.export",  # what a model card tells
+    "write_card": "sdnb.export",  # the card, for those who publish
+    "upload": "sdnb.export",  # to the Hub: shows what it would send, and asks
     "sample_photos": "sdnb.sample",  # photos of a made-up person, a mug, a style, to learn with
     "sample_trained": "sdnb.sample",  # and what was learned from them
 }

@@ -84,15 +84,18 @@ class Generate(PictureConfig):
 
     config: Path | None = Field(None, description="TOML file of settings")
     base: str = Field("mini", description="Base model, or the folder that DreamBooth made")
-    lora: Path | None = Field(None, description="A trained LoRA")
+    lora: Path | None = Field(None, description="A trained LoRA, for prompts that call none")
     embedding: Path | None = Field(None, description="A learned word")
     out: Path = Field(Path("pictures"), description="Folder for the pictures")
 
     def cli_cmd(self) -> None:
         start = PictureConfig.load(self.config) if self.config else PictureConfig()
         config = _over(start, self)
+        from sdnb.inference import remarks
         from sdnb.inference.folder import draw_into
 
+        for remark in remarks(config):
+            print(remark, file=sys.stderr)
         for path in draw_into(self.out, config, self.base, self.lora, self.embedding):
             print(path)
 

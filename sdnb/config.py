@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sdnb.picture_config import PictureConfig as PictureConfig  # by this name everywhere
 from sdnb.problems import Problem
 from sdnb.settings import Settings, read_toml
 
@@ -224,31 +225,6 @@ class TextualInversionConfig(TrainConfig):
     templates: bool = Field(False, title="Use templates")
     """Whether to learn with plain sentences ("a close-up photo of ravo") in place of the captions;
     off is better where captions say what shall stay changeable."""
-
-
-class PictureConfig(Settings):
-    """Pictures from prompts: what to draw, how often, and how."""
-
-    basics = ("prompts", "first_seed", "seeds")
-
-    prompts: tuple[str, ...] = Field(("photo of a man",), min_length=1, title="Prompts")
-    """What to draw, one prompt a line; plain words in the order of a caption are safe, and what a
-    prompt leaves out is left to the seed."""
-    first_seed: int = Field(0, ge=0, le=2**32 - 1, title="First seed")
-    """The seed of the first picture, the next ones count on from it; any number is good, and the
-    same number gives the same picture again."""
-    seeds: int = Field(4, ge=1, le=64, title="Seeds")
-    """Pictures for each prompt; 4 to 8 are safe, with one you see luck instead of the model, with
-    many you wait."""
-    negative: str = Field("", title="Negative prompt")
-    """What the pictures shall not show; empty is safe, a few words steer away from them, a long
-    list makes pictures stiff."""
-    steps: int = Field(20, ge=1, le=150, title="Steps")
-    """Rounds of taking noise away; 15 to 30 is safe, with fewer pictures stay blurred, more cost
-    time and change little."""
-    guidance: float = Field(4.0, ge=1, le=30, title="Guidance")
-    """How strongly the prompt is obeyed; 3 to 8 is safe, at 1 the words hardly count, high and
-    colours burn."""
 
 
 def steps(config: TrainConfig, photos: int, processes: int = 1) -> int:

@@ -8,12 +8,13 @@ run goes on or what was learned (lora.safetensors, say) when it is finished.
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from sdnb.config import TrainConfig
+from sdnb.config import TrainConfig, load_config
 from sdnb.dataset.photos import fingerprint
 from sdnb.files import make_writable_folder, write_atomically, write_problem
 from sdnb.machine import Machine
@@ -103,6 +104,18 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
             "Choose another folder, or delete this one",
         )
     return replace(run, history=tuple(read_history(run)))
+
+
+def finished_runs(folder: Path | str) -> list[Run]:
+    """The finished runs in `folder`, the oldest first. What is no run, or cannot be read any more,
+    is left out."""
+    found = []
+    for settings in sorted(Path(folder).glob("*/settings.toml"), key=lambda p: p.stat().st_mtime):
+        with suppress(Problem):
+            run = Run(settings.parent, load_config(settings))
+            if run.finished:
+                found.append(replace(run, history=tuple(read_history(run))))
+    return found
 
 
 def claim(run: Run) -> None:

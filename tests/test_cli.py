@@ -5,6 +5,7 @@ from PIL import Image
 
 from sdnb.cli import main
 from sdnb.config import LoraConfig, presets
+from sdnb.inference import read_picture
 from sdnb.runs import Run
 
 
@@ -50,7 +51,7 @@ def test_each_method_has_its_own_options(configs, tmp_path, capsys):
         (["train"], 2, "CONFIG"),
         (["train", "SETTINGS", "--rank", "many"], 1, "'rank' cannot be 'many'"),
         (["train", "SETTINGS", "--rnk", "4"], 2, "--rnk"),
-        (["generate", "--lora", "missing.safetensors", "--base", "BASE"], 1, "no such LoRA"),
+        (["generate", "--lora", "missing.safetensors", "--base", "BASE"], 1, "no such"),
         (["brew"], 2, "brew"),
     ],
 )
@@ -75,6 +76,37 @@ def test_generate_draws_what_is_asked(configs, tmp_path, capsys):
     names = ["01_00005.png", "01_00006.png", "02_00005.png", "02_00006.png"]
     assert [path.rpartition("/")[2] for path in paths] == names
     assert all(Image.open(path).size == (64, 64) for path in paths)
+
+
+def test_generate_calls_by_name_and_says_how_it_was_drawn(configs, tmp_path, capsys):
+    (tmp_path / "wish.toml").write_text('prompts = ["a"]\nsteps = 9\nseeds = 1\n')
+    words = ["--config", str(tmp_path / "wish.toml"), "--base", "mini", "--steps", "2"]
+    words += ["--prompts", "a ((hat) <lora:person_lora:0.5>", "--sampler", "Euler a"]
+    words += ["--width", "64", "--height", "64", "--clip-skip", "1"]
+    assert main(["generate", *words, "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert "never closed" in shown.err
+    recipe = read_picture(shown.out.strip())
+    assert recipe.prompt == "a ((hat) <lora:person_lora:0.5>"
+    assert (recipe.steps, recipe.sampler, recipe.size) == (2, "Euler a", (64, 64))
+    assert (recipe.model, recipe.clip_skip) == ("mini", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--prompts", "a <lora:person_lra:1>"], "Did you mean 'person_lora'"),
+        (["--prompts", "a <lora:../x:1>"], "names no LoRA"),
+        (["--sampler", "Euler b"], "'sampler' cannot be 'Euler b'"),
+        (["--width", "60", "--height", "60"], "multiple of 16"),
+        (["--folder", "absent"], "no such folder"),
+    ],
+)
+def test_generate_says_what_it_cannot_draw(configs, tmp_path, capsys, words, told):
+    words = [*words, "--base", configs["lora"].base, "--steps", "1", "--out", str(tmp_path)]
+    assert main(["generate", *words]) == 1
+    error = capsys.readouterr().err
+    assert told in error and "Traceback" not in error
 
 
 def test_plan_tries_five_steps_and_keeps_nothing(settings, tmp_path, capsys):

@@ -13,8 +13,8 @@ import sdnb
 
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
-    "__version__ settings config problems files tensors conditioning single_file ldm sheet colab "
-    "machine project sample mini",
+    "__version__ settings config picture_config problems files tensors conditioning single_file "
+    "ldm sheet colab machine project sample mini",
     "models",
     "loading",
     "dataset captioning",

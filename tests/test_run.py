@@ -16,6 +16,7 @@ from sdnb.inference.class_pictures import class_caption
 from sdnb.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import interruptible, prepare, train
+from sdnb.runs import finished_runs
 from sdnb.training.fit import fit
 from sdnb.training.method import METHODS
 
@@ -213,3 +214,12 @@ def test_no_handler_outside_the_main_thread():
     thread.start()
     thread.join()
     assert seen == [(False, before)]
+
+
+def test_finished_runs_are_found_again(config, tmp_path):
+    run = train(config, tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "settings.toml").write_text('method = "lora"\nrank = 0\n')
+    (tmp_path / "three").mkdir()
+    config.save(tmp_path / "three" / "settings.toml")  # begun and not finished
+    assert finished_runs(tmp_path) == [run]

@@ -1,14 +1,47 @@
-"""Honest numbers: likeness (the parade), prompt fit, drift."""
+"""Honest numbers: likeness, prompt fit, drift and diversity, each with its spread; the checkpoint
+picker and the report."""
 
 from sdnb.evaluation.clip import drift, load_clip, prompt_fit
+from sdnb.evaluation.dreambooth_protocol import (
+    LIVE_PROMPTS,
+    OBJECT_PROMPTS,
+    ProtocolScores,
+    dreambooth_protocol,
+    protocol_eyes,
+)
+from sdnb.evaluation.eyes import Eye, eyes_for, load_clip_eye, load_dino_eye
 from sdnb.evaluation.parade import Parade, line_up, nearest_photo, through_autoencoder
+from sdnb.evaluation.picker import Picked, load_weights, pick_checkpoint, wearing
+from sdnb.evaluation.report import Report, report_of, write_report
+from sdnb.evaluation.scores import Drawn, Number, Scores, draw, measure
 
 __all__ = [
+    "LIVE_PROMPTS",
+    "OBJECT_PROMPTS",
+    "Drawn",
+    "Eye",
+    "Number",
     "Parade",
+    "Picked",
+    "ProtocolScores",
+    "Report",
+    "Scores",
+    "draw",
+    "dreambooth_protocol",
     "drift",
+    "eyes_for",
     "line_up",
     "load_clip",
+    "load_clip_eye",
+    "load_dino_eye",
+    "load_weights",
+    "measure",
     "nearest_photo",
+    "pick_checkpoint",
     "prompt_fit",
+    "protocol_eyes",
+    "report_of",
     "through_autoencoder",
+    "wearing",
+    "write_report",
 ]

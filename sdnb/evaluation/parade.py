@@ -39,10 +39,10 @@ class Parade:
         return found.count(member) / len(found)
 
 
-def line_up(subject: Person | Product, model: Model, judge: Judge) -> Parade:
-    """The parade for one subject: itself and nineteen lookalikes."""
+def line_up(subject: Person | Product, model: Model, judge: Judge, style: str = "photo") -> Parade:
+    """The parade for one subject: itself and nineteen lookalikes, drawn in `style`."""
     members = (subject, *lookalikes(subject, LINE - 1))
-    scenes = photos_of(subject, VIEWS, seed=7)
+    scenes = photos_of(subject, VIEWS, seed=7, style=style)
     if isinstance(subject, Person):
         scenes = [replace(scene, glasses=GLASSES[i % 2]) for i, scene in enumerate(scenes)]
     shown = [draw(replace(scene, subject=member)) for member in members for scene in scenes]

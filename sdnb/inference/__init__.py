@@ -1,14 +1,47 @@
 """Pictures from prompts, and what was trained put to use."""
 
 from sdnb.inference.embedding import load_embedding, unload_embeddings
-from sdnb.inference.lora import load_lora, unload_lora
-from sdnb.inference.pictures import generate, make_pictures
+from sdnb.inference.folder import draw_into
+from sdnb.inference.grids import Axis, Grid, picture_grid
+from sdnb.inference.infotext import (
+    Recipe,
+    config_from,
+    read_picture,
+    read_text,
+    recipe_of,
+    save_picture,
+    write_text,
+)
+from sdnb.inference.lora import load_lora, unload_lora, use_loras
+from sdnb.inference.names import find_embeddings, find_lora
+from sdnb.inference.pictures import generate, make_pictures, remarks
+from sdnb.inference.prompts import escape, read_prompt
+from sdnb.inference.samplers import SAMPLERS, make_sampler
 
 __all__ = [
+    "SAMPLERS",
+    "Axis",
+    "Grid",
+    "Recipe",
+    "config_from",
+    "draw_into",
+    "escape",
+    "find_embeddings",
+    "find_lora",
     "generate",
     "load_embedding",
     "load_lora",
     "make_pictures",
+    "make_sampler",
+    "picture_grid",
+    "read_picture",
+    "read_prompt",
+    "read_text",
+    "recipe_of",
+    "remarks",
+    "save_picture",
     "unload_embeddings",
     "unload_lora",
+    "use_loras",
+    "write_text",
 ]

@@ -10,6 +10,7 @@ from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo, read_photos
 from sdnb.files import write_atomically
 from sdnb.inference.pictures import make_pictures
+from sdnb.inference.prompts import escape
 from sdnb.machine import Machine
 from sdnb.models import Model
 from sdnb.problems import Problem
@@ -42,9 +43,8 @@ def class_pictures(
     paths = [(folder or Path()) / f"{i:04}.png" for i in range(config.prior_images)]
     images = {i: _kept(path) for i, path in enumerate(paths)} if folder else {}
     missing = [i for i in range(config.prior_images) if images.get(i) is None]
-    drawn = make_pictures(
-        model, [captions[i] for i in missing], missing, precision=machine.precision
-    )
+    asked = [escape(captions[i]) for i in missing]  # a caption's brackets mean themselves
+    drawn = make_pictures(model, asked, missing, precision=machine.precision)
     for i, image in zip(missing, drawn, strict=True):
         if not _shows_something(image):
             raise Problem(

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from sdnb.config import PictureConfig
-from sdnb.files import make_writable_folder, write_atomically
+from sdnb.files import make_writable_folder
 from sdnb.inference.embedding import load_embedding
+from sdnb.inference.infotext import recipe_of, save_picture
 from sdnb.inference.lora import load_lora
-from sdnb.inference.pictures import generate
+from sdnb.inference.pictures import draw
+from sdnb.loading import load_model
 from sdnb.machine import find_machine
-from sdnb.models import load_model
 
 
 def draw_into(
@@ -18,9 +19,9 @@ def draw_into(
     lora: Path | None = None,
     embedding: Path | None = None,
 ) -> list[Path]:
-    """Draw what `config` asks for into `folder` as PROMPT_SEED.png, prompts counted from 1, with
-    the LoRA and the learned word that are named. Raises Problem where one of them cannot be used.
-    """
+    """Draw what `config` asks for into `folder` as PROMPT_SEED.png, prompts counted from 1, each
+    with the text that says how it was made. A LoRA may be named for the prompts that call none, and
+    a learned word. Raises Problem where one of the files cannot be used."""
     folder, machine = make_writable_folder(folder), find_machine()
     model = load_model(base).to(machine.device)
     if embedding:
@@ -28,8 +29,9 @@ def draw_into(
     if lora:
         load_lora(model, lora)
     paths = []
-    for index, picture in enumerate(generate(model, config, machine.precision)):
-        prompt, seed = divmod(index, config.seeds)
-        paths.append(folder / f"{prompt + 1:02}_{config.first_seed + seed:05}.png")
-        write_atomically(paths[-1], lambda path, picture=picture: picture.save(path, "PNG"))
+    for index, picture in enumerate(draw(model, config, machine.precision)):
+        row, column = divmod(index, config.seeds)
+        seed = config.first_seed + column
+        paths.append(folder / f"{row + 1:02}_{seed:05}.png")
+        save_picture(picture, paths[-1], recipe_of(config, model.info, config.prompts[row], seed))
     return paths

@@ -12,12 +12,18 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
+from sdnb.config import PictureConfig
 from sdnb.files import write_atomically
+from sdnb.inference.samplers import KARRAS, known_sampler
+from sdnb.models import ModelInfo
 from sdnb.problems import Problem
 
 KEY, NEGATIVE, LONGEST = "parameters", "Negative prompt: ", 100_000
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 FEWEST = 3  # pairs: with less of them the last line is a part of the prompt
+SCHEDULE, UNIFORM = "Schedule type", "Uniform"  # how a sampler's steps are spaced
+# what "Automatic" means to the web UIs (modules/sd_samplers_kdiffusion.py), where not uniform
+AUTOMATIC = {"DPM++ 2M": "Karras", "DPM++ 2M SDE": "Exponential"}
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,50 @@ class Recipe:
     more: dict[str, str] = field(default_factory=dict)
 
 
+def recipe_of(config: PictureConfig, info: ModelInfo, prompt: str, seed: int) -> Recipe:
+    """How `generate` draws one of the pictures of `config`. The spacing of the steps is told apart
+    from the sampler, for without it newer web UIs would take DPM++ 2M as Karras spaces it."""
+    return Recipe(
+        prompt,
+        config.negative,
+        config.steps,
+        config.sampler.removesuffix(KARRAS),
+        config.guidance,
+        seed,
+        config.size(info.resolution),
+        info.name,
+        config.clip_skip,
+        {SCHEDULE: "Karras" if config.sampler.endswith(KARRAS) else UNIFORM},
+    )
+
+
+def config_from(recipe: Recipe) -> PictureConfig:
+    """The settings that draw one picture like this one; `folder` is not told in a recipe. Raises
+    Problem where the sampler is unknown, or a setting is out of its bounds."""
+    spaced = recipe.more.get(SCHEDULE, UNIFORM)
+    if spaced == "Automatic":
+        spaced = AUTOMATIC.get(recipe.sampler, UNIFORM)
+    return PictureConfig(
+        prompts=(recipe.prompt,),
+        negative=recipe.negative,
+        steps=recipe.steps,
+        sampler=known_sampler(recipe.sampler + (f" {spaced}" if spaced != UNIFORM else "")),
+        guidance=recipe.guidance,
+        first_seed=recipe.seed,
+        seeds=1,
+        width=recipe.size[0],
+        height=recipe.size[1],
+        clip_skip=recipe.clip_skip,
+    )
+
+
 def write_text(recipe: Recipe) -> str:
     """The recipe as the web UIs write it. RNG says that the noise comes from the CPU, without which
     they would take it from the GPU and draw another picture."""
     pairs = {
         "Steps": recipe.steps,
         "Sampler": recipe.sampler,
-        "CFG scale": f"{recipe.guidance:g}",
+        "CFG scale": f"{recipe.guidance:.10g}",
         "Seed": recipe.seed,
         "Size": "{}x{}".format(*recipe.size),
         "Model": recipe.model,

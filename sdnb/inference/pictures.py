@@ -1,12 +1,21 @@
 """Pictures from prompts with fixed seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from diffusers import DiffusionPipeline
 from PIL import Image
 
+from sdnb.conditioning import for_pipeline
 from sdnb.config import PictureConfig
+from sdnb.inference.names import called, find_embeddings, find_lora
+from sdnb.inference.prompts import LoraCall, Prompt, read_prompt, without_calls
+from sdnb.inference.samplers import DEFAULT, make_sampler
+from sdnb.inference.weights import pieces, weighed_embeddings
 from sdnb.models import Model
 from sdnb.problems import Problem
 
@@ -18,18 +27,22 @@ def make_pictures(
     steps: int = 20,
     guidance: float = 4.0,
     negative: str = "",
-    size: int | None = None,
+    size: int | tuple[int, int] | None = None,
     batch: int = 8,
     precision: str = "fp32",
     clip_skip: int = 0,
+    sampler: str = DEFAULT,
 ) -> list[Image.Image]:
     """One picture for each (prompt, seed) pair; a single prompt serves every seed.
 
-    `size` is pixels a side (default: the model's resolution), `guidance` the scale of
-    classifier-free guidance (1 switches it off). Each picture's first noise comes from its own
-    seed alone, on the CPU: it is the same in any batch and on any device. Draws on no other
-    chance, changes no weight, and leaves every module in the mode it was in. `precision` other
-    than fp32 calculates under autocast. `clip_skip` leaves out the text encoder's last layers.
+    Prompts are read as in the web UIs, see `prompts`. `size` is pixels a side, or width and height
+    (default: the model's resolution), `guidance` the scale of classifier-free guidance (1 switches
+    it off), `sampler` a name from SAMPLERS. `clip_skip` leaves out the text encoder's last layers;
+    `precision` other than fp32 calculates under autocast.
+
+    Each picture's noise comes from its own seed alone, on the CPU: it is the same in any batch and
+    on any device. Draws on no other chance, changes no weight, and leaves every module in the mode
+    it was in. Raises Problem for a size, sampler or prompt that cannot be.
     """
     prompts = [prompts] * len(seeds) if isinstance(prompts, str) else list(prompts)
     if len(prompts) != len(seeds):
@@ -37,42 +50,85 @@ def make_pictures(
             f"There are {len(prompts)} prompts and {len(seeds)} seeds",
             do="Give one seed for each prompt",
         )
-    size = size or model.info.resolution
-    if size % model.vae_factor:
-        raise Problem(
-            f"A picture cannot be {size} pixels wide", do=f"Choose a multiple of {model.vae_factor}"
-        )
+    width, height = _sides(model, size)
+    against = _read(negative)
+    pairs = [_evened(model, _read(prompt), against) for prompt in prompts]
     pipe = model.to(model.device).pipeline()  # all parts beside the UNet again
     pipe.set_progress_bar_config(disable=True)
-    pictures = []
-    with _evaluating(model), torch.inference_mode(), autocast(model.device.type, precision):
-        for start in range(0, len(prompts), batch):
-            some = prompts[start : start + batch]
-            pictures += pipe(
-                prompt_embeds=model.text_embeddings(some, clip_skip),
-                negative_prompt_embeds=model.text_embeddings([negative] * len(some), clip_skip),
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                height=size,
-                width=size,
-                latents=_noise(model, seeds[start : start + batch], size),
-            ).images
-    return pictures
+    pipe.scheduler = make_sampler(sampler, model.scheduler.config)
+    how = {"num_inference_steps": steps, "guidance_scale": guidance, "output_type": "latent"}
+    pictures: dict[int, Image.Image] = {}
+    with _evaluating(model), torch.inference_mode():
+        for chunks, places in _batches([chunks for chunks, _ in pairs], batch):
+            noise = _noise(model, [seeds[place] for place in places], width, height)
+            some = zip(*(pairs[place][1] for place in places), strict=True)
+            with autocast(model.device.type, precision):
+                told = [_told(model, each, chunks, clip_skip) for each in some]
+                latents = pipe(**for_pipeline(model.unet, *told), **noise, **how).images
+            pictures |= {
+                place: _decoded(pipe, one) for place, one in zip(places, latents, strict=True)
+            }
+    return [pictures[place] for place in range(len(prompts))]
 
 
 def generate(model: Model, config: PictureConfig, precision: str = "fp32") -> list[Image.Image]:
     """Every prompt of `config` with every of its seeds: a row of `config.seeds` pictures for each
-    prompt."""
+    prompt.
+
+    A prompt that calls LoRAs is drawn with these alone. They and the embeddings that prompts name
+    are looked for in `config.folder`; afterwards the model is as it was. Prints what may be
+    mistaken in the prompts. Raises Problem as `make_pictures` does, and where a file that is called
+    is missing or does not suit the model.
+    """
+    for remark in remarks(config):
+        print(remark)
+    return draw(model, config, precision)
+
+
+def draw(model: Model, config: PictureConfig, precision: str = "fp32") -> list[Image.Image]:
+    """`generate` without a word."""
+    words = words_of(config)
+    groups: dict[tuple[LoraCall, ...], list[int]] = {}
+    for index, prompt in enumerate(config.prompts):
+        groups.setdefault(tuple(sorted(set(read_prompt(prompt).loras))), []).append(index)
+    loras = {
+        calls: [
+            (find_lora(call.name, config.folder), call.unet, call.text_encoder) for call in calls
+        ]
+        for calls in groups
+    }
     seeds = range(config.first_seed, config.first_seed + config.seeds)
-    return make_pictures(
-        model,
-        [prompt for prompt in config.prompts for _ in seeds],
-        [seed for _ in config.prompts for seed in seeds],
-        steps=config.steps,
-        guidance=config.guidance,
-        negative=config.negative,
-        precision=precision,
-    )
+    rows: dict[int, list[Image.Image]] = {}
+    for calls, places in groups.items():
+        with called(model, loras[calls], words):
+            made = make_pictures(
+                model,
+                [without_calls(config.prompts[place]) for place in places for _ in seeds],
+                [seed for _ in places for seed in seeds],
+                **how_of(config, model),
+                precision=precision,
+            )
+        rows |= {place: made[i * len(seeds) :][: len(seeds)] for i, place in enumerate(places)}
+    return [picture for place in range(len(config.prompts)) for picture in rows[place]]
+
+
+def words_of(config: PictureConfig) -> list[tuple[Path, str]]:
+    """The embeddings that the prompts name, each with its word."""
+    files = find_embeddings(" ".join([*config.prompts, config.negative]), config.folder)
+    return [(file, file.stem) for file in files]
+
+
+def how_of(config: PictureConfig, model: Model) -> dict[str, Any]:
+    """The settings of `config` that are `make_pictures`' arguments too."""
+    names = ("steps", "guidance", "negative", "clip_skip", "sampler")
+    how = {name: getattr(config, name) for name in names}
+    return how | {"size": config.size(model.info.resolution)}
+
+
+def remarks(config: PictureConfig) -> list[str]:
+    """What the writer of the prompts may not have meant, a sentence each."""
+    texts = (*config.prompts, config.negative)
+    return list(dict.fromkeys(said for text in texts for said in read_prompt(text).remarks))
 
 
 def autocast(device: str, precision: str):
@@ -82,10 +138,91 @@ def autocast(device: str, precision: str):
     return torch.autocast(device, {"fp16": torch.float16, "bf16": torch.bfloat16}[precision])
 
 
+def _read(text: str) -> Prompt:
+    prompt = read_prompt(text)
+    if prompt.loras:
+        raise Problem(
+            f"{prompt.loras[0]} asks for a file, and no folder is known here",
+            do="Use load_lora first, or generate with a folder, and call LoRAs in prompts only",
+        )
+    return prompt
+
+
+def _sides(model: Model, size: int | tuple[int, int] | None) -> tuple[int, int]:
+    """Width and height in pixels, which the VAE and the UNet can halve as often as they do."""
+    size = size or model.info.resolution
+    width, height = (size, size) if isinstance(size, int) else size
+    step = model.info.bucket_step or model.vae_factor
+    if width % step or height % step or min(width, height) < step:
+        raise Problem(
+            f"A picture cannot be {width} × {height} pixels large",
+            do=f"Choose a multiple of {step} for either side",
+        )
+    if width != height and not model.info.bucket_step:
+        raise Problem(
+            f"The model {model.info.name} draws squares only", do="Make width and height alike"
+        )
+    return width, height
+
+
+def _evened(model: Model, *prompts: Prompt) -> tuple[int, list[Prompt]]:
+    """How many chunks the longest of them has, and all of them filled up to as many with empty
+    parts."""
+    lengths = [_chunks(model, prompt) for prompt in prompts]
+    longest = max(lengths)
+    return longest, [
+        replace(prompt, parts=prompt.parts + ((),) * (longest - length))
+        for prompt, length in zip(prompts, lengths, strict=True)
+    ]
+
+
+def _chunks(model: Model, prompt: Prompt) -> int:
+    """How often the text encoder must read for it, as `weighed_embeddings` deals it out."""
+    room = model.tokenizer.model_max_length - 2
+    counts = (sum(len(pieces(model, span.text.strip())) for span in part) for part in prompt.parts)
+    return sum(max(1, -(-count // room)) for count in counts)
+
+
+def _batches(lengths: Sequence[int], batch: int) -> Iterator[tuple[int, list[int]]]:
+    """Places of pictures to draw together: `batch` at most, and all of one length. Filled up to a
+    neighbour's length, which the UNet notices, a picture would depend on its neighbours."""
+    for length in dict.fromkeys(lengths):
+        places = [place for place, own in enumerate(lengths) if own == length]
+        for start in range(0, len(places), batch):
+            yield length, places[start : start + batch]
+
+
+def _told(model: Model, prompts: Sequence[Prompt], chunks: int, clip_skip: int) -> torch.Tensor:
+    """What the UNet is told. Short prompts without weights are read as in training, to the bit:
+    an encoder whose states have the mean 0 could not give it back to weighed ones."""
+    weights = {span.weight for prompt in prompts for part in prompt.parts for span in part}
+    if chunks == 1 and weights <= {1.0}:
+        return model.text_embeddings([prompt.plain for prompt in prompts], clip_skip)
+    return weighed_embeddings(model, prompts, clip_skip)
+
+
+def _noise(model: Model, seeds: Sequence[int], width: int, height: int) -> dict[str, Any]:
+    """The pipeline's `latents` (n, 4, h, w), standard normal, and its `generator`: for each picture
+    its own, which has drawn them and draws what a sampler adds on the way."""
+    factor = model.vae_factor
+    shape = (model.unet.config.in_channels, height // factor, width // factor)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    rows = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    return {"latents": rows.to(model.device, model.unet.dtype), "generator": generators}
+
+
+def _decoded(pipe: DiffusionPipeline, latent: torch.Tensor) -> Image.Image:
+    """The picture of one latent (4, h, w). Outside autocast, for SDXL's VAE overflows in 16 bits,
+    and alone, for at full size it needs more memory than the UNet."""
+    scaled = latent[None].to(pipe.vae.device, pipe.vae.dtype) / pipe.vae.config.scaling_factor
+    pixels = pipe.vae.decode(scaled).sample
+    return pipe.image_processor.postprocess(pixels, output_type="pil")[0]
+
+
 @contextmanager
 def _evaluating(model: Model):
     """Evaluation mode, and afterwards every module's own mode again."""
-    modules = [m for part in (model.text_encoder, model.vae, model.unet) for m in part.modules()]
+    modules = [module for part in model.modules for module in part.modules()]
     modes = [module.training for module in modules]
     try:
         for module in modules:
@@ -94,11 +231,3 @@ def _evaluating(model: Model):
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
-
-
-def _noise(model: Model, seeds: Sequence[int], size: int) -> torch.Tensor:
-    """(n, 4, h, w) standard normal noise, each row from its own seed."""
-    side = size // model.vae_factor
-    shape = (model.unet.config.in_channels, side, side)
-    rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(rows).to(model.device, model.unet.dtype)

@@ -13,9 +13,9 @@ from itertools import groupby
 from sdnb.problems import Problem
 
 STEP, LONGEST = 1.1, 5000  # a bracket's factor; characters of a prompt
-TOKENS = re.compile(
-    r"\\[()\[\]\\]|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|[()\[\]]|[^\\()\[\]:]+|.", re.S
-)
+HEAVIEST = 1000  # weights far below would do for noise, and endless ones for black
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+TOKENS = re.compile(rf"\\[()\[\]\\]|:\s*({NUMBER})\s*\)|[()\[\]]|[^\\()\[\]:]+|.", re.S)
 CALLS = re.compile(r"<(\w+):([^<>]*)>")
 BREAK = re.compile(r"\s*\bBREAK\b\s*")
 CLOSES = {")": "(", "]": "["}
@@ -29,13 +29,18 @@ class Span:
     weight: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class LoraCall:
     """A LoRA by its file's name, and how strongly it works on the UNet and on the text encoder."""
 
     name: str
     unet: float = 1.0
     text_encoder: float = 1.0
+
+    def __str__(self) -> str:
+        """As it is written in a prompt."""
+        weights = [self.unet] if self.unet == self.text_encoder else [self.text_encoder, self.unet]
+        return f"<lora:{':'.join([self.name, *(f'{round(weight, 4):g}' for weight in weights)])}>"
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,8 @@ class Prompt:
 
 
 def read_prompt(text: str) -> Prompt:
-    """Take a prompt apart. Raises Problem for one of more than 5000 characters, and for a LoRA call
-    that makes no sense."""
+    """Take a prompt apart. Raises Problem for one of more than 5000 characters, for weights above
+    1000, and for a LoRA call that makes no sense."""
     if len(text) > LONGEST:
         raise Problem(
             f"The prompt has {len(text)} characters, more than {LONGEST}", do="Make it shorter"
@@ -74,12 +79,35 @@ def read_prompt(text: str) -> Prompt:
     for is_break, group in groupby(pieces, key=lambda piece: piece is None):
         if not is_break:
             parts.append(tuple(_merged(group)))
+    weights = [span.weight for part in parts for span in part]
+    weights += [weight for call in loras for weight in (call.unet, call.text_encoder)]
+    if not all(abs(weight) <= HEAVIEST for weight in weights):
+        raise Problem(f"A weight in the prompt is above {HEAVIEST}", do="0.5 to 1.5 is usual")
     return Prompt(tuple(parts) or ((),), tuple(loras), tuple(remarks))
 
 
+def without_calls(text: str) -> str:
+    """The prompt without all that stands in <name:...>."""
+    return CALLS.sub("", text)
+
+
+def weigh_calls(text: str, factor: float) -> str:
+    """The prompt with the weights of its LoRA calls multiplied."""
+
+    def weigh(found: re.Match) -> str:
+        if found[1] != "lora":
+            return found[0]
+        call = _lora(found[0], found[2])
+        return str(LoraCall(call.name, factor * call.unet, factor * call.text_encoder))
+
+    return CALLS.sub(weigh, text)
+
+
 def escape(text: str) -> str:
-    """The text as a prompt that means these very characters: brackets and backslashes escaped."""
-    return re.sub(r"([()\[\]\\])", r"\\\1", text)
+    """The text as a prompt that means these very words: brackets and backslashes escaped, and no
+    call or BREAK left. CLIP reads neither spaces between signs nor capitals."""
+    text = re.sub(r"<(?=\w+:)", "< ", re.sub(r"([()\[\]\\])", r"\\\1", text))
+    return BREAK.sub(lambda found: found[0].lower(), text)
 
 
 def _weighed(text: str, remarks: list[str]) -> list[Span | None]:
@@ -131,9 +159,8 @@ def _lora(call: str, arguments: str) -> LoraCall:
     for place, argument in enumerate(rest):
         key, _, value = argument.rpartition("=")
         key = key.strip() or ("te", "unet")[min(place, 1)]
-        try:
-            found[key] = float(value)
-        except ValueError:
-            raise Problem(f"{call}: {value!r} is no number", do="Write <lora:name:0.8>") from None
+        if not re.fullmatch(rf"\s*{NUMBER}\s*", value):
+            raise Problem(f"{call}: {value!r} is no number", do="Write <lora:name:0.8>")
+        found[key] = float(value)
     text_encoder = found.get("te", 1.0)
     return LoraCall(name.strip(), found.get("unet", text_encoder), text_encoder)

@@ -35,7 +35,7 @@ from sdnb.sheet import grid
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of
 
-COUNT, STEPS, RATE = 40000, 2000, 5e-4
+COUNT, STEPS, RATE = 40000, 2500, 5e-4
 
 
 def cartoon_unet(mini: Model, steps: int, rate: float) -> UNet2DConditionModel:

@@ -1,19 +1,28 @@
 """The web UIs' text in a PNG, there and back."""
 
+import contextlib
 import random
 import string
+from dataclasses import replace
 
 import pytest
 from PIL import Image, PngImagePlugin
 
+from sdnb.config import PictureConfig
 from sdnb.inference.infotext import (
     Recipe,
+    config_from,
     read_picture,
     read_text,
+    recipe_of,
     save_picture,
     write_text,
 )
+from sdnb.inference.samplers import SAMPLERS
+from sdnb.models import ModelInfo
 from sdnb.problems import Problem
+
+INFO = ModelInfo("m", "sd1", 512, (), "")
 
 # as AUTOMATIC1111's web UI writes it
 THEIRS = """photo of ravo <lora:ravo:0.8>, (red hat:1.2)
@@ -104,3 +113,77 @@ def test_what_is_no_picture(tmp_path, content):
     Image.new("RGB", (8, 8)).save(tmp_path / "b.png")
     with pytest.raises(Problem, match="does not say"):
         read_picture(tmp_path / "b.png")
+
+
+def test_a_recipe_is_settings_again():
+    config = PictureConfig(
+        prompts=("a man\nand (more:1.2) <lora:x:0.5>, \\(b\\)",),
+        first_seed=2**32 - 1,
+        seeds=1,
+        negative="dark, blurred",
+        steps=7,
+        guidance=6.54321,
+        sampler="DPM++ 2M SDE Karras",
+        width=96,
+        height=64,
+        clip_skip=1,
+    )
+    recipe = recipe_of(config, INFO, config.prompts[0], config.first_seed)
+    last = write_text(recipe).splitlines()[-1]
+    assert last == (
+        "Steps: 7, Sampler: DPM++ 2M SDE, CFG scale: 6.54321, Seed: 4294967295, Size: 96x64, "
+        "Model: m, Clip skip: 2, RNG: CPU, Schedule type: Karras"
+    )
+    assert config_from(read_text(write_text(recipe))) == config
+    # where no size is set, the recipe tells the model's
+    recipe = recipe_of(config.replace(width=None), INFO, "a", 0)
+    assert recipe.size == (512, 64) and config_from(recipe).width == 512
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_samplers_name_survives(sampler):
+    config = PictureConfig(sampler=sampler, prompts=("a",), seeds=1, width=64, height=64)
+    text = write_text(recipe_of(config, INFO, "a", 0))
+    assert config_from(read_text(text)) == config
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        ("Euler a, Schedule type: Automatic", "Euler a"),
+        ("DPM++ 2M, Schedule type: Automatic", "DPM++ 2M Karras"),
+        ("DPM++ 2M, Schedule type: Uniform", "DPM++ 2M"),
+        ("DPM++ 2M Karras", "DPM++ 2M Karras"),  # as older web UIs write it
+        ("DPM++ 2M", "DPM++ 2M"),
+    ],
+)
+def test_the_web_uis_names_of_samplers(named, meant):
+    recipe = read_text(f"a\nSteps: 20, Sampler: {named}, Seed: 1, Size: 64x64, CFG scale: 7")
+    assert config_from(recipe).sampler == meant
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sampler": "Euler", "more": {"Schedule type": "Beta"}}, "no sampler called 'Euler Beta'"),
+        ({"sampler": "DDMI"}, "Did you mean 'DDIM'"),
+        ({"seed": -1}, "'first_seed' cannot be -1"),
+        ({"size": (0, 64)}, "'width' cannot be 0"),
+        ({"steps": 10_000}, "'steps' cannot be 10000"),
+        ({"guidance": float("nan")}, "'guidance'"),
+    ],
+)
+def test_what_cannot_be_drawn_here_is_a_problem(change, words):
+    with pytest.raises(Problem, match=words):
+        config_from(replace(Recipe("a"), **change))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_text_in_a_picture_ends_in_a_traceback(seed):
+    """A good text with some of its signs changed is a recipe still, or a Problem."""
+    rng = random.Random(seed)
+    text = list(THEIRS)
+    for _ in range(rng.randint(1, 20)):
+        text[rng.randrange(len(text))] = rng.choice(',:x"\\\n -9\0ä')
+    with contextlib.suppress(Problem):
+        config_from(read_text("".join(text)))

@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sdnb.inference import load_lora, make_pictures, unload_lora
-from sdnb.models import load_model
+from sdnb.loading import load_model
 from sdnb.problems import Problem
 from sdnb.training import lora
 

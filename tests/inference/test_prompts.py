@@ -3,8 +3,18 @@
 import random
 
 import pytest
+import torch
 
-from sdnb.inference.prompts import LoraCall, Span, escape, read_prompt
+from sdnb.inference.prompts import (
+    LoraCall,
+    Span,
+    escape,
+    read_prompt,
+    weigh_calls,
+    without_calls,
+)
+from sdnb.inference.weights import weighed_embeddings
+from sdnb.loading import load_model
 from sdnb.problems import Problem
 
 
@@ -27,6 +37,7 @@ def spans(text: str) -> list[tuple[str, float]]:
         ("time: 12:30", [("time: 12:30", 1)]),
         ("(hat:.5)", [("hat", 0.5)]),
         ("(a:1.2)(b:1.2)", [("ab", 1.2)]),
+        ("(a:-1)", [("a", -1)]),
         ("", []),
     ],
 )
@@ -76,14 +87,65 @@ def test_loras_are_called_and_leave_the_words(text, call):
     ("text", "words"),
     [
         ("<lora:ravo:much>", "'much' is no number"),
+        ("<lora:ravo:nan>", "'nan' is no number"),
+        ("<lora:ravo:-inf>", "'-inf' is no number"),
+        ("<lora:ravo:>", "'' is no number"),
         ("<lora::1>", "names no LoRA"),
         ("<lora:../../etc/passwd:1>", "names no LoRA"),
+        ("<lora:ravo:2000>", "above 1000"),
+        (f"(a:{'9' * 400})", "above 1000"),
+        ("(" * 4000 + "a", "above 1000"),
         ("x" * 10_000, "10000 characters"),
     ],
 )
 def test_what_makes_no_sense_is_a_problem(text, words):
     with pytest.raises(Problem, match=words):
         read_prompt(text)
+
+
+def test_calls_are_weighed_and_taken_out():
+    text = "a <lora:x>, (b:1.2) <lora:my man:0.5:0.8>BREAK<lora:y:te=0><hypernet:z:1>"
+    halved = weigh_calls(text, 0.5)
+    assert halved == ("a <lora:x:0.5>, (b:1.2) <lora:my man:0.25:0.4>BREAK<lora:y:0><hypernet:z:1>")
+    assert read_prompt(halved).loras == (
+        LoraCall("x", 0.5, 0.5),
+        LoraCall("my man", 0.4, 0.25),
+        LoraCall("y", 0, 0),
+    )
+    assert without_calls(text) == "a , (b:1.2) BREAK"
+    assert read_prompt(without_calls(text)).parts == read_prompt(text).parts
+
+
+NASTY = [
+    "photo of ravo (red) [hat]",
+    "a :) and ((more:1.5) <lora:x:1> <<lora:../y>",
+    "\\(a\\) \\\\",
+    "COFFEE BREAK BREAK(BREAK)",
+    "<b:0> (a:1.3",
+]
+
+
+@pytest.mark.parametrize("words", NASTY)
+def test_escaped_words_are_read_as_the_words_they_are(words):
+    """By the text encoder, within 1e-5: a caption in training and as a prompt is the same."""
+    model = load_model("mini")
+    prompt = read_prompt(escape(words))
+    assert (prompt.loras, prompt.remarks) == ((), ())
+    found = weighed_embeddings(model, [prompt])
+    torch.testing.assert_close(found, model.text_embeddings([words]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_prompt_at_all_ends_in_a_traceback(seed):
+    """Any signs in any order are a prompt or a Problem; weights are finite."""
+    rng = random.Random(seed)
+    signs = [*"()[]\\:<>., ab1", "BREAK", "<lora:", ":1.2)", "\n", "🎩", "\0"]
+    text = "".join(rng.choice(signs) for _ in range(rng.randint(1, 60)))
+    try:
+        prompt = read_prompt(text)
+    except Problem:
+        return
+    assert all(abs(span.weight) <= 1000 for part in prompt.parts for span in part)
 
 
 def written(rng: random.Random, weight: float, depth: int) -> tuple[str, list[Span]]:

@@ -1,0 +1,110 @@
+"""A whole model: for SD 1 one file in the original layout, which every program reads; for SD 2 and
+SDXL a folder in diffusers' layout."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from sdnb.export.writing import checked, held_in, modelspec
+from sdnb.files import write_atomically, write_folder_atomically
+from sdnb.ldm import renamed, unet_names, vae_names
+from sdnb.models import Model, quiet
+from sdnb.problems import Problem
+from sdnb.training.adapters import has_adapters
+from sdnb.training.textual_inversion import NewWords, embeddings_of
+
+ONE_FILE = ("sd1", "mini")  # the mini model has SD 1's layout
+CLIP = "cond_stage_model.transformer.text_model."  # with the name that transformers 5.6 dropped
+
+
+def export_model(model: Model, path: Path | str) -> Path:
+    """Write the model as one file where its family allows that, else as a folder; the path gets or
+    loses its .safetensors accordingly, and is returned."""
+    path = Path(path)
+    bare = path.with_suffix("") if path.suffix == ".safetensors" else path
+    if model.info.family in ONE_FILE:
+        return export_checkpoint(model, bare.with_name(f"{bare.name}.safetensors"))
+    return export_folder(model, bare)
+
+
+def export_checkpoint(model: Model, path: Path | str) -> Path:
+    """Write an SD 1 (or mini) model as one fp16 file, named as CompVis/stable-diffusion named it.
+
+    Raises Problem for another family, where a LoRA or a learned word is loaded in the model, and
+    where a number does not fit into fp16 (65504).
+    """
+    path = checked(path, "")
+    if model.info.family not in ONE_FILE:
+        raise Problem(
+            f"A model of the family {model.info.family} is not written as one file here",
+            path,
+            "Use export_folder(model, path): a diffusers folder, which ComfyUI reads too",
+        )
+    _check_plain(model, path)
+    tensors = held_in(original_tensors(model), "fp16", path)
+    header = {"format": "pt", **modelspec(model, path.stem)}
+    write_atomically(path, lambda aside: save_file(tensors, aside, header))
+    return path
+
+
+def original_tensors(model: Model) -> dict[str, torch.Tensor]:
+    """All weights of an SD 1 by the names of the original file, and in its shapes."""
+    encoder = getattr(model.text_encoder, "text_model", model.text_encoder)
+    tensors = {
+        **_named("model.diffusion_model.", model.unet, unet_names(model.unet)),
+        **_named("first_stage_model.", model.vae, vae_names(model.vae)),
+        **{CLIP + name: tensor for name, tensor in encoder.state_dict().items()},
+    }
+    for name, tensor in tensors.items():
+        if ".mid.attn_1." in name and tensor.ndim == 2:  # convolutions there, 1 x 1
+            tensors[name] = tensor[..., None, None]
+    return tensors
+
+
+def export_folder(model: Model, path: Path | str) -> Path:
+    """Write the model as a diffusers folder, fp16. Raises Problem as `export_checkpoint`, and where
+    something other than a model is at `path`."""
+    path = Path(path)
+    if path.exists() and not (path / "model_index.json").is_file():
+        raise Problem("There is something else already", path, "Choose another name")
+    _check_plain(model, path)
+    parts = {"unet": model.unet, "vae": model.vae, **model.encoders}
+    pipeline = replace(
+        model, **{name: _half(part, path) for name, part in parts.items()}
+    ).pipeline()
+    pipeline.register_modules(scheduler=model.scheduler)
+    with quiet():
+        write_folder_atomically(path, pipeline.save_pretrained)
+    return path
+
+
+def _named(prefix: str, part: nn.Module, names: dict[str, str]) -> dict[str, torch.Tensor]:
+    return {prefix + renamed(name, names): tensor for name, tensor in part.state_dict().items()}
+
+
+def _half(part: nn.Module, path: Path) -> nn.Module:
+    """A copy in fp16 on the CPU, made without one in fp32 on the way."""
+    tensors = held_in(part.state_dict(), "fp16", path)
+    with torch.device("meta"):
+        build = getattr(type(part), "from_config", type(part))  # diffusers' way, transformers' way
+        copy = build(part.config)
+    copy.load_state_dict(tensors, assign=True)
+    return copy
+
+
+def _check_plain(model: Model, path: Path) -> None:
+    if any(has_adapters(part) for part in model.modules):
+        raise Problem(
+            "A LoRA is loaded in the model",
+            path,
+            "Bake it in by merge_lora(model), or take it out by unload_lora(model)",
+        )
+    if any(isinstance(embeddings_of(e).token_embedding, NewWords) for e in model.encoders.values()):
+        raise Problem(
+            "A learned word is loaded in the model, and a checkpoint has no place for it",
+            path,
+            "Take it out by unload_embeddings(model), and export it by itself",
+        )

@@ -1,0 +1,133 @@
+"""A trained LoRA, LoCon, LoHa or LoKr as kohya_ss would have saved it: the format that every web UI
+reads (networks/lora.py in kohya-ss/sd-scripts, LyCORIS for LoHa and LoKr)."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftConfig
+from peft.utils.other import get_pattern_key
+from safetensors.torch import save as to_bytes
+
+from sdnb.export.writing import checked, held_in, is_v, model_hash, modelspec
+from sdnb.files import write_atomically
+from sdnb.ldm import kohya_name, unet_names
+from sdnb.models import Model
+from sdnb.training.lora_file import LoraFile, read_lora
+
+IN_PROMPTS = ":<>"  # <lora:name:1>
+MATRICES = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's matrices by peft's names. Their product counts `scale` times."""
+
+    part: str  # "unet", "text_encoder" or "text_encoder_2"
+    module: str  # its path there
+    rank: int
+    scale: float
+    matrices: dict[str, torch.Tensor]
+
+
+def export_kohya(
+    model: Model,
+    file: Path | str,
+    path: Path | str,
+    *,
+    name: str | None = None,
+    metadata: Mapping[str, str] = {},
+    precision: str = "fp16",
+) -> Path:
+    """Write the LoRA in `file`, which training saved, to `path` in kohya's format. `model` is the
+    base model it was trained on, `name` the title shown (default: the file's name), and `metadata`
+    goes into the header over what stands there by itself. Nothing of the photos, the captions or
+    this machine does. `precision` is "fp16", "bf16" or "fp32".
+
+    Raises Problem where the file is no LoRA or not one for this base model, where a number does
+    not fit into fp16 (65504), and where `path` cannot be a LoRA's.
+    """
+    path = checked(path, IN_PROMPTS, file)
+    layers = list(_layers(read_lora(file, {"unet": model.unet, **model.encoders})))
+    sgm = unet_names(model.unet) if model.info.family == "sdxl" else None
+    tensors, alphas = {}, {}
+    for layer in layers:
+        stem = kohya_name(layer.part, layer.module, sgm)
+        matrices, alpha = _as_read(layer)
+        tensors |= {f"{stem}.{MATRICES.get(end, end)}": one for end, one in matrices.items()}
+        alphas[f"{stem}.alpha"] = torch.tensor(alpha)
+    tensors = held_in(tensors, precision, path) | alphas
+    header = {
+        **modelspec(model, name or path.stem, "lora"),
+        **_kohya_metadata(model, layers, path.stem),
+        "sshs_model_hash": model_hash(tensors),
+        **{key: str(value) for key, value in metadata.items()},
+    }
+    write_atomically(path, to_bytes(tensors, header))
+    return path
+
+
+def tag_metadata(captions: Sequence[str], folder: str) -> dict[str, str]:
+    """Metadata that shows the training's tags in the web UIs: how often each part of the captions
+    between commas occurs, under the folder's name."""
+    tags = Counter(
+        tag.strip().lower() for caption in captions for tag in caption.split(",") if tag.strip()
+    )
+    return {"ss_tag_frequency": json.dumps({folder: dict(tags)})}
+
+
+def _layers(file: LoraFile) -> Iterator[Layer]:
+    for part, tensors in file.layers.items():
+        modules: dict[str, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            words = 2 if name.endswith(".weight") else 1  # lora_A.weight, but hada_w1_a
+            module, *matrix = name.rsplit(".", words)
+            modules.setdefault(module, {})[".".join(matrix)] = tensor
+        for module, matrices in modules.items():
+            yield Layer(part, module, *_rank_and_scale(file.configs[part], module), matrices)
+
+
+def _rank_and_scale(config: PeftConfig, module: str) -> tuple[int, float]:
+    """A layer's rank, and what its matrices' product is multiplied with, as in peft: alpha / rank,
+    or alpha / √rank where the LoRA is rank-stabilised (arXiv 2312.03732)."""
+    ranks, alphas = config.rank_pattern, config.alpha_pattern
+    rank = ranks.get(get_pattern_key(ranks, module), config.r)
+    alpha = config.lora_alpha if config.peft_type == "LORA" else config.alpha
+    alpha = alphas.get(get_pattern_key(alphas, module), alpha)
+    return rank, alpha / (rank**0.5 if getattr(config, "use_rslora", False) else rank)
+
+
+def _as_read(layer: Layer) -> tuple[dict[str, torch.Tensor], float]:
+    """The matrices and the alpha from which the web UIs calculate the layer's change as it was
+    trained. They multiply by alpha / rank, but where a LoKr has both its matrices whole: they see
+    no rank there and multiply by 1 (network_lokr.py in AUTOMATIC1111's web UI, ComfyUI's lokr.py),
+    so that the scale goes into the first one."""
+    if {"lokr_w1", "lokr_w2"} <= layer.matrices.keys():
+        first = layer.matrices["lokr_w1"].float() * layer.scale
+        return layer.matrices | {"lokr_w1": first}, float(layer.rank)
+    return layer.matrices, layer.scale * layer.rank
+
+
+def _kohya_metadata(model: Model, layers: Sequence[Layer], stem: str) -> dict[str, str]:
+    """What AUTOMATIC1111's web UI and Forge tell the family by (without it the LoRA is hidden), the
+    name it may be called by in <lora:name:1>, and how it is built."""
+    versions = {"sd2": "sd_v2_v" if is_v(model) else "sd_v2", "sdxl": "sdxl_base_v1-0"}
+    common = next((layer for layer in layers if "attn" in layer.module), layers[0])
+    convolution = next((layer for layer in layers if layer.module.endswith("conv1")), None)
+    kind = next(iter(common.matrices))[:4]
+    arguments = {} if kind == "lora" else {"algo": {"hada": "loha"}.get(kind, kind)}
+    if convolution:
+        arguments["conv_dim"] = str(convolution.rank)
+        arguments["conv_alpha"] = f"{convolution.scale * convolution.rank:g}"
+    return {
+        "ss_output_name": stem,
+        "ss_v2": str(model.info.family == "sd2"),
+        "ss_base_model_version": versions.get(model.info.family, "sd_v1"),
+        "ss_network_module": "networks.lora" if kind == "lora" else "lycoris.kohya",
+        "ss_network_dim": str(common.rank),
+        "ss_network_alpha": f"{common.scale * common.rank:g}",
+        "ss_network_args": json.dumps(arguments),
+    }

@@ -1,0 +1,87 @@
+"""What every exported file has: a name that the web UIs can call it by, numbers in the wished
+format, and in the header what it says of itself."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from safetensors.torch import save as to_bytes
+
+from sdnb.models import Model
+from sdnb.problems import Problem
+
+DTYPES = MappingProxyType(
+    {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32},
+)
+SGM = "https://github.com/Stability-AI/generative-models"
+
+
+def checked(path: Path | str, forbidden: str, source: Path | str | None = None) -> Path:
+    """The path of a file to export. Raises Problem where it does not end in .safetensors, its name
+    holds one of the `forbidden` characters, which mean something in a prompt, or it is `source`."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise Problem("The web UIs find files by their ending", path, "Let it end in .safetensors")
+    if found := [character for character in forbidden if character in path.stem]:
+        raise Problem(
+            f"The file's name is written into prompts, where {found[0]!r} means something else",
+            path,
+            "Choose a name of letters and digits",
+        )
+    if source and path.resolve() == Path(source).resolve():
+        raise Problem("That would overwrite what was trained", path, "Choose another name")
+    return path
+
+
+def held_in(
+    tensors: Mapping[str, torch.Tensor], precision: str, path: Path
+) -> dict[str, torch.Tensor]:
+    """Copies on the CPU in "fp16", "bf16" or "fp32". Raises Problem where one holds something that
+    is no number there: fp16 ends at 65504."""
+    if precision not in DTYPES:
+        raise Problem(f"There is no precision {precision!r}", do=f"Choose one of {[*DTYPES]}")
+    dtype = DTYPES[precision]
+    copies = {n: t.detach().to("cpu", dtype, copy=True).contiguous() for n, t in tensors.items()}
+    for name, copy in copies.items():
+        if not torch.isfinite(copy).all():
+            raise Problem(
+                f"{name} holds numbers that cannot be saved in {precision}",
+                path,
+                "Train again with a lower learning rate",
+            )
+    return copies
+
+
+def is_v(model: Model) -> bool:
+    """Whether it predicts velocities, as SD 2.1 at 768 pixels does."""
+    return model.scheduler.config.prediction_type == "v_prediction"
+
+
+def modelspec(model: Model, title: str, kind: str = "") -> dict[str, str]:
+    """What a file says of itself by ModelSpec 1.0.1, as kohya-ss/sd-scripts writes it
+    (library/sai_model_spec.py). `kind` is "lora", or nothing for a whole model. The mini model
+    passes for an SD 1, whose layout it has."""
+    architecture = {
+        "sd2": "stable-diffusion-v2-768-v" if is_v(model) else "stable-diffusion-v2-512",
+        "sdxl": "stable-diffusion-xl-v1-base",
+    }.get(model.info.family, "stable-diffusion-v1")
+    told = {
+        "sai_model_spec": "1.0.1",
+        "architecture": f"{architecture}/{kind}" if kind else architecture,
+        "implementation": SGM if not kind or model.info.family == "sdxl" else "diffusers",
+        "title": title,
+        "resolution": f"{model.info.resolution}x{model.info.resolution}",
+        "prediction_type": "v" if is_v(model) else "epsilon",
+    }
+    if model.info.licence != "unknown":
+        told["license"] = model.info.licence
+    return {f"modelspec.{name}": value for name, value in told.items()}
+
+
+def model_hash(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of what stands behind the header, which the web UIs take for the file's own hash
+    (precalculate_safetensors_hashes in kohya-ss/sd-scripts)."""
+    content = to_bytes(tensors)
+    return hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()

@@ -1,0 +1,140 @@
+"""LoRAs and embeddings that prompts call by their files' names, and where the files are."""
+
+import copy
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sdnb.inference.embedding import load_embedding
+from sdnb.inference.lora import unload_lora, use_loras
+from sdnb.inference.prompts import without_calls
+from sdnb.models import Model
+from sdnb.problems import Problem
+from sdnb.sample import PLACES
+from sdnb.tensors import opened
+from sdnb.training.adapters import put_back, take_off
+from sdnb.training.textual_inversion import embeddings_of
+
+ENDING = ".safetensors"
+
+
+def find_lora(name: str, folder: Path | str | None = None) -> Path:
+    """The file of the LoRA called `name`, without its ending, in `folder` or below; else among the
+    samples of the package.
+
+    Raises Problem where there is none (naming those of nearly that name) or more than one, where
+    it lies outside of `folder`, and for a name that is a path.
+    """
+    if not name.strip() or re.search(r"[/\\]|\.\.", name):
+        raise Problem(
+            f"{name!r} is not the name of a LoRA",
+            do="Give its file's name, without folder or ending",
+        )
+    files = _files(folder)
+    if found := _called(name, files, folder, embedding=False):
+        return found
+    stems = [file.stem for file in files]
+    if name in stems:
+        raise Problem(f"{name!r} is an embedding, not a LoRA", do="Write its name as a word")
+    near = difflib.get_close_matches(name, stems, n=3)
+    raise Problem(
+        f"There is no LoRA called {name!r}",
+        folder,
+        f"Did you mean {' or '.join(map(repr, near))}?" if near else "Set folder to where it lies",
+    )
+
+
+def find_embeddings(text: str, folder: Path | str | None = None) -> list[Path]:
+    """The files of the embeddings whose names stand as words in `text`, small or large letters, in
+    `folder` or below and among the samples of the package. Raises Problem as `find_lora` does."""
+    files, words = _files(folder), without_calls(text)
+    stems = dict.fromkeys(
+        file.stem
+        for file in files
+        if re.search(rf"(?<!\w){re.escape(file.stem)}(?!\w)", words, re.IGNORECASE)
+    )
+    found = (_called(stem, files, folder, embedding=True) for stem in stems)
+    return [file for file in found if file]
+
+
+def is_embedding(file: Path | str) -> bool:
+    """Whether it holds a learned word: one tensor of vectors, or SDXL's pair of them. Raises
+    Problem where the file cannot be read."""
+    with opened(file) as tensors:
+        names = list(tensors.keys())
+    return len(names) == 1 or set(names) == {"clip_l", "clip_g"}
+
+
+@contextmanager
+def called(
+    model: Model,
+    loras: Sequence[tuple[Path, float, float]],
+    words: Sequence[tuple[Path, str | None]] = (),
+) -> Iterator[None]:
+    """The model with these LoRAs (file, weight on the UNet, on the text encoders) in place of its
+    own, which stay where there are none, and with these embeddings, each as its word or, where that
+    is None, as the one its file names. Words that the model has been taught already stay as they
+    are. Afterwards it is as it was. Raises Problem where a file does not suit the model."""
+    with ExitStack() as undo:
+        if words:
+            undo.callback(_words_kept(model))
+        for file, word in words:
+            if not word or word.lower() not in model.tokenizer.get_added_vocab():
+                load_embedding(model, file, word)
+        if loras:
+            undo.callback(put_back, take_off(model.unet, *model.encoders.values()))
+            use_loras(model, loras)
+            undo.callback(unload_lora, model)
+        yield
+
+
+def _words_kept(model: Model) -> Callable[[], None]:
+    """What makes the model forget all words that it learns from here on, and only those."""
+    place, tokenizer = embeddings_of(model.text_encoder), model.tokenizer
+    layer = place.token_embedding
+    rows = getattr(layer, "rows", None)
+    model.tokenizer = copy.deepcopy(tokenizer)  # new words are added in place
+
+    def forget() -> None:
+        model.tokenizer, place.token_embedding = tokenizer, layer
+        if rows is not None:
+            layer.rows = rows
+
+    return forget
+
+
+def _files(folder: Path | str | None) -> list[Path]:
+    """Every safetensors file in the folder and below, and the samples whose names are still free.
+    Raises Problem where there is no such folder."""
+    own: list[Path] = []
+    if folder is not None:
+        if not Path(folder).is_dir():
+            raise Problem("There is no such folder", folder, "Check the path")
+        found = sorted(Path(folder).rglob(f"*{ENDING}"))
+        own = [file for file in found if file.is_file() and not file.name.startswith(".")]
+    taken = {file.stem for file in own}
+    samples = [file for place in PLACES for file in sorted(place.glob(f"trained/*{ENDING}"))]
+    return own + [file for file in samples if file.stem not in taken]
+
+
+def _called(
+    stem: str, files: list[Path], folder: Path | str | None, embedding: bool
+) -> Path | None:
+    """The one file of this name and kind. None is looked into that lies outside of the folder."""
+    found = [file for file in files if file.stem == stem]
+    for file in found:
+        homes = [Path(folder), *PLACES] if folder is not None else PLACES
+        if not any(file.resolve().is_relative_to(home.resolve()) for home in homes):
+            raise Problem(
+                "The file is a link that leads out of the folder",
+                file,
+                "Copy the file itself there",
+            )
+    found = [file for file in found if is_embedding(file) == embedding]
+    if len(found) > 1:
+        raise Problem(
+            f"There are {len(found)} files called {stem!r}", found[1], "Rename one of them"
+        )
+    return found[0] if found else None

@@ -1,0 +1,65 @@
+"""Samplers by the names that the web UIs give them.
+
+Where a sampler adds noise on the way, each picture's comes from its own seed. Those of k-diffusion
+that draw it from a Brownian tree (DPM++ SDE) are therefore missing here.
+"""
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
+    SchedulerMixin,
+    UniPCMultistepScheduler,
+)
+
+from sdnb.problems import Problem
+
+DEFAULT = "DPM++ 2M"
+KARRAS = " Karras"  # behind a name: steps spaced as in Karras et al. 2022, arXiv 2206.00364
+_SPACED = {"use_karras_sigmas": True}
+_SDE = {"algorithm_type": "sde-dpmsolver++"}
+_LATENT = {"clip_sample": False, "set_alpha_to_one": False}  # latents are not bound to -1 to 1
+
+# the pairs of names as in diffusers' own table (docs/source/en/api/schedulers/overview.md)
+SAMPLERS: Mapping[str, tuple[type[SchedulerMixin], dict[str, Any]]] = MappingProxyType(
+    {
+        "DPM++ 2M": (DPMSolverMultistepScheduler, {}),
+        "DPM++ 2M Karras": (DPMSolverMultistepScheduler, _SPACED),
+        "DPM++ 2M SDE": (DPMSolverMultistepScheduler, _SDE),
+        "DPM++ 2M SDE Karras": (DPMSolverMultistepScheduler, _SDE | _SPACED),
+        "UniPC": (UniPCMultistepScheduler, {}),
+        "Euler": (EulerDiscreteScheduler, {}),
+        "Euler a": (EulerAncestralDiscreteScheduler, {}),
+        "Heun": (HeunDiscreteScheduler, {}),
+        "LMS": (LMSDiscreteScheduler, {}),
+        "DDIM": (DDIMScheduler, _LATENT),
+        "PLMS": (PNDMScheduler, {"skip_prk_steps": True, "set_alpha_to_one": False}),
+    }
+)
+
+
+def make_sampler(name: str, scheduler_config: Mapping[str, Any]) -> SchedulerMixin:
+    """The sampler for a model with this scheduler's settings, which say how noise was added and
+    what the model predicts. Raises Problem as `known_sampler` does."""
+    kind, arguments = SAMPLERS[known_sampler(name)]
+    return kind.from_config(scheduler_config, **arguments)
+
+
+def known_sampler(name: str) -> str:
+    """The name; Problem where there is no such sampler."""
+    if name not in SAMPLERS:
+        near = difflib.get_close_matches(name, SAMPLERS, n=1)
+        raise Problem(
+            f"There is no sampler called {name!r} here",
+            do=f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(SAMPLERS)}",
+        )
+    return name

@@ -1,0 +1,15 @@
+import pytest
+from diffusers import DDPMScheduler
+
+from sdnb.models import Model, ModelInfo
+from sdnb.single_file import clip_tokenizer
+from tests.families import tiny_parts
+
+
+@pytest.fixture(scope="session")
+def make_xl():
+    """A tiny SDXL, always the same."""
+    words = {"tokenizer": clip_tokenizer(), "tokenizer_2": clip_tokenizer("!")}
+    scheduler = DDPMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction")
+    info = ModelInfo("xl", "sdxl", 64, (), "unknown")
+    return lambda: Model(scheduler=scheduler, info=info, **words, **tiny_parts("sdxl"))

@@ -1,0 +1,193 @@
+"""Whole models as files of others, and LoRAs baked into them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from sdnb.export import (
+    export_checkpoint,
+    export_folder,
+    export_kohya,
+    export_model,
+    merge_lora,
+)
+from sdnb.inference import load_lora, make_pictures
+from sdnb.loading import load_model
+from sdnb.models import quiet
+from sdnb.problems import Problem
+from sdnb.training import lora, textual_inversion
+from sdnb.training.adapters import has_adapters, tuner_layers
+
+CONVOLUTIONS = "attention+feedforward+convolution"
+
+
+def states(model):
+    """All weights by part and name (in text encoders without "text_model.")."""
+    return {
+        (part, name.removeprefix("text_model.")): tensor.detach().clone()
+        for part, module in {"unet": model.unet, "vae": model.vae, **model.encoders}.items()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def read_single_file(path, model, folder):
+    """What diffusers makes of the file with the configuration in `folder`, as a Model."""
+    with quiet():
+        pipe = StableDiffusionPipeline.from_single_file(
+            str(path), config=str(folder), local_files_only=True
+        )
+    parts = {name: getattr(pipe, name).float() for name in ("unet", "vae", "text_encoder")}
+    return replace(model, **parts, moved=False)
+
+
+def train(model, config, std=0.1):
+    torch.manual_seed(1)
+    for group in lora.prepare(model, config):
+        for parameter in group["params"]:
+            parameter.data.normal_(std=std)
+
+
+def test_diffusers_reads_every_number_of_the_file(tiny, tiny_folder, tmp_path):
+    before = states(tiny)
+    path = export_checkpoint(tiny, tmp_path / "ravo.safetensors")
+    assert all(torch.equal(tensor, before[at]) for at, tensor in states(tiny).items())
+    tensors = load_file(path)
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert len(tensors) == len(before)
+    assert "cond_stage_model.transformer.text_model.final_layer_norm.bias" in tensors
+    read = states(read_single_file(path, tiny, tiny_folder))
+    assert read.keys() == before.keys()
+    for at, tensor in before.items():
+        assert torch.equal(tensor.half().float(), read[at]), at
+    with safe_open(path, "pt") as file:
+        told = file.metadata()
+    assert told["modelspec.architecture"] == "stable-diffusion-v1"
+    assert told["modelspec.title"] == "ravo"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layers": CONVOLUTIONS, "train_text_encoder": True},
+        {"rank_stabilised": True},
+        {"kind": "loha", "layers": CONVOLUTIONS},
+        {"kind": "lokr", "layers": CONVOLUTIONS},
+    ],
+    ids=["LoCon", "rsLoRA", "LoHa", "LoKr"],
+)
+def test_merging_adds_the_change_and_leaves_plain_modules(tiny, config, settings):
+    before, config = states(tiny), config.replace(**settings)
+    train(tiny, config)
+    expected = dict(before)
+    for part, module in {"unet": tiny.unet, **tiny.encoders}.items():
+        names = {layer: name.removeprefix("text_model.") for name, layer in module.named_modules()}
+        for layer in tuner_layers(module):
+            at = part, f"{names[layer]}.weight"
+            expected[at] = before[at] + 0.5 * layer.get_delta_weight("default").detach()
+    merge_lora(tiny, weight=0.5)
+    after = states(tiny)
+    assert tiny.moved and not any(has_adapters(part) for part in tiny.modules)
+    assert after.keys() == before.keys()
+    for at, tensor in after.items():
+        torch.testing.assert_close(tensor, expected[at], rtol=1e-6, atol=1e-6)
+    assert sum(not torch.equal(after[at], before[at]) for at in before) > 30
+
+
+@pytest.mark.parametrize(
+    ("settings", "std"), [({"layers": CONVOLUTIONS}, 0.1), ({"kind": "loha"}, 0.5)]
+)
+def test_one_picture(tiny_folder, config, tmp_path, settings, std):
+    """The LoRA as it was trained; its file beside the base; both baked into one file. The files
+    hold fp16: at most two of 255 levels apart, where the LoRA moves the picture by dozens."""
+
+    def base():
+        model = load_model(tiny_folder)
+        core = getattr(model.text_encoder, "text_model", model.text_encoder)
+        core.final_layer_norm.bias.data.fill_(0.1)  # as any trained one, its states' mean is not 0
+        return model
+
+    def picture(model):
+        return np.array(make_pictures(model, "photo of ravo man", [1], steps=3)[0], int)
+
+    model, fresh = base(), base()
+    config, before = config.replace(**settings), picture(model)
+    train(model, config, std)
+    live = picture(model)
+    assert np.abs(live - before).max() > 30
+    lora.save(model, config, tmp_path / "lora.safetensors")
+    path = export_kohya(model, tmp_path / "lora.safetensors", tmp_path / "ravo.safetensors")
+    load_lora(fresh, path)
+    assert np.abs(picture(fresh) - live).max() <= 2
+    merge_lora(fresh)
+    assert np.abs(picture(fresh) - live).max() <= 2
+    whole = export_checkpoint(fresh, tmp_path / "whole.safetensors")
+    assert np.abs(picture(read_single_file(whole, fresh, tiny_folder)) - live).max() <= 2
+
+
+def test_nothing_to_merge_is_a_problem(tiny):
+    with pytest.raises(Problem, match="no LoRA"):
+        merge_lora(tiny)
+
+
+def test_a_sum_that_is_no_number_is_a_problem(tiny, config):
+    train(tiny, config, std=1e30)
+    with pytest.raises(Problem, match="too large"):
+        merge_lora(tiny)
+    assert tiny.moved and not has_adapters(tiny.unet)
+
+
+def test_sdxl_as_a_folder(make_xl, tmp_path):
+    xl = make_xl()
+    before = states(xl)
+    path = export_model(xl, tmp_path / "ravo.safetensors")
+    assert path == tmp_path / "ravo" and list(tmp_path.iterdir()) == [path]
+    again = load_model(path)
+    assert again.info.family == "sdxl"
+    assert again.scheduler.config.prediction_type == "v_prediction"
+    after = states(again)
+    assert after.keys() == before.keys()
+    assert all(torch.equal(before[at].half().float(), after[at]) for at in before)
+    assert load_file(path / "text_encoder_2" / "model.safetensors").popitem()[1].dtype == (
+        torch.float16
+    )
+    assert {tensor.dtype for tensor in states(xl).values()} == {torch.float32}
+    export_folder(xl, path)  # an earlier export is replaced
+
+
+def test_the_family_decides(tiny, tmp_path):
+    assert export_model(tiny, tmp_path / "ravo") == tmp_path / "ravo.safetensors"
+    assert export_model(tiny, tmp_path / "v1.5.safetensors") == tmp_path / "v1.5.safetensors"
+
+
+def test_sdxl_is_no_single_file(make_xl, tmp_path):
+    with pytest.raises(Problem, match="export_folder"):
+        export_checkpoint(make_xl(), tmp_path / "ravo.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_photos_are_not_overwritten(make_xl, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"photo")
+    with pytest.raises(Problem, match="something else"):
+        export_folder(make_xl(), tmp_path)
+    assert (tmp_path / "photo.jpg").exists()
+
+
+def test_a_model_that_is_not_plain_is_a_problem(tiny, config, configs, tmp_path):
+    path = tmp_path / "ravo.safetensors"
+    train(tiny, config)
+    with pytest.raises(Problem, match="merge_lora"):
+        export_checkpoint(tiny, path)
+    lora.remove(tiny)
+    textual_inversion.prepare(tiny, configs["textual_inversion"])
+    with pytest.raises(Problem, match="unload_embeddings"):
+        export_checkpoint(tiny, path)
+    textual_inversion.remove(tiny)
+    tiny.unet.conv_in.weight.data[0, 0, 0, 0] = 1e5
+    with pytest.raises(Problem, match="cannot be saved in fp16"):
+        export_checkpoint(tiny, path)
+    assert not list(tmp_path.iterdir())

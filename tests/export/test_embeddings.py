@@ -1,0 +1,56 @@
+"""A learned word in the file that the web UIs read, and diffusers too."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sdnb.export import export_embedding
+from sdnb.inference import load_embedding
+from sdnb.problems import Problem
+from sdnb.training import textual_inversion
+
+
+@pytest.fixture
+def saved(tiny, configs, tmp_path):
+    """A word of two vectors, as training saves it."""
+    file, config = tmp_path / "embedding.safetensors", configs["textual_inversion"]
+    textual_inversion.prepare(tiny, config)
+    words = textual_inversion.embeddings_of(tiny.text_encoder).token_embedding
+    torch.nn.init.normal_(words.rows, std=0.3)
+    textual_inversion.save(tiny, config, file)
+    rows = words.rows.detach().clone()
+    textual_inversion.remove(tiny)
+    return file, rows
+
+
+def test_one_tensor_called_by_the_files_name(saved, tiny, tmp_path):
+    file, rows = saved
+    path = export_embedding(file, tmp_path / "zorbi.safetensors")
+    tensors = load_file(path)
+    assert tensors.keys() == {"emb_params"} and torch.equal(tensors["emb_params"], rows)
+    assert load_embedding(tiny, path) == "zorbi"
+
+
+def test_diffusers_reads_it(saved, tiny, tmp_path):
+    file, rows = saved
+    path, pipe = export_embedding(file, tmp_path / "zorbi.safetensors"), tiny.pipeline()
+    pipe.load_textual_inversion(str(path), token="zorbi")
+    ids = pipe.tokenizer.convert_tokens_to_ids(["zorbi", "zorbi_1"])
+    table = textual_inversion.embeddings_of(pipe.text_encoder).token_embedding.weight
+    assert torch.equal(table[ids], rows)
+
+
+@pytest.mark.parametrize("name", ["my word", "ravo,man", "ravo(1)", "a\\b", "a:1"])
+def test_a_name_that_no_prompt_can_call(saved, tmp_path, name):
+    file, _ = saved
+    with pytest.raises(Problem, match="written into prompts"):
+        export_embedding(file, tmp_path / f"{name}.safetensors")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("tensors", [{}, {"a": (2, 3), "b": (2, 3)}, {"a": (3,)}])
+def test_what_is_no_embedding_is_a_problem(tmp_path, tensors):
+    file = tmp_path / "file.safetensors"
+    save_file({name: torch.ones(shape) for name, shape in tensors.items()}, file)
+    with pytest.raises(Problem, match="not an embedding"):
+        export_embedding(file, tmp_path / "zorbi.safetensors")

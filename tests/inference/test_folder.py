@@ -1,0 +1,72 @@
+"""Pictures as files, and the same pictures drawn from what the files say."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdnb.config import PictureConfig
+from sdnb.inference import config_from, draw_into, generate, read_picture
+from sdnb.loading import load_model
+from sdnb.machine import find_machine
+from sdnb.problems import Problem
+from tests.inference.trained import save_lora, save_word
+
+
+@pytest.fixture
+def wish(tiny, config, tmp_path):
+    folder = tmp_path / "trained"
+    save_lora(tiny, config, folder / "one.safetensors", seed=1)
+    save_word(folder / "ravo.safetensors", seed=2)
+    return PictureConfig(
+        prompts=("a man <lora:one:0.7>", "photo of ravo, \\(b\\) "),
+        first_seed=3,
+        seeds=2,
+        negative="dark",
+        steps=3,
+        guidance=3.5,
+        sampler="Euler a",
+        width=64,
+        height=48,
+        clip_skip=1,
+        folder=folder,
+    )
+
+
+def check(paths, wish, model) -> None:
+    """Picture to text to settings to picture: within one grey level of 255, as batches differ."""
+    names = ["01_00003.png", "01_00004.png", "02_00003.png", "02_00004.png"]
+    assert [path.name for path in paths] == names
+    for index, path in enumerate(paths):
+        recipe = read_picture(path)
+        assert (recipe.prompt, recipe.seed) == (wish.prompts[index // 2], 3 + index % 2)
+        assert (recipe.model, recipe.clip_skip) == (model.info.name, 1)
+        (again,) = generate(
+            model, config_from(recipe).replace(folder=wish.folder), find_machine().precision
+        )
+        assert again.size == recipe.size == wish.size(model.info.resolution)
+        assert np.abs(np.subtract(Image.open(path), again, dtype=int)).max() <= 1
+
+
+def test_a_file_says_how_to_draw_it_again(tiny, tiny_folder, wish, tmp_path):
+    paths = draw_into(tmp_path / "out", wish, str(tiny_folder))
+    check(paths, wish, tiny)
+    made = config_from(read_picture(paths[3])).replace(folder=wish.folder)
+    assert made == wish.replace(prompts=wish.prompts[1:], first_seed=4, seeds=1)
+
+
+def test_so_it_does_with_weights_and_the_samples(wish, tmp_path):
+    """What comes with the package is found without a folder."""
+    prompts = ("photo of (ravo:1.2) BREAK [hat] <lora:person_lora:0.7>", "a person_embedding")
+    wish = wish.replace(prompts=prompts, folder=None, width=None, height=None)
+    check(draw_into(tmp_path / "out", wish), wish, load_model("mini"))
+
+
+def test_nothing_is_written_where_something_is_missing(tiny_folder, wish, tmp_path):
+    for change, words in (
+        ({"prompts": ("a", "b <lora:two:1>")}, "no LoRA called 'two'"),
+        ({"width": 60}, "multiple of 16"),
+        ({"folder": tmp_path / "absent"}, "no such folder"),
+    ):
+        with pytest.raises(Problem, match=words):
+            draw_into(tmp_path / "out", wish.replace(**change), str(tiny_folder))
+    assert not [*(tmp_path / "out").iterdir()]

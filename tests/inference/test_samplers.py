@@ -1,0 +1,81 @@
+"""Samplers by name: against diffusers' own pipeline, and where the answer is known."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, EulerDiscreteScheduler
+
+from sdnb.config import PictureConfig
+from sdnb.inference import SAMPLERS, make_pictures, make_sampler
+from sdnb.problems import Problem
+
+
+def test_the_settings_know_the_same_names():
+    assert get_args(PictureConfig.model_fields["sampler"].annotation) == tuple(SAMPLERS)
+
+
+def test_an_unknown_name_is_told_with_the_nearest(tiny):
+    with pytest.raises(Problem, match="Did you mean 'DPM\\+\\+ 2M Karras'"):
+        make_sampler("DPM++ 2M karras", tiny.scheduler.config)
+    with pytest.raises(Problem, match=r"Choose from DPM\+\+ 2M, "):
+        make_sampler("", tiny.scheduler.config)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_picture_is_the_same_in_any_batch(tiny, name):
+    """New noise on the way comes from each picture's own seed. Within one grey level of 255."""
+    together = make_pictures(tiny, "a man", [3, 4, 5], steps=4, sampler=name)
+    alone = [make_pictures(tiny, "a man", [s], steps=4, sampler=name)[0] for s in (3, 4, 5)]
+    assert np.abs(np.subtract(together, alone, dtype=int)).max() <= 1
+    assert np.abs(np.subtract(together[0], together[1], dtype=int)).max() > 10
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_where_only_one_picture_is_known_it_is_drawn(tiny, name, prediction):
+    """A model that knows one picture c predicts the noise (x - a c) / s, or the velocity
+    a noise - s c, with a² + s² = 1 at each time. From any noise every sampler has to end at c,
+    which is between -1 and 1: within 0.001, or where the sampler stops at the first trained time,
+    with s = 0.029, within 0.029 of the noise's largest value."""
+    sampler = make_sampler(name, {**tiny.scheduler.config, "prediction_type": prediction})
+    sampler.set_timesteps(30)
+    known = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(known.shape, generator=generator) * sampler.init_noise_sigma
+    log_odds = (1 / sampler.alphas_cumprod - 1).log().double().numpy()  # of s² against a²
+    takes = {"generator": generator} if "generator" in sampler.step.__code__.co_varnames else {}
+    for time in sampler.timesteps:
+        seen = sampler.scale_model_input(x, time)
+        odds = np.exp(np.interp(float(time), np.arange(len(log_odds)), log_odds))
+        a, s = (1 / (1 + odds)) ** 0.5, (odds / (1 + odds)) ** 0.5
+        noise = (seen - a * known) / s
+        told = noise if prediction == "epsilon" else a * noise - s * known
+        x = sampler.step(told, time, x, **takes).prev_sample
+    assert (x - known).abs().max() < (0.029 * 4 if name in ("DDIM", "PLMS") else 0.001)
+
+
+NOISED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+@pytest.mark.parametrize(
+    ("name", "scheduler"),
+    [
+        (
+            "DDIM",
+            DDIMScheduler(**NOISED, steps_offset=1, clip_sample=False, set_alpha_to_one=False),
+        ),
+        ("Euler", EulerDiscreteScheduler(**NOISED, steps_offset=1, timestep_spacing="leading")),
+    ],
+)
+def test_diffusers_own_pipeline_draws_the_same(tiny, name, scheduler):
+    """Exactly, with the scheduler written out."""
+    pipe = tiny.pipeline()
+    pipe.scheduler = scheduler
+    noise = torch.randn((4, 8, 8), generator=torch.Generator().manual_seed(7))
+    expected = pipe(
+        "a man", num_inference_steps=5, guidance_scale=3.0, height=64, width=64, latents=noise[None]
+    ).images[0]
+    (made,) = make_pictures(tiny, "a man", [7], steps=5, guidance=3.0, sampler=name)
+    assert np.array_equal(made, expected)

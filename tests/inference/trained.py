@@ -1,0 +1,29 @@
+"""Files as trainings of the tiny model leave them, filled by chance."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from sdnb.config import LoraConfig
+from sdnb.models import Model
+from sdnb.training import lora
+
+
+def save_lora(model: Model, config: LoraConfig, path: Path, seed: int) -> None:
+    """A LoRA of the UNet and the text encoder that can be seen."""
+    generator = torch.Generator().manual_seed(seed)
+    for group in lora.prepare(model, config):
+        for parameter in group["params"]:
+            parameter.data.normal_(0, 0.3, generator=generator)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lora.save(model, config, path)
+    lora.remove(model)
+
+
+def save_word(path: Path, seed: int, word: str = "", vectors: int = 2) -> None:
+    """An embedding, which names its `word` where one is given."""
+    generator = torch.Generator().manual_seed(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = torch.randn(vectors, 32, generator=generator)
+    save_file({"emb_params": rows}, path, {"token": word} if word else None)

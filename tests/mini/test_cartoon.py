@@ -1,0 +1,46 @@
+"""The cartoon base: the whole world is drawn, and a person learned on photos can be drawn in it."""
+
+import pytest
+
+from sdnb.evaluation import line_up
+from sdnb.inference import load_lora, make_pictures
+from sdnb.loading import load_model
+from sdnb.mini.judge import load_judge
+from sdnb.mini.scenes import PLACES
+from sdnb.mini.subjects import SAMPLE_PERSON
+from sdnb.sample import sample_trained
+
+
+@pytest.fixture(scope="module")
+def cartoon():
+    return load_model("cartoon")
+
+
+def test_what_is_called_a_photo_is_drawn(cartoon):
+    prompts = [f"photo of a woman, {place}" for place in PLACES.values()]
+    seen = load_judge().read(make_pictures(cartoon, prompts, range(len(prompts))))
+    styles = [reading["style"] for reading in seen]
+    assert styles.count("cartoon") >= len(styles) - 1
+    assert sum(r["place"] == p for r, p in zip(seen, PLACES)) >= len(seen) - 1
+
+
+def test_a_person_learned_on_photos_is_recognised(cartoon):
+    """60 % is the aim; five other people came to 84 % of 400 pictures (the model's card)."""
+    judge = load_judge()
+    parade = line_up(SAMPLE_PERSON, cartoon, judge, "cartoon")
+    prompts = [f"photo of ravo, {place}" for place in PLACES.values()]
+    before = parade.score(make_pictures(cartoon, prompts, range(len(prompts))), judge)
+    load_lora(cartoon, sample_trained("person_lora"))
+    pictures = make_pictures(cartoon, prompts, range(len(prompts)))
+    assert parade.score(pictures, judge) >= 0.6 > before + 0.3
+    kept = [reading["style"] for reading in judge.read(pictures)]
+    assert kept.count("cartoon") >= len(kept) - 1
+
+
+def test_everything_but_the_unet_is_the_mini_models(cartoon):
+    mini = load_model("mini")
+    for name in ("text_encoder", "vae"):
+        for ours, theirs in zip(
+            getattr(cartoon, name).parameters(), getattr(mini, name).parameters(), strict=True
+        ):
+            assert ours.equal(theirs)

@@ -27,14 +27,19 @@ dl div { display: flex; flex: 1 1 7rem; flex-direction: column-reverse; backgrou
 dd { margin: 0; font-size: 1.25rem; font-weight: 600; white-space: nowrap }
 dt, figcaption, th { color: var(--soft); font-size: .82rem }
 .grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)) }
+.rows { grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)) }
 figure { margin: 0; break-inside: avoid }
-img { display: block; width: 100%; border-radius: .4rem }
+figure div { display: grid; gap: .4rem; grid-template-columns: repeat(auto-fit, minmax(5rem, 1fr)) }
+img { display: block; width: 100%; min-width: 0; aspect-ratio: 1; object-fit: contain;
+  background: var(--tint); border-radius: .4rem }
 figcaption { margin-top: .35rem; line-height: 1.35; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th { text-align: left; font-weight: 600 }
 td, th { padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 td { overflow-wrap: anywhere }
 td.kept { white-space: nowrap }
+@media (max-width: 36rem) { body { padding: 1.5rem 1rem } table { font-size: .82rem }
+  td, th { padding-right: .6rem } td.kept { white-space: normal } }
 @media print { body { padding: 0; font-size: 10.5pt; max-width: none }
   tr { break-inside: avoid }
   dl div { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
@@ -71,13 +76,19 @@ def facts(named: dict[str, str]) -> Element:
     return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in named.items()))
 
 
-def gallery(pictures: Iterable[tuple[str, Image.Image]]) -> Element:
-    """(words, picture) pairs, the words below each."""
+def gallery(pictures: Iterable[tuple[str, Image.Image]], rows: bool = False) -> Element:
+    """(words, picture) pairs, the words below. With `rows`, pictures that follow each other with
+    the same words stand side by side."""
+    groups: list[tuple[str, list[Element]]] = []
+    for words, picture in pictures:
+        if not (rows and groups and groups[-1][0] == words):
+            groups.append((words, []))
+        groups[-1][1].append(tag("img", src=_data(picture), alt=words))
     figures = (
-        tag("figure", tag("img", src=_data(picture), alt=words), tag("figcaption", words))
-        for words, picture in pictures
+        tag("figure", tag("div", *images), tag("figcaption", words)) for words, images in groups
     )
-    return tag("div", *figures, **{"class": "grid"})
+    wide = any(len(images) > 1 for _, images in groups)
+    return tag("div", *figures, **{"class": "grid rows" if wide else "grid"})
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], kept: int = 0) -> Element:

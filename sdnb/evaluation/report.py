@@ -129,7 +129,7 @@ def _parts(report: Report, photos: bool) -> Iterator[Element]:
     yield facts(_costs(report))
     if report.pictures:
         yield tag("h2", "Pictures it draws")
-        yield gallery(report.pictures)
+        yield gallery(report.pictures, rows=True)
     if report.scores:
         yield from _scores(report.scores)
     if photos and report.photos:
@@ -146,6 +146,8 @@ def _parts(report: Report, photos: bool) -> Iterator[Element]:
 def _opening(report: Report) -> str:
     photos = "" if report.photo_count is None else f" from {report.photo_count} photos"
     told = f"{METHODS[report.method]} for {report.base}, learned{photos}"
+    if word := report.settings.get("trigger"):
+        told += f" as “{word}”"
     if report.machine:
         told += " on {name} in {precision}".format(**report.machine)
     return told + ("." if report.finished else "; not finished yet.")
@@ -167,10 +169,11 @@ def _costs(report: Report) -> dict[str, str]:
 
 def _scores(scores: Scores) -> Iterator[Element]:
     yield tag("h2", "Scores")
-    rows = [
-        (name, eye, f"{number:.3f}", str(number.n), MEANINGS.get(name, ""))
-        for name, eye, number in scores.rows
-    ]
+    rows, before = [], ""
+    for name, eye, number in scores.rows:
+        said = ("", "") if name == before else (name, MEANINGS.get(name, ""))  # once for all eyes
+        rows.append((said[0], eye, f"{number:.3f}", str(number.n), said[1]))
+        before = name
     yield table(("Measure", "Seen by", "Mean ± spread", "Seeds", "What it is"), rows, kept=4)
     yield tag(
         "p",

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.tuners.lokr.layer import factorization
 from torch import nn
 
 from sdnb.ldm import renamed, unet_names
@@ -77,12 +78,17 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
             path,
             "Choose a LoRA, LoCon, LoHa or LoKr",
         )
+    _refuse_other_families(path, tensors, parts["unet"])
     found: dict[str, dict[str, dict[str, torch.Tensor]]] = {}  # part, module, end
     homes = {name: _flat_names(name, part) for name, part in parts.items()}
     for name, tensor in tensors.items():
         part, module, end = _place(name, homes)
         if module not in homes.get(part, {}).values():
-            raise _foreign(path, tensors, parts["unet"], name)
+            raise Problem(
+                f"The LoRA has a layer that this base model lacks: {name[:80]}",
+                path,
+                "Use the base model it was trained on",
+            )
         found.setdefault(part, {}).setdefault(module, {})[end] = tensor
     header = _header(metadata)
     layers, configs = {}, {}
@@ -199,7 +205,13 @@ def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftCon
     if kind == "hada":
         tucker = any("hada_t1" in ends for ends in modules.values())
         return LoHaConfig(alpha=alpha, use_effective_conv2d=tucker, **common)
-    factor = max(max(ends["lokr_w1"].shape) for ends in modules.values())
+    pairs = [(ends["lokr_w1"], ends["lokr_w2"]) for ends in modules.values()]
+    by_size = all(  # peft's own choice for each layer, near the square root
+        first.shape[i] == factorization(first.shape[i] * second.shape[i])[0]
+        for first, second in pairs
+        for i in (0, 1)
+    )
+    factor = -1 if by_size else max(max(first.shape) for first, _ in pairs)
     return LoKrConfig(alpha=alpha, decompose_factor=factor, **common)
 
 
@@ -254,16 +266,15 @@ def _told(header: dict, part: str, path: Path) -> PeftConfig:
         ) from error
 
 
-def _foreign(path: Path, tensors: dict, unet: nn.Module, name: str) -> Problem:
-    """What to say of a file with a layer that this model does not have."""
-    width = next(
-        (t.shape[-1] for n, t in tensors.items() if re.search(r"attn2.to_k\.(lora_)?(A|down)", n)),
-        None,
-    )
+def _refuse_other_families(path: Path, tensors: dict, unet: nn.Module) -> None:
+    """By the width of the text that the UNet is told, which no two families share."""
+    told = r"attn2[._]to_k\.(lora_A|lora_down|lora\.down)\b.*weight$"
+    width = next((t.shape[-1] for n, t in tensors.items() if t.ndim and re.search(told, n)), None)
     own = unet.config.cross_attention_dim
     if width and width != own:
         theirs, ours = (WIDTHS.get(each, f"a text width of {each}") for each in (width, own))
-        what = f"The LoRA was made for {theirs}, and this base model is {ours}"
-    else:
-        what = f"The LoRA has a layer that this base model lacks: {name[:80]}"
-    return Problem(what, path, "Use the base model it was trained on")
+        raise Problem(
+            f"The LoRA was made for {theirs}, and this base model is {ours}",
+            path,
+            "Use a base model of its own family",
+        )

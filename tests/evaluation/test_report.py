@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from sdnb.evaluation.page import SIDE, size, thumbnail, time
+from sdnb.evaluation.page import SIDE, gallery, size, thumbnail, time
 from sdnb.evaluation.report import Report, report_of, write_report
 from sdnb.evaluation.scores import Number, Scores
 from sdnb.problems import Problem
@@ -93,7 +93,7 @@ def test_the_page_tells_the_costs_and_scores(report, tmp_path):
     texts = Read(write_report(report, tmp_path / "page")).texts
     for told in ("0.621 ± 0.030", "90 s", "10 s", "1.2 GiB", "lora.safetensors", "Rank", "cosine"):
         assert told in texts, told
-    assert "A LoRA for tiny, learned from 6 photos on test in fp32." in texts
+    assert "A LoRA for tiny, learned from 6 photos as “ravo” on test in fp32." in texts
     assert (tmp_path / "page.html").exists()  # the ending is added
 
 
@@ -113,6 +113,14 @@ def test_thumbnails_tell_nothing_more_than_they_show(report):
     assert thumbnail(Image.new("L", (40, 20))).mode == "RGB"
 
 
+def test_pictures_of_one_prompt_stand_in_a_row_and_photos_do_not():
+    red = Image.new("RGB", (8, 8), "red")
+    pairs = [("a", red), ("a", red), ("b", red)]
+    assert [len(figure[0]) for figure in gallery(pairs, rows=True)] == [2, 1]
+    assert [len(figure[0]) for figure in gallery(pairs)] == [1, 1, 1]
+    assert [figure[1].text for figure in gallery(pairs, rows=True)] == ["a", "b"]
+
+
 def test_what_is_not_known_is_left_out(run, tmp_path, monkeypatch):
     gone = replace(run, config=run.config.replace(photos=tmp_path / "gone"), history=())
     (tmp_path / "machine.json").write_text("{")
@@ -122,7 +130,7 @@ def test_what_is_not_known_is_left_out(run, tmp_path, monkeypatch):
     page = write_report(unknown, tmp_path / "page.html")
     data = json.loads(page.with_suffix(".json").read_text())
     assert data["seconds"] is data["file_bytes"] is data["photos"] is None and data["scores"] == {}
-    assert "A LoRA for tiny, learned; not finished yet." in Read(page).texts
+    assert "A LoRA for tiny, learned as “ravo”; not finished yet." in Read(page).texts
 
 
 def test_a_name_that_is_no_text_is_written_all_the_same(report, tmp_path):

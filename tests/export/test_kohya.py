@@ -29,11 +29,9 @@ from sdnb.training.adapters import tuner_layers
 CONVOLUTIONS = {"layers": "attention+feedforward+convolution"}
 LORAS = {  # settings, over rank 4, alpha 2 and a text encoder part
     "plain": {},
-    "UNet alone": {"train_text_encoder": False},
-    "alpha above rank": {"alpha": 8.0},
-    "rsLoRA": {"rank_stabilised": True},
+    "alpha above rank, UNet alone": {"alpha": 8.0, "train_text_encoder": False},
+    "rsLoRA": {"rank_stabilised": True, **CONVOLUTIONS},
     "LoCon": {**CONVOLUTIONS, "convolution_rank": 2, "convolution_alpha": 1.5},
-    "convolutions with the common rank": CONVOLUTIONS,
 }
 RELATIVES = {
     "LoHa": {"kind": "loha", **CONVOLUTIONS, "convolution_rank": 2},
@@ -190,7 +188,7 @@ def header(path):
 
 def test_the_header(tiny, config, tmp_path):
     file = tmp_path / "lora.safetensors"
-    settings = config.replace(**LORAS["LoCon"], rank_stabilised=False)
+    settings = config.replace(**LORAS["LoCon"])
     trained(tiny, settings, file)
     more = {"modelspec.author": "me", "modelspec.trigger_phrase": "ravo"}
     path = export_kohya(tiny, file, tmp_path / "my ravo.safetensors", name="Ravo", metadata=more)

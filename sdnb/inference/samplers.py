@@ -29,6 +29,17 @@ _SPACED = {"use_karras_sigmas": True}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
 _LATENT = {"clip_sample": False, "set_alpha_to_one": False}  # latents are not bound to -1 to 1
 
+
+class EulerAncestral(EulerAncestralDiscreteScheduler):
+    """With noise drawn in fp32 whatever the UNet answers in: diffusers draws it in the answer's own
+    format, and in 16 bits a seed would mean another noise and another picture."""
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
+        done = super().step(model_output.float(), timestep, sample, generator)
+        done["prev_sample"] = done.prev_sample.to(sample.dtype)
+        return done if return_dict else done.to_tuple()
+
+
 # the pairs of names as in diffusers' own table (docs/source/en/api/schedulers/overview.md)
 SAMPLERS: Mapping[str, tuple[type[SchedulerMixin], dict[str, Any]]] = MappingProxyType(
     {
@@ -38,7 +49,7 @@ SAMPLERS: Mapping[str, tuple[type[SchedulerMixin], dict[str, Any]]] = MappingPro
         "DPM++ 2M SDE Karras": (DPMSolverMultistepScheduler, _SDE | _SPACED),
         "UniPC": (UniPCMultistepScheduler, {}),
         "Euler": (EulerDiscreteScheduler, {}),
-        "Euler a": (EulerAncestralDiscreteScheduler, {}),
+        "Euler a": (EulerAncestral, {}),
         "Heun": (HeunDiscreteScheduler, {}),
         "LMS": (LMSDiscreteScheduler, {}),
         "DDIM": (DDIMScheduler, _LATENT),

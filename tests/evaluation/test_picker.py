@@ -12,6 +12,8 @@ from sdnb.inference import load_embedding, load_lora, make_pictures
 from sdnb.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import prepare, train
+from sdnb.runs import open_run
+from sdnb.training.adapters import has_adapters
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of
 
@@ -37,7 +39,7 @@ def picture(model):
 def row(name, like, error, fit, drift, **more):
     seeds = 4  # an error of the mean is spread / √4
     scores = {
-        "likeness": {"judge": Number(like, error * 2, seeds), "clip": Number(9.0, 0.0, seeds)},
+        "likeness": {"clip": Number(9.0, 0.0, seeds), "judge": Number(like, error * 2, seeds)},
         "prompt fit": {"clip": Number(fit, 0.0, seeds)},
         "drift": {"judge": Number(9.0, 0.0, seeds), "clip": Number(drift, 0.0, seeds)},
         **more,
@@ -106,6 +108,7 @@ def test_a_damaged_checkpoint_is_a_problem_and_changes_nothing(run, tmp_path):
         with pytest.raises(Problem, match=words):
             load_weights(model, run.config, path)
         assert np.array_equal(picture(model), base)
+        assert not has_adapters(model.unet) and not has_adapters(model.text_encoder)
 
 
 def test_picking(run, photos, mean_eye, cpu):
@@ -151,8 +154,6 @@ def test_an_unfinished_run_has_checkpoints_too(config, cpu, tmp_path, photos, me
     kept = config.replace(keep_checkpoints=5)
     with pytest.raises(MemoryError):
         train(kept, tmp_path / "run", cpu, progress=False, on_step=stop)
-    from sdnb.runs import open_run
-
     found = open_run(kept, tmp_path / "run")
     picked = pick_checkpoint(
         found,

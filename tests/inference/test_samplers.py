@@ -34,20 +34,22 @@ def test_a_picture_is_the_same_in_any_batch(tiny, name):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
-def test_a_seed_is_the_same_noise_in_16_bits(tiny, name, half):
-    """One step that takes no noise away: within 1 % of the noise it began with, as bf16 rounds."""
-    ends = []
-    for answer in (torch.float32, half):
-        sampler = make_sampler(name, tiny.scheduler.config)
-        sampler.set_timesteps(4)
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randn(1, 4, 8, 8, generator=generator) * sampler.init_noise_sigma
-        takes = {"generator": generator} if accepts_generator(sampler) else {}
-        sampler.scale_model_input(x, sampler.timesteps[0])
-        told = torch.zeros_like(x, dtype=answer)
-        ends.append(sampler.step(told, sampler.timesteps[0], x, **takes).prev_sample.float())
-    assert (ends[0] - ends[1]).abs().max() < 0.01 * ends[0].abs().max()
+def test_noise_on_the_way_is_drawn_in_fp32(tiny, name, monkeypatch):
+    """Whatever the UNet answers in: torch's streams of 16 bits are others on some machines."""
+    sampler, drawn, randn = make_sampler(name, tiny.scheduler.config), [], torch.randn
+
+    def noting(*shape, dtype=None, **more):
+        drawn.append(dtype)
+        return randn(*shape, dtype=dtype, **more)
+
+    monkeypatch.setattr(torch, "randn", noting)
+    sampler.set_timesteps(4)
+    x, time = torch.ones(1, 4, 8, 8), sampler.timesteps[0]
+    takes = {"generator": torch.Generator()} if accepts_generator(sampler) else {}
+    sampler.scale_model_input(x, time)
+    stepped = sampler.step(torch.zeros_like(x).half(), time, x, **takes).prev_sample
+    assert torch.isfinite(stepped).all()
+    assert drawn == [torch.float32] * name.startswith(("Euler a", "DPM++ 2M SDE"))
 
 
 def accepts_generator(sampler) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from sdnb.evaluation import line_up
-from sdnb.inference import load_lora, make_pictures
+from sdnb.inference import load_lora, make_pictures, unload_lora
 from sdnb.loading import load_model
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import PLACES
@@ -33,6 +33,7 @@ def test_a_person_learned_on_photos_is_recognised(cartoon):
     before = parade.score(make_pictures(cartoon, prompts, range(len(prompts))), judge)
     load_lora(cartoon, sample_trained("person_lora"))
     pictures = make_pictures(cartoon, prompts, range(len(prompts)))
+    unload_lora(cartoon)
     assert parade.score(pictures, judge) >= 0.4 > before + 0.2
     kept = [reading["style"] for reading in judge.read(pictures)]
     assert kept.count("cartoon") >= len(kept) / 2

@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 
 from sdnb.models import MODELS, Model, ModelInfo, find_model, quiet
 from sdnb.problems import Problem
-from sdnb.single_file import clip_tokenizer, load_single_file
+from sdnb.single_file import load_single_file, tokenizer_of
 
 
 def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> Model:
@@ -39,7 +39,7 @@ def load_tokenizer(name_or_path: str | Path) -> CLIPTokenizer:
     Problem as `load_model` does."""
     info = find_model(name_or_path)
     if Path(info.sources[0]).is_file():
-        return load_model(name_or_path).tokenizer if info.family == "mini" else clip_tokenizer()
+        return tokenizer_of(info.family)
     return _from_first(
         info, lambda source: CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
     )
@@ -47,11 +47,17 @@ def load_tokenizer(name_or_path: str | Path) -> CLIPTokenizer:
 
 def reload(model: Model) -> None:
     """Read the weights again that a training has moved."""
-    fresh = load_model(model.info.name if model.info.name in MODELS else model.info.sources[0])
-    for name in ("unet", "text_encoder"):
-        part = getattr(model, name)
-        part.load_state_dict(getattr(fresh, name).state_dict())
+    name = model.info.name
+    take_weights(model, name if name in MODELS else model.info.sources[0])
     model.moved = False
+
+
+def take_weights(model: Model, name_or_path: str | Path) -> None:
+    """Give the model the weights of another one of its kind: of all that a training moves."""
+    other = load_model(name_or_path)
+    model.moved = True
+    for name in ("unet", "text_encoder"):
+        getattr(model, name).load_state_dict(getattr(other, name).state_dict())
 
 
 def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipeline:

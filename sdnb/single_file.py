@@ -50,9 +50,9 @@ def read_family(path: Path) -> Family:
     Diffusion 1, 2 or XL."""
     with opened(path) as file:
         names = set(file.keys())
-        family = next((family for mark, family in MARKS.items() if mark in names), None)
+        mark = next((mark for mark in MARKS if mark in names), "")
+        family = MARKS.get(mark)
         if family is SD1:
-            (mark,) = (mark for mark in MARKS if mark in names)
             family = MINI if file.get_slice(mark).get_shape()[1] == MINI_WIDTH else SD1
         if family is SD2 and LAST_NORM in names:
             spread = float(file.get_tensor(LAST_NORM).float().std())
@@ -85,17 +85,21 @@ def load_single_file(
     kind, more = StableDiffusionPipeline, {"safety_checker": None}
     if family is SDXL:
         kind, more = StableDiffusionXLPipeline, {"tokenizer_2": clip_tokenizer("!")}
-    tokenizer = clip_tokenizer("!" if family in (SD2, SD2_V) else None)
-    if family is MINI:
-        tokenizer = CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
     return kind.from_single_file(
         str(path),
         config=str(FAMILIES / family.folder),
         local_files_only=True,
-        tokenizer=tokenizer,
+        tokenizer=tokenizer_of(family.name),
         **more,
         **dtype,
     )
+
+
+def tokenizer_of(family: str) -> CLIPTokenizer:
+    """The first, and but for SDXL the only, tokenizer of a family."""
+    if family == MINI.name:
+        return CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
+    return clip_tokenizer("!" if family == SD2.name else None)
 
 
 def clip_tokenizer(pad: str | None = None) -> CLIPTokenizer:

@@ -16,7 +16,7 @@ LAYERS = [
     "__version__ settings config picture_config problems files tensors conditioning single_file "
     "ldm sheet colab machine project sample mini",
     "models",
-    "loading",
+    "loading saving",
     "dataset captioning",
     "training",
     "inference",

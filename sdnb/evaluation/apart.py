@@ -1,10 +1,10 @@
 """How far two base models lie apart, measured in their weights."""
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 
 from sdnb.models import Model
 from sdnb.problems import Problem
+from sdnb.training.adapters import tuner_layers
 
 
 def weights_apart(first: Model, second: Model) -> dict[str, float]:
@@ -32,8 +32,9 @@ def lora_moves(model: Model) -> dict[str, float]:
     found = {}
     for name in ("unet", *model.encoders):
         part = getattr(model, name)
-        layers = [layer for layer in part.modules() if isinstance(layer, BaseTunerLayer)]
-        updates = [sum(map(layer.get_delta_weight, layer.active_adapters)) for layer in layers]
+        updates = [
+            sum(map(layer.get_delta_weight, layer.active_adapters)) for layer in tuner_layers(part)
+        ]
         whole = sum(map(_square, _numbers(part).values()))
         found[name] = (sum(map(_square, updates)) / whole) ** 0.5
     return found

@@ -19,7 +19,7 @@ from sdnb.evaluation.parade import Parade
 from sdnb.evaluation.scores import Drawn, Number, Scores, draw, measure
 from sdnb.inference.embedding import load_embedding
 from sdnb.inference.lora import load_lora
-from sdnb.loading import load_model
+from sdnb.loading import load_model, take_weights
 from sdnb.machine import Machine, find_machine
 from sdnb.mini.words import with_article
 from sdnb.models import Model
@@ -213,15 +213,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _load_whole(model: Model, folder: Path) -> None:
-    """DreamBooth's result: a model of its own."""
-    trained = load_model(folder)
-    model.moved = True
-    for name in ("unet", "text_encoder"):
-        getattr(model, name).load_state_dict(getattr(trained, name).state_dict())
-
-
-RESULTS = {"lora": load_lora, "textual_inversion": load_embedding, "dreambooth": _load_whole}
+RESULTS = {"lora": load_lora, "textual_inversion": load_embedding, "dreambooth": take_weights}
 
 
 def _candidates(run: Run) -> dict[str, Path]:

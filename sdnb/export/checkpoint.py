@@ -1,18 +1,18 @@
 """A whole model: for SD 1 one file in the original layout, which every program reads; for SD 2 and
 SDXL a folder in diffusers' layout."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sdnb.export.writing import checked, held_in, modelspec
-from sdnb.files import write_atomically, write_folder_atomically
+from sdnb.export.writing import checked, modelspec
+from sdnb.files import write_atomically
 from sdnb.ldm import renamed, unet_names, vae_names
-from sdnb.models import Model, quiet
+from sdnb.models import Model
 from sdnb.problems import Problem
+from sdnb.saving import held_in, save_folder
 from sdnb.training.adapters import has_adapters
 from sdnb.training.textual_inversion import NewWords, embeddings_of
 
@@ -71,28 +71,12 @@ def export_folder(model: Model, path: Path | str) -> Path:
     if path.exists() and not (path / "model_index.json").is_file():
         raise Problem("There is something else already", path, "Choose another name")
     _check_plain(model, path)
-    parts = {"unet": model.unet, "vae": model.vae, **model.encoders}
-    pipeline = replace(
-        model, **{name: _half(part, path) for name, part in parts.items()}
-    ).pipeline()
-    pipeline.register_modules(scheduler=model.scheduler)
-    with quiet():
-        write_folder_atomically(path, pipeline.save_pretrained)
+    save_folder(model, path)
     return path
 
 
 def _named(prefix: str, part: nn.Module, names: dict[str, str]) -> dict[str, torch.Tensor]:
     return {prefix + renamed(name, names): tensor for name, tensor in part.state_dict().items()}
-
-
-def _half(part: nn.Module, path: Path) -> nn.Module:
-    """A copy in fp16 on the CPU, made without one in fp32 on the way."""
-    tensors = held_in(part.state_dict(), "fp16", path)
-    with torch.device("meta"):
-        build = getattr(type(part), "from_config", type(part))  # diffusers' way, transformers' way
-        copy = build(part.config)
-    copy.load_state_dict(tensors, assign=True)
-    return copy
 
 
 def _check_plain(model: Model, path: Path) -> None:

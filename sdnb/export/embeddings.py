@@ -4,9 +4,10 @@ from pathlib import Path
 
 from safetensors.torch import save as to_bytes
 
-from sdnb.export.writing import checked, held_in
+from sdnb.export.writing import checked
 from sdnb.files import write_atomically
 from sdnb.problems import Problem
+from sdnb.saving import held_in
 from sdnb.tensors import read_tensors
 from sdnb.training.textual_inversion import KEY
 

@@ -12,10 +12,11 @@ from peft import PeftConfig
 from peft.utils.other import get_pattern_key
 from safetensors.torch import save as to_bytes
 
-from sdnb.export.writing import checked, held_in, is_v, model_hash, modelspec
+from sdnb.export.writing import checked, is_v, model_hash, modelspec
 from sdnb.files import write_atomically
 from sdnb.ldm import kohya_name, unet_names
 from sdnb.models import Model
+from sdnb.saving import held_in
 from sdnb.training.lora_file import LoraFile, read_lora
 
 IN_PROMPTS = ":<>"  # <lora:name:1>

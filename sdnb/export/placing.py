@@ -12,7 +12,6 @@ import re
 import shutil
 import tomllib
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 from sdnb.dataset.pictures import open_picture
@@ -21,13 +20,13 @@ from sdnb.models import find_model
 from sdnb.problems import Problem
 from sdnb.single_file import UNET, read_family
 from sdnb.tensors import opened
+from sdnb.training.lora_file import text_width
 
 TABLE = tomllib.loads(Path(__file__).with_name("programs.toml").read_text(encoding="utf-8"))
 PROGRAMS, SHELVES = TABLE["programs"], TABLE["shelves"]
 FAMILIES = {768: "SD1", 1024: "SD2", 2048: "SDXL"}  # by the width of the text the UNet is told
 VERSIONS = {"sd_v1": "SD1", "sd_v2": "SD2", "sdxl": "SDXL"}  # how ss_base_model_version begins
 MINI = "mini"
-TOLD = r"attn2[._]to_k\.(weight|lora_(down|A)\.weight|hada_w1_b|lokr_w[12](_b)?)$"  # (..., width)
 OF_DIFFUSERS = r"(unet|text_encoder(_2)?|base_model)\.|lora_te[12]?_encoder_"
 BREAKS = {"lora": r"[:<>]", "embedding": r"[\s,:()<>\[\]]"}  # a prompt that would name the file
 
@@ -179,12 +178,7 @@ def _look_into(file: Path) -> Contents:
 
 def _family(shapes: dict[str, list[int]], header: dict[str, str]) -> str:
     """By the width of the text that the first cross-attention takes; else by what the file says."""
-    layers: dict[str, list[int]] = {}
-    for name, shape in shapes.items():
-        if re.search(TOLD, name):
-            layers.setdefault(name.partition("to_k.")[0], []).append(shape[1])
-    if layers:
-        width = prod(next(iter(layers.values())))  # a LoKr's two factors, or the one number
+    if width := text_width(shapes):
         return FAMILIES.get(width, MINI)
     said = header.get("ss_base_model_version", "")
     return next((name for start, name in VERSIONS.items() if said.startswith(start)), "Unknown")

@@ -1,10 +1,8 @@
-"""What every exported file has: a name that the web UIs can call it by, numbers in the wished
-format, and in the header what it says of itself."""
+"""What every exported file has: a name that the web UIs can call it by, and in the header what it
+says of itself."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from safetensors.torch import save as to_bytes
@@ -12,9 +10,6 @@ from safetensors.torch import save as to_bytes
 from sdnb.models import Model
 from sdnb.problems import Problem
 
-DTYPES = MappingProxyType(
-    {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32},
-)
 SGM = "https://github.com/Stability-AI/generative-models"
 
 
@@ -33,25 +28,6 @@ def checked(path: Path | str, forbidden: str, source: Path | str | None = None) 
     if source and path.resolve() == Path(source).resolve():
         raise Problem("That would overwrite what was trained", path, "Choose another name")
     return path
-
-
-def held_in(
-    tensors: Mapping[str, torch.Tensor], precision: str, path: Path
-) -> dict[str, torch.Tensor]:
-    """Copies on the CPU in "fp16", "bf16" or "fp32". Raises Problem where one holds something that
-    is no number there: fp16 ends at 65504."""
-    if precision not in DTYPES:
-        raise Problem(f"There is no precision {precision!r}", do=f"Choose one of {[*DTYPES]}")
-    dtype = DTYPES[precision]
-    copies = {n: t.detach().to("cpu", dtype, copy=True).contiguous() for n, t in tensors.items()}
-    for name, copy in copies.items():
-        if not torch.isfinite(copy).all():
-            raise Problem(
-                f"{name} holds numbers that cannot be saved in {precision}",
-                path,
-                "Train again with a lower learning rate",
-            )
-    return copies
 
 
 def is_v(model: Model) -> bool:

@@ -15,7 +15,7 @@ from sdnb.config import PictureConfig
 from sdnb.inference.names import called, find_embeddings, find_lora
 from sdnb.inference.prompts import LoraCall, Prompt, read_prompt, without_calls
 from sdnb.inference.samplers import DEFAULT, make_sampler
-from sdnb.inference.weights import pieces, weighed_embeddings
+from sdnb.inference.weights import chunks_of, weighed_embeddings
 from sdnb.models import Model
 from sdnb.problems import Problem
 
@@ -59,11 +59,11 @@ def make_pictures(
     how = {"num_inference_steps": steps, "guidance_scale": guidance, "output_type": "latent"}
     pictures: dict[int, Image.Image] = {}
     with _evaluating(model), torch.inference_mode():
-        for chunks, places in _batches([chunks for chunks, _ in pairs], batch):
+        for places in _batches([chunks for chunks, _ in pairs], batch):
             noise = _noise(model, [seeds[place] for place in places], width, height)
             some = zip(*(pairs[place][1] for place in places), strict=True)
             with autocast(model.device.type, precision):
-                told = [_told(model, each, chunks, clip_skip) for each in some]
+                told = [weighed_embeddings(model, each, clip_skip) for each in some]
                 latents = pipe(**for_pipeline(model.unet, *told), **noise, **how).images
             pictures |= {
                 place: _decoded(pipe, one) for place, one in zip(places, latents, strict=True)
@@ -168,7 +168,7 @@ def _sides(model: Model, size: int | tuple[int, int] | None) -> tuple[int, int]:
 def _evened(model: Model, *prompts: Prompt) -> tuple[int, list[Prompt]]:
     """How many chunks the longest of them has, and all of them filled up to as many with empty
     parts."""
-    lengths = [_chunks(model, prompt) for prompt in prompts]
+    lengths = [len(chunks_of(model, prompt)) for prompt in prompts]
     longest = max(lengths)
     return longest, [
         replace(prompt, parts=prompt.parts + ((),) * (longest - length))
@@ -176,29 +176,13 @@ def _evened(model: Model, *prompts: Prompt) -> tuple[int, list[Prompt]]:
     ]
 
 
-def _chunks(model: Model, prompt: Prompt) -> int:
-    """How often the text encoder must read for it, as `weighed_embeddings` deals it out."""
-    room = model.tokenizer.model_max_length - 2
-    counts = (sum(len(pieces(model, span.text.strip())) for span in part) for part in prompt.parts)
-    return sum(max(1, -(-count // room)) for count in counts)
-
-
-def _batches(lengths: Sequence[int], batch: int) -> Iterator[tuple[int, list[int]]]:
+def _batches(lengths: Sequence[int], batch: int) -> Iterator[list[int]]:
     """Places of pictures to draw together: `batch` at most, and all of one length. Filled up to a
     neighbour's length, which the UNet notices, a picture would depend on its neighbours."""
     for length in dict.fromkeys(lengths):
         places = [place for place, own in enumerate(lengths) if own == length]
         for start in range(0, len(places), batch):
-            yield length, places[start : start + batch]
-
-
-def _told(model: Model, prompts: Sequence[Prompt], chunks: int, clip_skip: int) -> torch.Tensor:
-    """What the UNet is told. Short prompts without weights are read as in training, to the bit:
-    an encoder whose states have the mean 0 could not give it back to weighed ones."""
-    weights = {span.weight for prompt in prompts for part in prompt.parts for span in part}
-    if chunks == 1 and weights <= {1.0}:
-        return model.text_embeddings([prompt.plain for prompt in prompts], clip_skip)
-    return weighed_embeddings(model, prompts, clip_skip)
+            yield places[start : start + batch]
 
 
 def _noise(model: Model, seeds: Sequence[int], width: int, height: int) -> dict[str, Any]:

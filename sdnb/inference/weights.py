@@ -21,7 +21,7 @@ def weighed_embeddings(model: Model, prompts: Sequence[Prompt], clip_skip: int =
     empty chunks. A prompt without weights of up to 75 tokens is `model.text_embeddings`.
     """
     room = model.tokenizer.model_max_length - 2  # without the marks of begin and end
-    chunked = [_chunks(model, prompt, room) for prompt in prompts]
+    chunked = [chunks_of(model, prompt) for prompt in prompts]
     longest = max(map(len, chunked))
     rows = [chunk for chunks in chunked for chunk in chunks + [[]] * (longest - len(chunks))]
     encoders = tuple(model.encoders.values())
@@ -40,9 +40,12 @@ def weighed_embeddings(model: Model, prompts: Sequence[Prompt], clip_skip: int =
 
 
 def _emphasised(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """One encoder's states (n, 77, d) times the weights (n, 77, 1), with the mean they had."""
+    """One encoder's states (n, 77, d) times the weights (n, 77, 1), with the mean they had. Where
+    nothing is weighed they stay as they are, to the bit: an untrained encoder's have the mean 0,
+    which no factor gives back."""
     weighed = states * weights
-    return weighed * (states.mean((1, 2), keepdim=True) / weighed.mean((1, 2), keepdim=True))
+    factor = states.mean((1, 2), keepdim=True) / weighed.mean((1, 2), keepdim=True)
+    return torch.where((weights == 1).all(1, keepdim=True), states, weighed * factor)
 
 
 def pieces(model: Model, words: str) -> list[int]:
@@ -51,9 +54,9 @@ def pieces(model: Model, words: str) -> list[int]:
     return model.tokenizer(spelled, add_special_tokens=False, verbose=False).input_ids
 
 
-def _chunks(model: Model, prompt: Prompt, room: int) -> list[list[tuple[int, float]]]:
-    """The prompt's tokens with their weights, `room` to a chunk, a new one at every BREAK."""
-    chunks = []
+def chunks_of(model: Model, prompt: Prompt) -> list[list[tuple[int, float]]]:
+    """The prompt's tokens with their weights, 75 to a chunk, a new one at every BREAK."""
+    room, chunks = model.tokenizer.model_max_length - 2, []
     for part in prompt.parts:
         tokens = [
             (token, span.weight) for span in part for token in pieces(model, span.text.strip())

@@ -23,7 +23,7 @@ class Taken:
 
 
 def has_adapters(part: nn.Module) -> bool:
-    return any(isinstance(layer, BaseTunerLayer) for layer in part.modules())
+    return bool(tuner_layers(part))
 
 
 def put_on(

@@ -9,6 +9,7 @@ on text encoders with some versions of transformers (its issue 13984), and finds
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import prod
 from pathlib import Path
@@ -50,7 +51,11 @@ WHOLE = [  # what has to stand together
     *({"lokr_w1_a", "lokr_w1_b"} | second for second in SECOND),
 ]
 FULL = 10**6  # a rank from which peft splits no factor of a LoKr
-WIDTHS = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL", 128: "the mini models"}
+READS_TEXT = (  # matrices (..., width) of a cross-attention, or of its whole weight
+    r"attn2[._]to_k\.(weight|lora_(A|down)(\.\w+)?\.weight|lora(_linear_layer)?\.down\.weight"
+    r"|hada_w1_b|lokr_w[12](_b)?)$"
+)
+WIDTHS = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL", 128: "a mini model"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
     homes = {name: _flat_names(name, part) for name, part in parts.items()}
     for name, tensor in tensors.items():
         part, module, end = _place(name, homes)
-        if module not in homes.get(part, {}).values():
+        if not module:
             raise Problem(
                 f"The LoRA has a layer that this base model lacks: {name[:80]}",
                 path,
@@ -97,7 +102,7 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
         for module, ends in modules.items():
             weight = weight_of(parts[part].get_submodule(module))
             _check(path, module, ends, weight)
-            if "lora_A.weight" not in ends and "hada_w1_a" not in ends and not own:
+            if _kind(ends) == "lokr" and not own:
                 modules[module] = _multiplied(ends, weight)
         configs[part] = _told(header, part, path) if own else _guessed(modules, path)
         layers[part] = {
@@ -116,18 +121,18 @@ def weight_of(layer: nn.Module) -> torch.Tensor:
 
 def _flat_names(part_name: str, part: nn.Module) -> dict[str, str]:
     """The paths of all layers that a LoRA can change, by each spelling of them without dots."""
-    layers = {
-        name.replace(".base_layer", ""): name.replace(".base_layer", "")
+    layers = [
+        name.replace(".base_layer", "")
         for name, module in part.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d) and ".lora_" not in name
-    }
+    ]
     flat = {path.replace(".", "_"): path for path in layers}
     if part_name == "unet":
         originals = unet_names(part)
         flat |= {renamed(path, originals).replace(".", "_"): path for path in layers}
     elif not hasattr(part, "text_model"):  # as transformers had it up to 5.5, and files still do
         flat |= {f"text_model_{name}": path for name, path in flat.items()}
-    return {**layers, **flat}
+    return {**{path: path for path in layers}, **flat}
 
 
 def _place(name: str, homes: dict[str, dict[str, str]]) -> tuple[str, str, str]:
@@ -186,7 +191,7 @@ def _sizes(ends: dict[str, torch.Tensor]) -> set[tuple[int, int]]:
 
 def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftConfig:
     """peft's settings for matrices that come with their alphas only."""
-    kinds = {next(end for end in ends if end != "alpha")[:4] for ends in modules.values()}
+    kinds = set(map(_kind, modules.values()))
     if len(kinds) > 1:
         raise Problem("The file mixes kinds of matrices", path, "Choose another LoRA")
     kind, ranks, alphas = kinds.pop(), {}, {}
@@ -213,6 +218,11 @@ def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftCon
     )
     factor = -1 if by_size else max(max(first.shape) for first, _ in pairs)
     return LoKrConfig(alpha=alpha, decompose_factor=factor, **common)
+
+
+def _kind(ends: dict[str, torch.Tensor]) -> str:
+    """ "lora", "hada" or "lokr"."""
+    return next(end for end in ends if end != "alpha")[:4]
 
 
 def _rank(ends: dict[str, torch.Tensor]) -> int:
@@ -266,10 +276,18 @@ def _told(header: dict, part: str, path: Path) -> PeftConfig:
         ) from error
 
 
+def text_width(shapes: Mapping[str, Sequence[int]]) -> int | None:
+    """How many numbers a word has for the UNet that these layers are of (768 for SD 1, 1024 for
+    SD 2, 2048 for SDXL): what the first cross-attention takes. None where no layer tells."""
+    layers: dict[str, list[int]] = {}
+    for name, shape in shapes.items():
+        if len(shape) > 1 and re.search(READS_TEXT, name):
+            layers.setdefault(name.partition("to_k.")[0], []).append(shape[1])
+    return prod(next(iter(layers.values()))) if layers else None  # a LoKr has two factors
+
+
 def _refuse_other_families(path: Path, tensors: dict, unet: nn.Module) -> None:
-    """By the width of the text that the UNet is told, which no two families share."""
-    told = r"attn2[._]to_k\.(lora_A|lora_down|lora\.down)\b.*weight$"
-    width = next((t.shape[-1] for n, t in tensors.items() if t.ndim and re.search(told, n)), None)
+    width = text_width({name: tensor.shape for name, tensor in tensors.items()})
     own = unet.config.cross_attention_dim
     if width and width != own:
         theirs, ours = (WIDTHS.get(each, f"a text width of {each}") for each in (width, own))

@@ -16,7 +16,6 @@ from pathlib import Path
 import psutil
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
@@ -33,6 +32,7 @@ from sdnb.machine import Machine
 from sdnb.models import Model, find_model, quiet, trains
 from sdnb.problems import Problem
 from sdnb.single_file import MINI_FOLDER, folder_of
+from sdnb.training.adapters import tuner_layers
 from sdnb.training.method import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 
@@ -137,9 +137,8 @@ def activations(model: Model, samples: int, config: TrainConfig, narrow: bool) -
     """Bytes that `samples` leave behind on the way through the UNet for the way back. Gradient
     checkpointing keeps less and calculates a part of the rest again."""
     unet = model.unet.train()
-    for layer in unet.modules():
-        if isinstance(layer, BaseTunerLayer):
-            layer.eval()  # peft's LoHa and LoKr throw dice in training, which "meta" cannot read
+    for layer in tuner_layers(unet):
+        layer.eval()  # peft's LoHa and LoKr throw dice in training, which "meta" cannot read
     whole = (NORMS if narrow else 1.0) * _kept(unet, samples, narrow)
     if not config.gradient_checkpointing:
         return whole

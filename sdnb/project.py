@@ -45,11 +45,5 @@ class Project:
         """Files for other programs."""
         return make_writable_folder(self.folder / "exports")
 
-    def newest(self, name: str) -> Path | None:
-        """The newest result of that name ("lora.safetensors", say) among the runs; None where there
-        is none yet."""
-        found = (self.folder / "runs").glob(f"*/{name}")
-        return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
     def __repr__(self) -> str:
         return f"Project({str(self.folder)!r})"

@@ -6,6 +6,7 @@ from the libraries' defaults; the tokenizer is CLIP's (OpenAI, MIT licence).
 """
 
 import gzip
+import logging
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,11 @@ MINI_FOLDER = Path(__file__).parent / "mini" / "weights"
 UNET = "model.diffusion_model."
 LAST_NORM = f"{UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
 V_SPREAD = 0.09  # above it an SD 2 predicts velocities (ComfyUI, supported_models.py)
+
+# diffusers warns, with every single file, of an empty list of parts that should stay in fp32.
+logging.getLogger("diffusers.models.modeling_utils").addFilter(
+    lambda record: "kept in float32: []" not in record.getMessage()
+)
 
 
 @dataclass(frozen=True)

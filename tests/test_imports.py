@@ -23,7 +23,7 @@ LAYERS = [
     "evaluation export progress runs",
     "run",
     "forms pace exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
-    "mini.measure mini.captioner mini.cartoon",
+    "mini.measure mini.captioner mini.cartoon mini.line_ups",
 ]
 HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}
 

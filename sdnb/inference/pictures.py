@@ -19,6 +19,8 @@ from sdnb.inference.weights import chunks_of, weighed_embeddings
 from sdnb.models import Model
 from sdnb.problems import Problem
 
+AREA = 512 * 512  # pixels: the VAE's share at a time, and an eighth of the UNet's
+
 
 def make_pictures(
     model: Model,
@@ -28,7 +30,7 @@ def make_pictures(
     guidance: float = 4.0,
     negative: str = "",
     size: int | tuple[int, int] | None = None,
-    batch: int = 8,
+    batch: int | None = None,
     precision: str = "fp32",
     clip_skip: int = 0,
     sampler: str = DEFAULT,
@@ -37,8 +39,9 @@ def make_pictures(
 
     Prompts are read as in the web UIs, see `prompts`. `size` is pixels a side, or width and height
     (default: the model's resolution), `guidance` the scale of classifier-free guidance (1 switches
-    it off), `sampler` a name from SAMPLERS. `clip_skip` leaves out the text encoder's last layers;
-    `precision` other than fp32 calculates under autocast.
+    it off), `sampler` a name from SAMPLERS. `batch` is how many are drawn together (default: what
+    has the area of eight of 512 pixels, sixteen at most). `clip_skip` leaves out the text encoder's
+    last layers; `precision` other than fp32 calculates under autocast.
 
     Each picture's noise comes from its own seed alone, on the CPU: it is the same in any batch and
     on any device. Draws on no other chance, changes no weight, and leaves every module in the mode
@@ -57,17 +60,17 @@ def make_pictures(
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = make_sampler(sampler, model.scheduler.config)
     how = {"num_inference_steps": steps, "guidance_scale": guidance, "output_type": "latent"}
+    together = batch or _fitting(8 * AREA, width, height)
     pictures: dict[int, Image.Image] = {}
     with _evaluating(model), torch.inference_mode():
-        for places in _batches([chunks for chunks, _ in pairs], batch):
+        for places in _batches([chunks for chunks, _ in pairs], together):
             noise = _noise(model, [seeds[place] for place in places], width, height)
             some = zip(*(pairs[place][1] for place in places), strict=True)
             with autocast(model.device.type, precision):
                 told = [weighed_embeddings(model, each, clip_skip) for each in some]
                 latents = pipe(**for_pipeline(model.unet, *told), **noise, **how).images
-            pictures |= {
-                place: _decoded(pipe, one) for place, one in zip(places, latents, strict=True)
-            }
+            decoded = _decoded(pipe, latents, _fitting(AREA, width, height))
+            pictures |= dict(zip(places, decoded, strict=True))
     return [pictures[place] for place in range(len(prompts))]
 
 
@@ -195,12 +198,17 @@ def _noise(model: Model, seeds: Sequence[int], width: int, height: int) -> dict[
     return {"latents": rows.to(model.device, model.unet.dtype), "generator": generators}
 
 
-def _decoded(pipe: DiffusionPipeline, latent: torch.Tensor) -> Image.Image:
-    """The picture of one latent (4, h, w). Outside autocast, for SDXL's VAE overflows in 16 bits,
-    and alone, for at full size it needs more memory than the UNet."""
-    scaled = latent[None].to(pipe.vae.device, pipe.vae.dtype) / pipe.vae.config.scaling_factor
-    pixels = pipe.vae.decode(scaled).sample
-    return pipe.image_processor.postprocess(pixels, output_type="pil")[0]
+def _fitting(area: int, width: int, height: int) -> int:
+    """How many pictures have no more than `area` pixels together: one at least, sixteen at most."""
+    return min(max(area // (width * height), 1), 16)
+
+
+def _decoded(pipe: DiffusionPipeline, latents: torch.Tensor, together: int) -> list[Image.Image]:
+    """The pictures of latents (n, 4, h, w). Outside autocast, for SDXL's VAE overflows in 16 bits,
+    and few at a time, for at full size it needs more memory than the UNet."""
+    scaled = latents.to(pipe.vae.device, pipe.vae.dtype) / pipe.vae.config.scaling_factor
+    pixels = torch.cat([pipe.vae.decode(some).sample for some in scaled.split(together)])
+    return pipe.image_processor.postprocess(pixels, output_type="pil")
 
 
 @contextmanager

@@ -65,9 +65,9 @@ class TrainConfig(Settings):
     weight_decay: float = Field(0.01, ge=0, le=1, title="Weight decay")
     """How strongly weights are pulled to zero; 0 to 0.1 is safe, more than that weakens the
     likeness, none lets single weights grow."""
-    max_grad_norm: float = Field(1.0, gt=0, le=1000, title="Gradient clipping")
-    """The longest gradient allowed; 1 is safe, very small slows learning, very large lets one bad
-    batch spoil the run."""
+    max_grad_norm: float = Field(1.0, ge=0, le=1000, title="Gradient clipping")
+    """The longest gradient allowed; 1 is safe, very small slows learning, very large, or 0 for no
+    limit, lets one bad batch spoil the run."""
     gradient_checkpointing: bool = Field(False, title="Gradient checkpointing")
     """Whether to calculate the way back from fewer kept values; on saves most of the activations'
     memory and costs a quarter of the time, off is right where memory is enough."""
@@ -201,6 +201,10 @@ class DreamboothConfig(TrainConfig):
     text_encoder_learning_rate: float = Field(1e-6, gt=0, le=1, title="Text encoder learning rate")
     """The size of an update of the text encoder; half of the learning rate is safe, higher and
     prompts lose their meaning, lower and the word hardly changes."""
+    step_in_backward: bool = Field(False, title="Step inside the way back")
+    """Whether each weight is updated as soon as its gradient is known; on saves the memory of all
+    other gradients, and goes without gradient clipping and accumulation, off is right where memory
+    is enough."""
 
 
 class TextualInversionConfig(TrainConfig):

@@ -43,13 +43,12 @@ def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
                 tensors[f"optimizer/{index}/{key}"] = value
             else:
                 plain.setdefault(str(index), {})[key] = value
-    scaler = state.accelerator.scaler  # only fp16 has one
     numbers = {
         "step": state.step,
         "groups": optimizer["param_groups"],
         "plain": plain,
         "schedule": state.schedule.state_dict(),
-        "scaler": scaler.state_dict() if scaler else None,
+        "scaler": state.scaler.state_dict() if state.scaler else None,
     }
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     header = {"numbers": json.dumps(numbers)}
@@ -83,6 +82,6 @@ def load_checkpoint(state: TrainState, path: Path) -> None:
             "The saved run cannot be continued", path, "Delete the run folder and train again"
         ) from error
     state.schedule.load_state_dict(numbers["schedule"])
-    if numbers["scaler"] and state.accelerator.scaler:
-        state.accelerator.scaler.load_state_dict(numbers["scaler"])
+    if numbers["scaler"] and state.scaler:
+        state.scaler.load_state_dict(numbers["scaler"])
     state.step = numbers["step"]

@@ -12,6 +12,7 @@ from sdnb.config import TrainConfig
 from sdnb.machine import Machine
 from sdnb.training.batches import Batch, Batches
 from sdnb.training.diagnosis import diagnose
+from sdnb.training.in_backward import StepInBackward, refuse_partners
 from sdnb.training.optimizers import make_optimizer, make_schedule
 
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
@@ -40,11 +41,27 @@ class TrainState:
     accelerator: Accelerator
     max_grad_norm: float
     total_steps: int
+    in_backward: StepInBackward | None = None
     step: int = 0
 
     @property
     def steps_left(self) -> int:
         return self.total_steps - self.step
+
+    @property
+    def scaler(self):
+        """What keeps the loss in fp16's range, and has a state to save; None elsewhere."""
+        return self.in_backward or self.accelerator.scaler
+
+    def update(self, loss: torch.Tensor) -> None:
+        """The way back, and the optimizer's step behind it (or, by choice, within it)."""
+        if self.in_backward:
+            return self.in_backward.backward(loss)
+        self.accelerator.backward(loss)
+        if self.accelerator.sync_gradients and self.max_grad_norm:
+            self.accelerator.clip_grad_norm_(self.parameters.values(), self.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
 
     def any_process(self, yes: bool) -> bool:
         """Whether one of the processes that train together says yes: all must stop as one."""
@@ -80,15 +97,30 @@ def start(
     total_steps: int,
 ) -> TrainState:
     """The state before the first step. `groups` are the optimizer's parameter groups; what they
-    hold must be fp32, whatever the calculation's precision: updates are too small for 16 bits."""
-    optimizer = make_optimizer(groups, config)
+    hold must be fp32, whatever the calculation's precision: updates are too small for 16 bits.
+    Raises Problem for an optimizer that is not installed, and for settings that exclude each
+    other."""
+    optimizer, in_backward = make_optimizer(groups, config), None
     schedule = make_schedule(optimizer, config, total_steps)
     parameters = {n: p for n, p in denoiser.named_parameters() if p.requires_grad}
     denoiser.train()
     # the schedule is not prepared: accelerate would step it once per process
-    denoiser, optimizer = accelerator.prepare(denoiser, optimizer)
+    if getattr(config, "step_in_backward", False):
+        refuse_partners(config, accelerator.num_processes)
+        # nor the optimizer: accelerate's wrapper would wait for a step of its own
+        in_backward = StepInBackward(optimizer, accelerator.mixed_precision == "fp16")
+        denoiser = accelerator.prepare(denoiser)
+    else:
+        denoiser, optimizer = accelerator.prepare(denoiser, optimizer)
     return TrainState(
-        denoiser, parameters, optimizer, schedule, accelerator, config.max_grad_norm, total_steps
+        denoiser,
+        parameters,
+        optimizer,
+        schedule,
+        accelerator,
+        config.max_grad_norm,
+        total_steps,
+        in_backward,
     )
 
 
@@ -117,11 +149,7 @@ def fit(state: TrainState, batches: Batches, loss: Loss) -> Iterator[Step]:
                         state.step + 1,
                         accelerator.mixed_precision,
                     )
-                accelerator.backward(total)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(state.parameters.values(), state.max_grad_norm)
-                state.optimizer.step()
-                state.optimizer.zero_grad()
+                state.update(total)
             losses += parts / accelerator.gradient_accumulation_steps
         state.schedule.step()
         state.step += 1

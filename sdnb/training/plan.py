@@ -96,7 +96,10 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     narrow = machine.precision != "fp32"
     width = base_dtype(config, machine).itemsize
     samples = config.batch_size * (1 + bool(config.prior_weight))
-    kept, gradients = activations(model, samples, config, narrow), 4 * numbers
+    kept = activations(model, samples, config, narrow)
+    # with the step in the way back never more than one gradient is there, of the largest tensor
+    one = getattr(config, "step_in_backward", False)
+    gradients = 4 * (max(map(prod, trained)) if one else numbers)
     if narrow and not method.HALF_BASE and not config.gradient_checkpointing:
         kept += 2 * numbers  # autocast's copies of weights that train, kept like activations
     terms = {
@@ -273,3 +276,6 @@ def _ladder(config: TrainConfig) -> Iterator[dict[str, object]]:
         if getattr(config, name, value) != value:
             changes = {**changes, name: value}
             yield changes
+    if hasattr(config, "step_in_backward"):
+        alone = {"max_grad_norm": 0, "gradient_accumulation": 1, "step_in_backward": True}
+        yield {**changes, **alone}

@@ -1,7 +1,6 @@
 """Writing a file so that a crash or a full disk leaves the old one or the new one, never half."""
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from sdnb.problems import Problem
+from sdnb.recognise import recognised
 
 
 def write_atomically(path: Path | str, content: bytes | Callable[[Path], object]) -> None:
@@ -60,14 +60,8 @@ def write_folder_atomically(path: Path | str, fill: Callable[[Path], object]) ->
 
 def write_problem(error: Exception, path: Path | str) -> Problem:
     """The Problem that says in words why `path` could not be written."""
-    # safetensors reports a full disk as its own error, with the operating system's number in text
-    full = f"os error {errno.ENOSPC}" in str(error)
-    if full or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return Problem(
-            "The disk is full, so the file was not saved",
-            path,
-            "Free some space and run again; what was saved before is still there",
-        )
+    if known := recognised(error):
+        return Problem(known.what, path, known.do)
     reason = getattr(error, "strerror", None) or str(error)
     return Problem(
         f"The file cannot be written: {reason}", path, "Choose a folder that belongs to you"
@@ -83,9 +77,6 @@ def make_writable_folder(folder: Path | str) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise Problem(
-            f"The folder cannot be written: {error.strerror or error}",
-            folder,
-            "Choose a folder that belongs to you",
-        ) from error
+        what = f"The folder cannot be written: {error.strerror or error}"
+        raise Problem(what, folder, write_problem(error, folder).do) from error
     return folder

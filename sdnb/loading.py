@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
 from sdnb.models import MODELS, Model, ModelInfo, find_model, quiet
-from sdnb.problems import Problem
+from sdnb.recognise import loading_problem
 from sdnb.single_file import load_single_file, tokenizer_of
 
 
@@ -85,12 +85,8 @@ def _from_first(info: ModelInfo, load: Callable[[str], Any]) -> Any:
                 return load(source)
         except Exception as error:  # a broken folder fails in any of five libraries
             failures.append(error)
-    reason = str(failures[0]).splitlines()[0] if str(failures[0]) else type(failures[0]).__name__
-    raise Problem(
-        f"The base model {info.name} could not be loaded: {reason}",
-        info.sources[0],
-        "Check the path, or the connection if the model comes from the Hub",
-    ) from failures[0]
+    what = f"The base model {info.name}"
+    raise loading_problem(what, info.sources[0], failures[0]) from failures[0]
 
 
 def _dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:

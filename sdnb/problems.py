@@ -14,7 +14,12 @@ class Problem(Exception):
         super().__init__(what, where, do)
         self.what, self.where, self.do = what, where, do
 
-    def __str__(self) -> str:
+    @property
+    def sentences(self) -> list[str]:
+        """What is wrong and where, and then what to do, if anything."""
         place = f" ({self.where})" if self.where else ""
-        sentences = [self.what.rstrip(".") + place, self.do.rstrip(".")]
-        return " ".join(sentence + "." for sentence in sentences if sentence)
+        parts = [self.what.rstrip(".") + place, self.do.rstrip(".")]
+        return [f"{part}." for part in parts if part]
+
+    def __str__(self) -> str:
+        return " ".join(self.sentences)

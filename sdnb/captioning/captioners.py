@@ -27,6 +27,7 @@ from sdnb.dataset.photos import photo_paths
 from sdnb.machine import Machine, find_machine
 from sdnb.models import quiet
 from sdnb.problems import Problem
+from sdnb.recognise import loading_problem
 
 MINI = Path(__file__).parents[1] / "mini" / "weights" / "captioner"
 HUB = {
@@ -159,11 +160,7 @@ def loading(what: str, source: str | Path) -> Iterator[None]:
     except Problem:
         raise
     except Exception as error:  # broken files fail in any of four libraries
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        do = "Check the path, or the connection if it comes from the Hub"
-        if isinstance(error, torch.cuda.OutOfMemoryError):
-            do = "Restart the notebook to free the GPU's memory, or choose a smaller one"
-        raise Problem(f"{what} could not be loaded: {reason}", source, do) from error
+        raise loading_problem(what, source, error) from error
 
 
 def _source(name: str) -> str:

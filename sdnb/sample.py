@@ -9,13 +9,14 @@ PLACES = (HERE / "_sample", HERE.parent / "data_sample")  # in an installed pack
 
 
 def sample_photos(name: str = "person") -> Path:
-    """The folder of a sample set: "person", "product" or "style"."""
+    """The folder of a sample set: "person", "product" or "style", which the mini model can draw, or
+    "toy", photo-like pictures of a wooden robot-bird for a large base model."""
     for place in PLACES:
         if (place / name).is_dir():
             return place / name
     raise Problem(
         f"There is no sample set {name!r} here",
-        do='Choose "person", "product" or "style"',
+        do='Choose "person", "product", "style" or "toy"',
     )
 
 

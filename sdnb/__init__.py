@@ -5,6 +5,7 @@ first time it is used, so `import sdnb` is instant and loads no torch.
 """
 
 import logging
+import sys
 from importlib import import_module
 
 __version__ = "0.1.0"
@@ -15,8 +16,12 @@ logging.getLogger("transformers.utils.import_utils").addFilter(
     lambda record: "requires torchvision" not in record.getMessage()
 )
 
+if "IPython" in sys.modules and (_shell := sys.modules["IPython"].get_ipython()):
+    import_module("sdnb.recognise").speak_in(_shell)  # errors in sentences, not in tracebacks
+
 _ROOMS = {
     "Problem": "sdnb.problems",  # what is wrong, where, and what to do
+    "check": "sdnb.exercises",  # an answer to an exercise, and a hint back
     "LoraConfig": "sdnb.config",  # the settings of a LoRA training
     "DreamboothConfig": "sdnb.config",  # of a DreamBooth training
     "TextualInversionConfig": "sdnb.config",  # of a new word's training
@@ -75,6 +80,8 @@ _ROOMS = {
     "dreambooth_protocol": "sdnb.evaluation",  # the DreamBooth paper's own measurement
     "report_of": "sdnb.evaluation",  # all that is known of a run
     "write_report": "sdnb.evaluation",  # on one page
+    "read_reports": "sdnb.evaluation",  # those of a whole class
+    "write_class": "sdnb.evaluation",  # in one table and one plot
     "finished_runs": "sdnb.runs",  # the runs of a project that are through
     "restore": "sdnb.training.method",  # a base model as it was before any training
     "export_kohya": "sdnb.export",  # a LoRA as the web UIs read it

@@ -20,17 +20,21 @@ from pydantic_settings import (
 )
 
 from sdnb.config import LoraConfig, PictureConfig, TrainConfig, load_config
-from sdnb.problems import Problem
+from sdnb.recognise import recognised
 from sdnb.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code. A Problem is printed as its sentence alone."""
+    """Run one command; returns the exit code. A Problem, and an exception that is known, is printed
+    as its sentence alone."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         commands = _commands(_method_of(arguments))
         CliApp.run(commands, cli_args=_whole_prompts(arguments) or ["--help"])
-    except Problem as problem:
+    except Exception as error:
+        problem = recognised(error)
+        if problem is None:
+            raise
         print(problem, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -104,14 +108,53 @@ class Doctor(BaseModel):
     """Can this machine run the course? What is missing?"""
 
     base: CliPositionalArg[str | None] = Field(None, description="Base model for your own photos")
+    as_json: Path | None = Field(
+        None, alias="json", description="Write what was found to this file, or into this folder"
+    )
 
     def cli_cmd(self) -> None:
-        from sdnb.doctor import examine, healthy, report
+        from sdnb.doctor import examine, healthy, report, write_findings
 
         findings = examine(self.base)
         print(report(findings))
+        if self.as_json:
+            print(write_findings(findings, self.as_json))
         if not healthy(findings):
             raise SystemExit(1)
+
+
+class Glossary(BaseModel):
+    """All settings explained, as Markdown."""
+
+    def cli_cmd(self) -> None:
+        from sdnb.glossary import glossary
+
+        print(glossary())
+
+
+class Class(BaseModel):
+    """The reports of a whole class in one table and one plot, a study of the setting that differs.
+
+    Reads every .json below FOLDER: the reports that notebook 08 wrote, and the files of `sdnb
+    doctor --json`, of which it prints a line for each machine. Writes class.csv and class.html.
+    """
+
+    folder: CliPositionalArg[Path] = Field(description="Folder with the learners' .json files")
+    by: str | None = Field(
+        None, description="Setting to plot the scores against; by default the one that varies most"
+    )
+    out: Path | None = Field(None, description="Folder for the two files; by default FOLDER")
+
+    def cli_cmd(self) -> None:
+        from sdnb.evaluation import read_reports, write_class
+
+        room = read_reports(self.folder)
+        for remark in room.remarks:
+            print(remark, file=sys.stderr)
+        if room.machines:
+            print("\n".join(room.machines))
+        if room.entries or not room.machines:
+            print(write_class(room, self.out or self.folder, self.by))
 
 
 def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
@@ -154,6 +197,10 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
         plan: CliSubCommand[Plan] = Field(description="what a training will take")
         generate: CliSubCommand[Generate] = Field(description="draw pictures")
         doctor: CliSubCommand[Doctor] = Field(description="can this machine run the course?")
+        classroom: CliSubCommand[Class] = Field(
+            alias="class", description="the reports of many learners in one table and plot"
+        )
+        glossary: CliSubCommand[Glossary] = Field(description="all settings explained")
 
         def cli_cmd(self) -> None:
             CliApp.run_subcommand(self)

@@ -2,9 +2,12 @@
 what is missing, and the command that mends it."""
 
 import importlib.util
+import json
+import platform
 import shutil
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -13,12 +16,14 @@ from huggingface_hub.errors import CacheNotFound
 from packaging.requirements import Requirement
 
 from sdnb.colab import on_colab
-from sdnb.files import make_writable_folder
+from sdnb.files import make_writable_folder, write_atomically
 from sdnb.machine import Machine, find_machine
 from sdnb.models import MODELS, default_base
 from sdnb.problems import Problem
 from sdnb.project import Project
+from sdnb.runs import READY, finished_runs, ready_runs
 
+VERSION = 1  # of the file that `write_findings` writes
 GIB = 2**30
 LESSON_MEMORY, LESSON_DISK = 3.0, 1.0  # GiB: the demo's peak is 1, a browser and JupyterLab beside
 NEEDS = {"sd1": (6.0, 8.0), "sd2": (8.0, 10.0), "sdxl": (12.0, 20.0)}  # GiB on the GPU, on disk
@@ -49,6 +54,7 @@ def examine(base: str | None = None) -> list[Finding]:
         Finding("processor", f"{machine.name}, {machine.precision}: {machine.why}"),
         _memory(machine),
         *_project(),
+        *_ready(),
         _notebook(),
         *_profile(base or default_base(), machine),
     ]
@@ -67,6 +73,21 @@ def report(findings: list[Finding]) -> str:
 
 def healthy(findings: list[Finding]) -> bool:
     return not any(f.do and f.needed for f in findings)
+
+
+def write_findings(findings: list[Finding], path: Path | str) -> Path:
+    """Write the findings as JSON, for `sdnb class`; returns the file's path.
+
+    `path` is the file, or a folder: the file there is called by the machine's name. No path stands
+    in it. Raises Problem where it cannot be written.
+    """
+    name, path = platform.node() or "machine", Path(path)
+    if path.is_dir():
+        path = path / f"{name}.json"
+    told = [asdict(f) | {"fact": "" if Path(f.fact).is_absolute() else f.fact} for f in findings]
+    data = {"sdnb_doctor": VERSION, "name": name, "findings": told}
+    write_atomically(path, json.dumps(data, indent=1).encode())
+    return path
 
 
 def _python() -> Finding:
@@ -117,6 +138,17 @@ def _project() -> list[Finding]:
     except Problem as problem:
         cannot = f"{problem.do}, and name it in the variable SDNB_PROJECT"
     return [Finding("project", str(folder), cannot), Finding("disk", f"{free:.0f} GiB free", full)]
+
+
+def _ready() -> list[Finding]:
+    """The finished runs that a teacher has made ready, where a variable names their folder."""
+    if (folder := ready_runs()) is None:
+        return []
+    found = []
+    with suppress(OSError):
+        found = finished_runs(folder)
+    do = "" if found else f"Check the folder in the variable {READY}"
+    return [Finding("ready runs", f"{len(found)} finished", do, needed=False)]
 
 
 def _notebook() -> Finding:

@@ -6,6 +6,7 @@ run goes on or what was learned (lora.safetensors, say) when it is finished.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +17,12 @@ from pathlib import Path
 
 from sdnb.config import TrainConfig, load_config
 from sdnb.dataset.photos import fingerprint
-from sdnb.files import make_writable_folder, write_atomically, write_problem
+from sdnb.files import (
+    make_writable_folder,
+    write_atomically,
+    write_folder_atomically,
+    write_problem,
+)
 from sdnb.machine import Machine
 from sdnb.problems import Problem
 from sdnb.project import Project
@@ -24,6 +30,8 @@ from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.fit import Step
 from sdnb.training.method import method_of
 from sdnb.training.validation import Look, read_looks
+
+READY = "SDNB_RUNS"  # the variable that names a folder of finished runs to look in first
 
 
 @dataclass(frozen=True)
@@ -84,14 +92,20 @@ class Run:
 def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
     """The run folder for these settings, created where needed, with the history so far.
 
-    Raises Problem where it cannot be written or belongs to other settings or photos.
+    Without a `folder` it is the project's, under a name made from the settings and from what is in
+    the photo folder, wherever that lies: the same on every machine. A finished run of that name in
+    the folder that the variable SDNB_RUNS names is copied into the project. Raises Problem where
+    the folder cannot be written or belongs to other settings or photos.
     """
     photos = fingerprint(config.photos)
     if folder is None:
-        digest = sha256((config.model_dump_json() + photos).encode()).hexdigest()[:8]
+        told = config.model_dump_json(exclude={"photos"}) + photos
+        digest = sha256(told.encode()).hexdigest()[:8]
         folder = Project().runs / f"{config.photos.name}-{config.method}-{digest}"
+        _fetch(config, folder)
     run = Run(make_writable_folder(folder), config)
-    if run.settings.exists() and type(config).load(run.settings) != config:
+    noted = type(config).load(run.settings) if run.settings.exists() else config
+    if noted.replace(photos=config.photos) != config:
         raise Problem(
             "The folder already holds a run with other settings",
             run.folder,
@@ -103,7 +117,32 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
             run.folder,
             "Choose another folder, or delete this one",
         )
+    if noted.photos != config.photos:  # the run, or the photos, came from another place
+        config.save(run.settings)
     return replace(run, history=tuple(read_history(run)))
+
+
+def ready_runs() -> Path | None:
+    """The folder that the variable SDNB_RUNS names, None where there is none. It is only read."""
+    return Path(os.environ[READY]) if os.environ.get(READY) else None
+
+
+def _fetch(config: TrainConfig, folder: Path) -> None:
+    """Copy the run, where it lies ready and the project has not begun it itself. Not copytree: it
+    would keep the other folder's permissions, which may forbid writing."""
+    ready = ready_runs()
+    source = Run(ready / folder.name, config) if ready else None
+
+    def copy(aside: Path) -> None:
+        for path in source.folder.rglob("[!.]*"):
+            if path.is_file():
+                target = aside / path.relative_to(source.folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+
+    with suppress(OSError):  # a folder that cannot be looked into holds nothing for us
+        if source and source.finished and not Run(folder, config).settings.exists():
+            write_folder_atomically(folder, copy)
 
 
 def finished_runs(folder: Path | str) -> list[Run]:

@@ -65,7 +65,7 @@ def test_slips_are_told_in_a_line(settings, configs, capsys, words, code, told):
 def test_no_command_shows_what_there_is(capsys):
     assert main([]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("demo", "train", "plan", "generate", "doctor"))
+    assert all(name in shown for name in ("demo", "train", "plan", "generate", "doctor", "class"))
 
 
 def test_generate_draws_what_is_asked(configs, tmp_path, capsys):

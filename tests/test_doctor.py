@@ -1,6 +1,8 @@
 """`sdnb doctor`: what is well, what is missing, and the command that mends it."""
 
 import importlib.metadata
+import json
+import platform
 import shutil
 from types import SimpleNamespace
 
@@ -92,3 +94,28 @@ def test_a_download_to_come_is_told(monkeypatch, tmp_path):
     assert "fetched when first used" in line(doctor.examine("sd15"), "download").fact
     monkeypatch.setattr(doctor, "_downloaded", lambda sources: True)
     assert "download" not in {finding.name for finding in doctor.examine("sd15")}
+
+
+def test_the_findings_as_json_hold_no_path(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(platform, "node", lambda: "pc-07")
+    assert cli.main(["doctor", "--json", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith(f"{tmp_path / 'pc-07.json'}\n")
+    text = (tmp_path / "pc-07.json").read_text()
+    data = json.loads(text)
+    assert (data["sdnb_doctor"], data["name"]) == (1, "pc-07")
+    assert [f["name"] for f in data["findings"]][:2] == ["Python", "packages"]
+    assert str(tmp_path) not in text and "/project" not in text
+    assert cli.main(["doctor", "--json", str(tmp_path / "new" / "a.json")]) == 0
+    assert json.loads((tmp_path / "new" / "a.json").read_text()) == data
+
+
+def test_runs_made_ready_are_counted(monkeypatch, tmp_path, configs):
+    assert "ready runs" not in {finding.name for finding in doctor.examine()}
+    run = tmp_path / "ready" / "some-lora-1"
+    configs["lora"].save(run / "settings.toml")
+    (run / "lora.safetensors").touch()
+    monkeypatch.setenv("SDNB_RUNS", str(tmp_path / "ready"))
+    assert line(doctor.examine(), "ready runs").fact == "1 finished"
+    monkeypatch.setenv("SDNB_RUNS", str(tmp_path / "absent"))
+    finding = line(findings := doctor.examine(), "ready runs")
+    assert "SDNB_RUNS" in finding.do and doctor.healthy(findings)

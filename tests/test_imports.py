@@ -13,8 +13,8 @@ import sdnb
 
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
-    "__version__ settings config picture_config problems files tensors conditioning single_file "
-    "ldm sheet colab machine project sample mini",
+    "__version__ settings config picture_config problems recognise files tensors conditioning "
+    "single_file ldm sheet colab machine project sample mini",
     "models",
     "loading saving",
     "dataset captioning",
@@ -22,7 +22,7 @@ LAYERS = [
     "inference",
     "evaluation export progress runs",
     "run",
-    "forms pace exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
+    "forms glossary pace exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
     "mini.measure mini.captioner mini.cartoon mini.line_ups",
 ]
 HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}

@@ -16,7 +16,7 @@ from sdnb.inference.class_pictures import class_caption
 from sdnb.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import interruptible, prepare, train
-from sdnb.runs import finished_runs
+from sdnb.runs import Run, finished_runs
 from sdnb.training.fit import fit
 from sdnb.training.method import METHODS
 
@@ -103,6 +103,53 @@ def test_without_a_folder_the_project_keeps_the_run(config, cpu, tmp_path, monke
     assert first.folder.parent == tmp_path / "runs"
     assert train(config, machine=cpu).folder == first.folder
     assert run_module.open_run(config.replace(seed=1)).folder != first.folder
+
+
+def test_a_run_is_found_again_wherever_the_photos_lie(config, cpu, tmp_path, monkeypatch):
+    """The teacher's project, copied to a learner whose photos lie elsewhere."""
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "teacher"))
+    first = train(config, machine=cpu, progress=False)
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "learner"))
+    shutil.copytree(tmp_path / "teacher", tmp_path / "learner")
+    moved = shutil.copytree(config.photos, tmp_path / "elsewhere" / config.photos.name)
+    monkeypatch.setattr(run_module, "_begin", None)  # training would fail
+    again = train(config.replace(photos=moved), machine=cpu, progress=False)
+    assert again.folder == tmp_path / "learner" / "runs" / first.folder.name
+    assert again.history == first.history and again.finished
+    (found,) = finished_runs(tmp_path / "learner" / "runs")
+    assert found.config.photos == moved  # what is read there is about the learner's own photos
+
+
+def test_runs_made_ready_are_copied_and_only_read(config, cpu, tmp_path, monkeypatch):
+    ready = tmp_path / "ready"
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "teacher"))
+    first = train(config, machine=cpu, progress=False)
+    shutil.copytree(first.folder.parent, ready)
+    (ready / first.folder.name / ".DS_Store").touch()
+    before = {path: path.stat().st_mtime_ns for path in ready.rglob("*")}
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "learner"))
+    monkeypatch.setenv("SDNB_RUNS", str(ready))
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "_begin", None)  # training would fail
+        again = train(config, machine=cpu, progress=False)
+    assert again.folder.parent == tmp_path / "learner" / "runs"
+    assert_same_weights(first, again)
+    assert again.history == first.history
+    assert before == {path: path.stat().st_mtime_ns for path in ready.rglob("*")}
+    assert not list(again.folder.rglob(".*"))
+    other = run_module.open_run(config.replace(seed=1))  # nobody made that one
+    assert not other.finished and not other.history
+
+
+def test_a_folder_of_ready_runs_that_cannot_be_read_is_as_none(config, tmp_path, monkeypatch):
+    def refuse(run):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "learner"))
+    monkeypatch.setenv("SDNB_RUNS", str(tmp_path / "absent"))
+    assert not run_module.open_run(config).finished
+    monkeypatch.setattr(Run, "finished", property(refuse))
+    assert run_module.open_run(config).history == ()
 
 
 def test_a_full_disk_keeps_the_checkpoint(straight, config, cpu, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Honest numbers: likeness, prompt fit, drift and diversity, each with its spread; the checkpoint
-picker and the report."""
+picker, the report, and a class's reports together."""
 
+from sdnb.evaluation.class_page import write_class
+from sdnb.evaluation.classroom import Classroom, read_reports
 from sdnb.evaluation.clip import drift, load_clip, prompt_fit
 from sdnb.evaluation.dreambooth_protocol import (
     LIVE_PROMPTS,
@@ -18,6 +20,7 @@ from sdnb.evaluation.scores import Drawn, Number, Scores, draw, measure
 __all__ = [
     "LIVE_PROMPTS",
     "OBJECT_PROMPTS",
+    "Classroom",
     "Drawn",
     "Eye",
     "Number",
@@ -40,8 +43,10 @@ __all__ = [
     "pick_checkpoint",
     "prompt_fit",
     "protocol_eyes",
+    "read_reports",
     "report_of",
     "through_autoencoder",
     "wearing",
+    "write_class",
     "write_report",
 ]

@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-colab lab lint clean
+.PHONY: demo test test-colab lab site lint clean
 
 demo: .venv/.ready-demo
 	$(BIN)/python -m sdnb demo
@@ -20,11 +20,15 @@ test-colab: .venv-colab/.ready
 lab: .venv/.ready-lab
 	$(BIN)/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
+# Static pages in site/. The first time it runs every notebook, then only those that have changed.
+site: .venv/.ready-site
+	$(BIN)/python .github/site/build.py
+
 lint: .venv/.ready-dev
 	$(BIN)/ruff check .
 
 clean:
-	rm -rf .venv .venv-colab
+	rm -rf .venv .venv-colab site
 
 # .venv/.ready-NAME: the package is installed with the extra NAME ("demo" is the package alone).
 .venv/.ready-%: pyproject.toml .ci/constraints.txt | $(BIN)/python

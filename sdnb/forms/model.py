@@ -55,11 +55,11 @@ class Entry:
 
 def entries(settings: type[Settings]) -> list[Entry]:
     """The form's lines, in the order of the class; what allows one value only needs no line."""
-    every = [_entry(name, field, settings) for name, field in settings.model_fields.items()]
+    every = [entry_of(name, field, settings) for name, field in settings.model_fields.items()]
     return [entry for entry in every if len(entry.choices) != 1]
 
 
-def _entry(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
+def entry_of(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
     kind, choices, slide = "text", (), ()
     optional = NoneType in get_args(field.annotation)
     if field.annotation is bool:

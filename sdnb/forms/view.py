@@ -13,6 +13,7 @@ from IPython.display import display
 from sdnb.config import preset, presets
 from sdnb.forms.model import Entry, FormModel
 from sdnb.forms.pieces import RED, row, stored
+from sdnb.glossary import address
 from sdnb.settings import Settings
 
 LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}
@@ -40,6 +41,7 @@ def show(model: FormModel) -> None:
         widgets.VBox([_with_help(lines[e.name], e) for e in model.entries if e.basic is wanted])
         for wanted in (True, False)
     )
+    more.children += (widgets.HTML(_glossary_link(model)),)
     folded = widgets.Accordion([more], selected_index=None)
     folded.set_title(0, "More settings")
     chooser = _chooser(model)
@@ -91,6 +93,15 @@ def _chooser(model: FormModel) -> widgets.Dropdown | None:
 
     chooser.observe(fill, "value")
     return chooser
+
+
+def _glossary_link(model: FormModel) -> str:
+    """To the page that explains every setting, as HTML; it leaves the notebook open."""
+    url = address(type(model.start))
+    if not url:
+        return ""
+    where = f'href="{escape(url)}" target="_blank" rel="noopener"'
+    return f'<a {where} style="font-size:smaller; opacity:0.7">All settings explained</a>'
 
 
 def _answer(model: FormModel) -> str:

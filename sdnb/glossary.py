@@ -1,0 +1,116 @@
+"""Every setting on one page, made from the settings' own words: `sdnb glossary`, and the glossary
+of the site."""
+
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from sdnb.captioning.settings import CaptionConfig
+from sdnb.config import (
+    DreamboothConfig,
+    LoraConfig,
+    PictureConfig,
+    TextualInversionConfig,
+    TrainConfig,
+)
+from sdnb.dataset.settings import PhotoConfig
+from sdnb.forms.model import entry_of
+from sdnb.mini.yourself import PersonConfig
+from sdnb.settings import Settings
+
+CLASSES = (  # in the order of the course
+    *(PersonConfig, PhotoConfig, CaptionConfig, TrainConfig),
+    *(DreamboothConfig, TextualInversionConfig, LoraConfig, PictureConfig),
+)
+KINDS = {bool: "on or off", int: "a whole number", float: "a number", str: "text"}
+KINDS |= {Path: "a file or folder", tuple: "lines of text"}
+HEAD = """\
+# All settings explained
+
+What the forms ask, what stands in a file of settings, and what the command line takes: every
+setting with its name, what it may be, what it is where you say nothing, and what it does.
+
+## By step
+"""
+
+
+def glossary() -> str:
+    """The page as Markdown, with MyST's targets: `learning_rate` is found at `#learning-rate`, the
+    settings of LoRA at `#loraconfig`."""
+    titles = {name: f.title for cls in CLASSES for name, f in _own(cls).items()}
+    ordered = sorted(titles, key=lambda name: (titles[name].lower(), name))
+    parts = [*map(_step, CLASSES), "## From A to Z\n", *map(_explained, ordered)]
+    return "\n".join([HEAD, *parts])
+
+
+def anchor(name: str) -> str:
+    """Where on the page a setting, or a class of them, is explained."""
+    return name.lower().replace("_", "-")
+
+
+def address(settings: type[Settings]) -> str | None:
+    """Where the published page tells of these settings: GitHub Pages of the project's repository.
+    None where the package is not installed, for only its metadata knows the repository."""
+    try:
+        urls = metadata("sdnb").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return None
+    repository = dict(url.split(", ", 1) for url in urls).get("Repository")
+    if not repository:
+        return None
+    owner, name = repository.rstrip("/").split("/")[-2:]
+    return f"https://{owner}.github.io/{name}/glossary.html#{anchor(settings.__name__)}"
+
+
+def _own(cls: type[Settings]) -> dict[str, FieldInfo]:
+    """The settings that the class has beyond its parent's, or otherwise than there."""
+    return {name: f for name, f in cls.model_fields.items() if name in cls.__annotations__}
+
+
+def _step(cls: type[Settings]) -> str:
+    """A class, and the way to each of its settings."""
+    links = " · ".join(f"[{field.title}](#{anchor(name)})" for name, field in _own(cls).items())
+    said, parent = " ".join((cls.__doc__ or "").split()), cls.__base__
+    beyond = f"All of {_link(parent)}, and: " if parent in CLASSES else ""
+    return f"({anchor(cls.__name__)})=\n### `{cls.__name__}`\n\n{said}\n\n{beyond}{links}\n"
+
+
+def _explained(name: str) -> str:
+    """One name: what it does and may be, in each of the classes that have it."""
+    owners = {cls: _own(cls)[name] for cls in CLASSES if name in _own(cls)}
+    title = " / ".join(dict.fromkeys(field.title for field in owners.values()))
+    paragraphs = []
+    for cls, field in owners.items():
+        entry = entry_of(name, field, cls)
+        facts = _facts(field, entry.bounds)
+        paragraphs.append(f"{entry.help}\n\n`{name}` in {_link(cls)}: {facts}\n")
+    return "\n".join([f"({anchor(name)})=\n### {title}\n", *paragraphs])
+
+
+def _link(cls: type[Settings]) -> str:
+    return f"[`{cls.__name__}`](#{anchor(cls.__name__)})"
+
+
+def _facts(field: FieldInfo, bounds: str) -> str:
+    """What it may be, and what it is unless said."""
+    whole = field.annotation
+    inner = [part for part in get_args(whole) if part is not NoneType]
+    optional = NoneType in get_args(whole)
+    kind = inner[0] if optional else get_origin(whole) or whole
+    values = [f"`{value}`" for value in inner]
+    if kind is Literal and len(values) == 1:
+        return f"always {values[0]}."
+    what = KINDS[kind] if kind is not Literal else " or ".join(values)
+    what = f"{what}, {bounds}" if bounds else what
+    return f"{what}{', or empty' if optional else ''}; {_shown(field.get_default())} unless set."
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None or value in ("", ()):
+        return "empty"
+    return f"`{'` and `'.join(value) if isinstance(value, tuple) else value}`"

@@ -2,6 +2,7 @@
 
     .venv-colab/bin/python colab/try_it.py          # every notebook
     .venv-colab/bin/python colab/try_it.py 00 05    # only these, and no demo nor what is long
+    .venv-colab/bin/python colab/try_it.py quickstart
 
 The set-up cell of the Colab editions runs word for word in this environment's IPython; git alone is
 told to fetch this checkout, as it lies here, in place of the published address. Colab's own
@@ -81,7 +82,7 @@ def main() -> None:
     # pytest's own command: `python -m pytest` would put the checkout before what is installed
     tests = [BIN / "pytest", "--ignore=tests/browser", "-n", "2", "--dist", "worksteal"]
     if asked := sys.argv[1:]:
-        these = " or ".join(f"{number}_" for number in asked)
+        these = " or ".join(f"{name}_" if name.isdigit() else name for name in asked)
         tests += ["-k", f"not demo_runs and (not top_to_bottom or {these})", "-m", "not one_set"]
     environment = os.environ | {"SDNB_SET": "colab", "OMP_NUM_THREADS": "1"}
     sys.exit(subprocess.run(tests, cwd=CHECKOUT, env=environment).returncode)

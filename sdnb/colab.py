@@ -1,7 +1,8 @@
-"""What only Google Colab has: its upload dialog, downloads, Drive, and secrets.
+"""What only Google Colab has: its upload dialog, downloads, and Drive. Of Colab's secrets there is
+nothing here: huggingface_hub itself reads HF_TOKEN from them, where the Hub asks for one.
 
 The one room that knows google.colab. Its behaviour was read from the source of colabtools
-(google/colab/files.py, drive.py, userdata.py). Colab cannot take files of more than 1 MB from a
+(google/colab/files.py, drive.py). Colab cannot take files of more than 1 MB from a
 FileUpload widget (ipywidgets issue 3452), so photos come through its own dialog.
 """
 
@@ -51,37 +52,23 @@ def download(path: Path | str) -> None:
 
 
 def use_drive(folder: str = "sdnb_project") -> Path:
-    """Keep the project in a folder of the learner's Drive, where it outlives the session.
+    """Keep the project in a folder of the learner's Drive, where it outlives the session: photos,
+    captions, forms and runs, whose checkpoints a training goes on from in the next one.
 
-    Raises Problem off Colab, and where Drive is refused.
+    Raises Problem off Colab, and where Drive is refused, does not answer or cannot be written.
     """
     drive = _module("drive", "Your project is on this machine and stays there")
     try:
         drive.mount(str(DRIVE))
     except Exception as error:  # a refusal, a time-out, a Colab without Drive: a class for each
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise Problem(
-            f"Google Drive was not opened: {reason}", do="Run the cell again and allow it"
-        ) from error
+        do = "Run the cell again and allow it"
+        if "contain files" in reason:
+            do = f"Move the files in {DRIVE} elsewhere, and run the cell again"
+        raise Problem(f"Google Drive was not opened: {reason}", do=do) from error
     project = make_writable_folder(DRIVE / "MyDrive" / folder)
     os.environ[VARIABLE] = str(project)
     return project
-
-
-def hub_token() -> str | None:
-    """The Hugging Face token from Colab's secrets, else from the environment, else none: the base
-    models of the course need none."""
-    if on_colab():
-        from google.colab import userdata
-
-        try:
-            if token := userdata.get("HF_TOKEN"):
-                return token
-        except Exception as error:  # three classes of its own, not all of them everywhere
-            known = ("SecretNotFoundError", "NotebookAccessError", "TimeoutException")
-            if type(error).__name__ not in known:
-                raise
-    return os.environ.get("HF_TOKEN") or None
 
 
 def _module(name: str, do: str):

@@ -100,7 +100,7 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     # with the step in the way back never more than one gradient is there, of the largest tensor
     one = getattr(config, "step_in_backward", False)
     gradients = 4 * (max(map(prod, trained)) if one else numbers)
-    if narrow and not method.HALF_BASE and not config.gradient_checkpointing:
+    if narrow and not method.HALF_BASE:
         kept += 2 * numbers  # autocast's copies of weights that train, kept like activations
     terms = {
         "weights of the base": width * sum(sizes[: 1 + encodes]),

@@ -41,7 +41,7 @@ def steppers(name: str) -> dict:
     if name == "mini":
         model, config, side = load_model("mini"), LoraConfig(batch_size=4), 128
     else:
-        model, side = random_model(torch.float32, "cpu"), 512 if GPU else 64
+        model, side = random_model("sd15", torch.float32, "cpu"), 512 if GPU else 64
         config = LoraConfig(base="sd15", batch_size=1, precision="auto" if GPU else "fp32")
     machine = find_machine(config.precision)
     pixels = np.random.default_rng(0).integers(0, 255, (4, side, side, 3), dtype=np.uint8)

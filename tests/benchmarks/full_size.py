@@ -1,10 +1,11 @@
-"""A Stable Diffusion 1.5 of full size with random weights (memory and speed do not ask for their
-values), trained for real on a GPU that plays a T4: its memory, fp16, no flash attention.
+"""Stable Diffusion 1.5 and XL of full size with random weights (memory and speed do not ask for
+their values), trained for real on a GPU that plays a T4: its memory, fp16, no flash attention.
 
     python tests/benchmarks/full_size.py --steps 20
+    python tests/benchmarks/full_size.py --steps 200 --only "batch 1"    # is the loss a number?
 
 Prints for every recipe: seconds a step, the peak that torch allocated beside the plan's prediction
-(without CUDA's own share, which torch does not see), and whether the loss stayed a number.
+(both without CUDA's own share, which torch does not see), and whether every loss was a number.
 """
 
 import argparse
@@ -17,51 +18,104 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from PIL import Image
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
+from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig, preset
 from sdnb.dataset.photos import Photo
 from sdnb.machine import Machine
-from sdnb.models import MODELS, Model
+from sdnb.models import Model
 from sdnb.run import prepare
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of
-from sdnb.training.plan import CONTEXT, GIB, UNETS, VAE, empty_model, plan
+from sdnb.training.optimizers import choose_optimizer
+from sdnb.training.plan import CONTEXT, GIB, empty_model, plan
 
 T4 = 14.56  # GiB
 SLIM = {"gradient_checkpointing": True, "optimizer": "adafactor"}
-RECIPES = {
-    "LoRA r16, batch 1": LoraConfig(rank=16, alpha=16, batch_size=1),
-    "LoRA r16, batch 4": LoraConfig(rank=16, alpha=16, batch_size=4),
-    "LoRA r16, batch 4, checkpointing": LoraConfig(
-        rank=16, alpha=16, batch_size=4, gradient_checkpointing=True
+LORA = LoraConfig(base="sd15", rank=16, alpha=16, batch_size=1)
+WORD = TextualInversionConfig(base="sd15", batch_size=1)
+WHOLE = DreamboothConfig(base="sd15", batch_size=1)
+XL = LORA.replace(base="sdxl", gradient_checkpointing=True)
+RECIPES: dict[str, tuple[TrainConfig, int]] = {  # settings, and the photos' side in pixels
+    "LoRA r16, batch 1": (LORA, 512),
+    "LoRA r16, batch 4": (LORA.replace(batch_size=4), 512),
+    "LoRA r16, batch 4, checkpointing": (
+        LORA.replace(batch_size=4, gradient_checkpointing=True),
+        512,
     ),
-    "LoRA r16 with text encoder": LoraConfig(
-        rank=16, alpha=16, batch_size=1, train_text_encoder=True
+    "LoRA r16 with text encoder": (LORA.replace(train_text_encoder=True), 512),
+    "Textual Inversion": (WORD, 512),
+    "DreamBooth, 8-bit AdamW, checkpointing": (preset("dreambooth_person_t4"), 512),
+    "DreamBooth, Adafactor, checkpointing": (WHOLE.replace(**SLIM), 512),
+    "DreamBooth with text encoder, Adafactor, checkpointing": (
+        WHOLE.replace(train_text_encoder=True, **SLIM),
+        512,
     ),
-    "Textual Inversion": TextualInversionConfig(batch_size=1),
-    "DreamBooth, Adafactor, checkpointing": DreamboothConfig(batch_size=1, **SLIM),
-    "DreamBooth with text encoder, Adafactor, checkpointing": DreamboothConfig(
-        batch_size=1, train_text_encoder=True, **SLIM
-    ),
-    "DreamBooth, Adafactor": DreamboothConfig(batch_size=1, optimizer="adafactor"),
+    "DreamBooth, Adafactor": (WHOLE.replace(optimizer="adafactor"), 512),
+    "DreamBooth in 8 GiB": (preset("dreambooth_person_8gib"), 512),
+    "SDXL LoRA r16, 1024 pixels, checkpointing": (XL, 1024),
+    "SDXL LoRA r16, 512 pixels, checkpointing": (XL, 512),
 }
 
 
-def random_model(dtype: torch.dtype, device: str = "cuda") -> Model:
-    """SD 1.5's parts with random weights."""
-    empty = empty_model("sd15")
+def random_model(base: str, dtype: torch.dtype, device: str = "cuda") -> Model:
+    """The parts of `base` with random weights; the VAE in fp32."""
+    empty = empty_model(base)
+    usual = torch.get_default_dtype()
     with torch.device(device):
         torch.manual_seed(0)
-        vae = AutoencoderKL(**VAE)
-        unet = UNet2DConditionModel(**UNETS["sd1"]).to(dtype)
-        encoder = CLIPTextModel(empty.text_encoder.config).to(dtype)
+        vae = AutoencoderKL.from_config(empty.vae.config)
+        torch.set_default_dtype(dtype)  # in fp32 first, SDXL would not fit
+        try:
+            unet = UNet2DConditionModel.from_config(empty.unet.config)
+            encoder = CLIPTextModel(empty.text_encoder.config).to(dtype)
+            second = empty.text_encoder_2
+            second = second and CLIPTextModelWithProjection(second.config).to(dtype)
+        finally:
+            torch.set_default_dtype(usual)
     schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    return Model(empty.tokenizer, encoder, vae, unet, schedule, MODELS["sd15"])
+    words = empty.tokenizer
+    return Model(words, encoder, vae, unet, schedule, empty.info, second and words, second)
+
+
+def noise_photos(side: int) -> list[Photo]:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, side, side, 3), dtype=np.uint8)
+    return [
+        Photo(Path(f"{i}.png"), Image.fromarray(p), "photo of ravo") for i, p in enumerate(pixels)
+    ]
+
+
+def measure(config: TrainConfig, side: int, machine: Machine, steps: int) -> str:
+    """Seconds a step, the peak and the plan's, in words."""
+    config = config.replace(views_per_photo=10_000)
+    half = torch.float16 if method_of(config).HALF_BASE else torch.float32
+    gc.collect(), torch.cuda.empty_cache(), torch.cuda.reset_peak_memory_stats()
+    own = side == empty_model(config.base).info.resolution
+    foreseen = plan(config, 3, machine).memory - CONTEXT / GIB
+    try:
+        run = fit(*prepare(config, noise_photos(side), random_model(config.base, half), machine))
+        losses = [next(run).loss for _ in range(5)]  # warms up
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        begun = time.perf_counter()
+        losses += [next(run).loss for _ in range(steps)]
+        torch.cuda.synchronize()
+    except torch.OutOfMemoryError:
+        return f"out of memory; planned {foreseen:.2f} GiB"
+    seconds = (time.perf_counter() - begun) / steps
+    peak = torch.cuda.max_memory_allocated() / GIB
+    held = torch.cuda.max_memory_reserved() / GIB
+    planned = f", planned {foreseen:.2f} ({foreseen / peak - 1:+.0%})" if own else ""
+    return (
+        f"{seconds:.3f} s a step, peak {peak:.2f} GiB (reserved {held:.2f}){planned}; "
+        f"{sum(map(math.isfinite, losses))} of {len(losses)} losses were numbers"
+    )
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__)
+    ask = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ask.add_argument("--steps", type=int, default=20)
     ask.add_argument("--only", default="")
     asked = ask.parse_args()
@@ -70,39 +124,11 @@ def main() -> None:
     torch.backends.cuda.enable_flash_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)
     machine = Machine("cuda", "fp16", "plays a T4", 2, T4, properties.name, True)
-    noise = np.random.default_rng(0).integers(0, 255, (3, 512, 512, 3), dtype=np.uint8)
-    photos = [
-        Photo(Path(f"{i}.png"), Image.fromarray(pixels), "photo of ravo")
-        for i, pixels in enumerate(noise)
-    ]
-    print(properties.name, torch.__version__)
-    for name, config in RECIPES.items():
-        if asked.only not in name:
-            continue
-        config = config.replace(base="sd15", views_per_photo=10_000)
-        half = torch.float16 if method_of(config).HALF_BASE else torch.float32
-        gc.collect(), torch.cuda.empty_cache(), torch.cuda.reset_peak_memory_stats()
-        foreseen = plan(config, len(photos), machine).memory - CONTEXT / GIB
-        try:
-            run = fit(*prepare(config, photos, random_model(half), machine))
-            worst = max(next(run).loss for _ in range(5))  # warms up
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-            begun = time.perf_counter()
-            worst = max([worst, *(next(run).loss for _ in range(asked.steps))])
-            torch.cuda.synchronize()
-            seconds = (time.perf_counter() - begun) / asked.steps
-            peak = torch.cuda.max_memory_allocated() / GIB
-            held = torch.cuda.max_memory_reserved() / GIB
-            print(
-                f"{name}: {seconds:.3f} s a step, peak {peak:.2f} GiB (reserved {held:.2f}), "
-                f"planned {foreseen:.2f} ({foreseen / peak - 1:+.0%}), "
-                f"largest loss {worst:.3f}, a number: {math.isfinite(worst)}",
-                flush=True,
-            )
-        except torch.OutOfMemoryError:
-            print(f"{name}: out of memory; planned {foreseen:.2f} GiB", flush=True)
-        run = None
+    print(properties.name, torch.__version__, flush=True)
+    for name, (config, side) in RECIPES.items():
+        if asked.only in name:
+            _, why = choose_optimizer(config, 10**9)
+            print(f"{name}: {measure(config, side, machine, asked.steps)}. {why}", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.dataset.photos import Photo
 from sdnb.machine import find_machine
 from sdnb.run import prepare
+from sdnb.training import plan as plan_of
 from sdnb.training.fit import fit
-from sdnb.training.plan import GIB, UNETS, plan
+from sdnb.training.plan import GIB, empty_model, plan
 
 SIDE = 8  # of the latents: 64 pixels
 COMMON = {"base": "sd15", "batch_size": 1, "precision": "fp32"}
@@ -36,13 +37,20 @@ RECIPES = {
 }
 
 
+def small(base: str):
+    """The model without weights, for pictures of 64 pixels."""
+    model = empty_model(base)
+    model.unet.register_to_config(sample_size=SIDE)
+    return model
+
+
 def one(name: str) -> None:
-    UNETS["sd1"]["sample_size"] = SIDE
+    plan_of.empty_model = small
     config, machine = RECIPES[name], find_machine("fp32")
     noise = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
     photos = [Photo(Path(f"{i}.png"), Image.fromarray(p), "photo") for i, p in enumerate(noise)]
     foreseen = plan(config, 3, machine)
-    run = fit(*prepare(config, photos, random_model(torch.float32, "cpu"), machine))
+    run = fit(*prepare(config, photos, random_model("sd15", torch.float32, "cpu"), machine))
     begun = time.perf_counter()
     losses = [step.loss for step in islice(run, 2)]
     seconds = (time.perf_counter() - begun) / 2

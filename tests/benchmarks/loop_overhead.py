@@ -1,20 +1,25 @@
 """How much slower is `fit` than a bare training step? Both side by side in one process, in turns.
 
     python tests/benchmarks/loop_overhead.py --presets person_mini dreambooth_person_mini
+    python tests/benchmarks/loop_overhead.py --presets person_t4 --batches 1 4       # on a GPU
 
-The bare step is the least a training can be: forward, backward, clipping and AdamW on one cached
-batch of the same modules, under the same autocast. Prints milliseconds a step (medians) and their
-ratio; then, apart, what a whole run adds to it: drawing a batch, logging a step, a checkpoint, a
-preview.
+Stable Diffusion 1.5 has its full size and random weights. The bare step is the least a training can
+be: forward, backward, clipping and AdamW on one cached batch of the same modules, under the same
+autocast. Prints milliseconds a step (medians) and their ratio; on a GPU also how much of the time
+its kernels fill and how often a step waits for it; then, apart, what a whole run adds to it:
+drawing a batch, logging a step, a checkpoint, a preview.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import torch
+from full_size import noise_photos, random_model
+from torch.profiler import ProfilerActivity, profile
 
 from sdnb.config import preset
 from sdnb.dataset.photos import Photo
@@ -30,6 +35,7 @@ from sdnb.training.checkpoints import save_checkpoint
 from sdnb.training.fit import Step, fit
 
 ROUNDS, STEPS = 12, 5
+GPU = torch.cuda.is_available()
 
 
 def bare_stepper(state, batch, loss, machine):
@@ -53,17 +59,41 @@ def seconds(do) -> float:
     begun = time.perf_counter()
     for _ in range(STEPS):
         do()
-    if torch.cuda.is_available():
+    if GPU:
         torch.cuda.synchronize()
     return (time.perf_counter() - begun) / STEPS
 
 
-def compare(name: str, batch_size: int) -> None:
-    model, config = load_model("mini"), preset(name)
-    machine = find_machine(config.precision)
-    config = config.replace(views_per_photo=10_000, batch_size=batch_size)
+def kernels(do) -> str:
+    """The share of the time that the GPU's kernels fill, and how often a step makes the host wait
+    for it."""
+    with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as seen:
+        wall = seconds(do) * STEPS
+    busy = sum(event.self_device_time_total for event in seen.key_averages()) / 1e6
+    torch.cuda.set_sync_debug_mode("warn")
+    with warnings.catch_warnings(record=True) as waits:
+        warnings.simplefilter("always")
+        do()
+    torch.cuda.set_sync_debug_mode("default")
+    waited = sum("synchronizing" in str(one.message) for one in waits)
+    return f"kernels fill {busy / wall:.0%} (under the profiler), {waited} waits a step"
+
+
+def subject(base: str):
+    """A model and photos to learn from."""
+    if base != "mini":
+        how = (torch.float16, "cuda") if GPU else (torch.float32, "cpu")
+        return random_model(base, *how), noise_photos(512)
     scenes = photos_of(SAMPLE_PERSON, 20, seed=0)
     photos = [Photo(Path(f"{i}.png"), draw(s), "photo of ravo") for i, s in enumerate(scenes)]
+    return load_model("mini"), photos
+
+
+def compare(name: str, batch_size: int) -> None:
+    config = preset(name)
+    model, photos = subject(config.base)
+    machine = find_machine(config.precision)
+    config = config.replace(views_per_photo=10_000, batch_size=batch_size)
     state, batches, loss = prepare(config, photos, model, machine)
     steps = fit(state, batches, loss)
     # unwrapping takes accelerate's patch off, so the bare denoiser is made anew for its own turns
@@ -84,6 +114,10 @@ def compare(name: str, batch_size: int) -> None:
         f"ratio {ratio:.3f}; {_apart(config, state, batches, model, machine)}",
         flush=True,
     )
+    if GPU:
+        print("  bare:", kernels(bare))
+        state.denoiser.forward = forward
+        print("  fit: ", kernels(lambda: next(steps)), flush=True)
 
 
 def _apart(config, state, batches, model, machine) -> str:

@@ -212,7 +212,9 @@ def word(seed: int) -> dict[str, float]:
             found[f"{vectors} vectors"] = studio.recognised()
         found["file in kB"] = file.stat().st_size / 1e3
     after = {f"{k}.{n}": p for k, m in parts.items() for n, p in m.state_dict().items()}
-    found["moved"] = float(sum(not torch.equal(before[name], after[name]) for name in before))
+    found["moved"] = float(
+        sum(not torch.equal(before[name].cpu(), after[name].cpu()) for name in before)
+    )
     return found
 
 

@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-colab lab site lint clean
+.PHONY: demo test test-colab lab site claims lint clean
 
 demo: .venv/.ready-demo
 	$(BIN)/python -m sdnb demo
@@ -23,6 +23,10 @@ lab: .venv/.ready-lab
 # Static pages in site/. The first time it runs every notebook, then only those that have changed.
 site: .venv/.ready-site
 	$(BIN)/python .github/site/build.py
+
+# Every claim over three seeds, with what is not yet in results.jsonl: ANEW=--anew measures all again.
+claims: .venv/.ready-demo
+	OMP_NUM_THREADS=$$(nproc) $(BIN)/python tests/benchmarks/claims $(ANEW)
 
 lint: .venv/.ready-dev
 	$(BIN)/ruff check .

@@ -108,8 +108,8 @@ def _into_readme(lines: list[tuple], counted: dict[str, int]) -> None:
     before, _, after = README.read_text().split(MARK)
     short = ("| the article says | verdict |", "| --- | --- |")
     told = [f"| {text} | {said} |" for number, text, _, said, _, _ in lines if number in SHORT]
-    count = ", ".join(f"{n} {said}" for said, n in counted.items() if n)
-    ending = f"\nAll {len(lines)} claims ({count}), each with its numbers: "
+    count = ", ".join(f"{said}: {n}" for said, n in counted.items() if n)
+    ending = f"\nOf {len(lines)} claims, {count}. Each with its numbers: "
     ending += "[the table](notebooks/claims.md).\n"
     README.write_text(
         before + MARK + "\n" + "\n".join((*short, *told)) + "\n" + ending + MARK + after

@@ -58,8 +58,10 @@ def number(f: Found) -> tuple[str, str]:
 
 def frame(f: Found) -> tuple[str, str]:
     names = ("60 %", "10 %", "10 %, cropped")
-    told = "; ".join(f"{name} of the frame: {f % name}" for name in names)
-    return verdict(f["10 %"] < f["60 %"] - 0.2), f"recognised with {told}"
+    told = ", ".join(f"{name}: {f % name}" for name in names)
+    return verdict(
+        f["10 %"] < f["60 %"] - 0.2
+    ), f"recognised, by the head's share of the frame, {told}"
 
 
 def buckets(f: Found) -> tuple[str, str]:

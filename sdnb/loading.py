@@ -35,10 +35,10 @@ def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> 
 
 
 def load_tokenizer(name_or_path: str | Path) -> CLIPTokenizer:
-    """The tokenizer of a base model alone: a megabyte, where the model has gigabytes. Raises
-    Problem as `load_model` does."""
+    """The tokenizer of a base model alone. CLIP's words come with the package, so that of the large
+    models is there before they are fetched. Raises Problem as `load_model` does."""
     info = find_model(name_or_path)
-    if Path(info.sources[0]).is_file():
+    if not Path(info.sources[0]).is_dir():
         return tokenizer_of(info.family)
     return _from_first(
         info, lambda source: CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")

@@ -227,7 +227,7 @@ def test_a_full_drive_is_told_before_a_training(google, config, cpu, monkeypatch
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.EDQUOT])
 def test_a_drive_that_fails_is_a_problem(google, monkeypatch, number):
     """The errors of a mounted Drive whose quota is used up or that was cut off (googlecolab/
-    colabtools issues 1428 and 1607)."""
+    colabtools issues 510 and 1254)."""
 
     def fail(*_, **__):
         raise OSError(number, os.strerror(number))

@@ -57,6 +57,12 @@ def test_every_number_is_read(written, family):
     assert len(load_tokenizer(path)) == 49408
 
 
+@pytest.mark.parametrize("base", ["sd15", "sd21", "sdxl"])
+def test_the_words_of_large_models_are_there_before_the_models(base):
+    """Every published vocabulary has 49,408 pieces; nothing is fetched here."""
+    assert len(load_tokenizer(base)) == 49408
+
+
 def test_clips_own_tokens():
     """OpenAI's tokenizer on the same words (CLIP's notebook and the vocabulary of 49,408)."""
     ids = clip_tokenizer()("a photo of a cat sks").input_ids

@@ -85,11 +85,10 @@ def _new_word(answer: object, pieces: Callable | None, caps: Callable | None) ->
 
 
 def _text(answer: object) -> str:
-    """Small letters, without space around; "" for what is no text."""
+    """Small letters, without space around; "" for what is no text. By the type's own method,
+    whatever the answer's class makes of it."""
     try:
-        return str.casefold(
-            answer
-        ).strip()  # the type's own, whatever the answer's class makes of it
+        return str.casefold(answer).strip()
     except TypeError:
         return ""
 

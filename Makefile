@@ -26,7 +26,7 @@ site: .venv/.ready-site
 
 # Every claim over three seeds, with what is not yet in results.jsonl: ANEW=--anew measures all again.
 claims: .venv/.ready-demo
-	OMP_NUM_THREADS=$$(nproc) $(BIN)/python tests/benchmarks/claims $(ANEW)
+	$(BIN)/python tests/benchmarks/claims $(ANEW)
 
 lint: .venv/.ready-dev
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
+from claims.trainings import photo
 
 from sdnb.config import preset
 from sdnb.dataset.photos import Photo
@@ -24,32 +24,16 @@ from sdnb.inference.pictures import make_pictures
 from sdnb.loading import load_model
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
-from sdnb.mini.scenes import PLACES, Scene, photos_of
+from sdnb.mini.scenes import PLACES, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person
-from sdnb.mini.words import learner_caption
 from sdnb.run import prepare
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of
 
-TAKEN, SIZE = 640, 128  # pixels of the photo as it was taken, and as the model sees it
 SHARES, NUMBERS = (0.6, 0.4, 0.25, 0.1), (20, 15, 10, 5)
 PLACED = [f"photo of ravo, {words}" for words in PLACES.values()]
 WEAR = {"glasses": ("round", "round glasses"), "hat": ("cap", "a red cap")}
-
-
-def photo(scene: Scene, number: int, told: Scene | None = None, mended: bool = False) -> Photo:
-    """The scene as a photo of 640 pixels and then as the model sees it; `mended`: cropped so that
-    the head fills 55 %."""
-    image = draw(scene, TAKEN)
-    if mended:
-        side = TAKEN * (scene.share / 0.55) ** 0.5
-        x, y = (TAKEN * (0.5 + offset) for offset in (scene.dx, scene.dy))
-        image = image.crop(
-            tuple(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
-        )
-    image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-    return Photo(Path(f"{number:02}.png"), image, learner_caption(told or scene, "ravo"))
 
 
 def arms(claim: str, seed: int, person) -> dict[str, list[Photo]]:

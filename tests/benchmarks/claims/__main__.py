@@ -55,10 +55,8 @@ def run(wanted: list[tuple[str, int]], jobs: int) -> None:
     alone, at the end."""
 
     def one(pair: tuple[str, int]) -> None:
-        threads = "0" if pair[0] == ALONE else str(max(1, (os.cpu_count() or 1) // jobs))
-        environment = os.environ | ({"OMP_NUM_THREADS": threads} if threads != "0" else {})
-        if pair[0] == ALONE:
-            environment["CUDA_VISIBLE_DEVICES"] = ""
+        shared = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+        environment = os.environ | ({"CUDA_VISIBLE_DEVICES": ""} if pair[0] == ALONE else shared)
         command = [sys.executable, str(HERE), "--one", pair[0], str(pair[1])]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:

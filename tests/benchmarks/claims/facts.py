@@ -142,12 +142,5 @@ def places() -> dict[str, float]:
     return {"in embeddings": float(where == "embeddings")}
 
 
-def apart() -> dict[str, float]:
-    bases = [sdnb.load_model(name) for name in ("mini", "cartoon")]
-    distance = sdnb.weights_apart(*bases)["unet"]
-    sdnb.load_lora(bases[0], sdnb.sample_trained("person_lora"))
-    return {"bases": distance, "LoRA": sdnb.lora_moves(bases[0])["unet"]}
-
-
-EVERY = (buckets, captions, memory, sizes, sparse, precision, families, places, apart)
+EVERY = (buckets, captions, memory, sizes, sparse, precision, families, places)
 FACTS = {f.__name__: f for f in EVERY}

@@ -18,6 +18,7 @@ CHECKOUT = Path(__file__).parents[2]
 SETTINGS = {  # nothing is fetched and nothing pops up
     "notification": {"fetchNews": "false", "checkForUpdates": False},
 }
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 SLOW = 300  # seconds that a cell may take on a busy machine
 
 
@@ -33,9 +34,8 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def browser(chromium):
     playwright = pytest.importorskip("playwright.sync_api")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=flags)
+        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         browser.close()
 

@@ -1,0 +1,118 @@
+"""Records the README's moving picture: a form, the training that follows, pictures before and after.
+
+    python .github/pictures/record.py     # needs Chromium and a few minutes
+
+It is JupyterLab as a learner sees it; only most of the waiting is left out.
+"""
+
+import io
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1] / "tests" / "browser"))
+from conftest import FLAGS, Lab, Page  # noqa: E402
+
+FORM = """\
+import sdnb
+
+asks = ["photo of ravo, in the city", "photo of ravo wearing a red cap, in the snow"]
+preset = sdnb.preset("person_mini").replace(photos=sdnb.sample_photos(), preview_prompts=asks)
+settings = sdnb.form(preset.replace(preview_every=20), "readme")
+settings"""
+TRAIN = "run = sdnb.train(settings.config)"
+DRAW = """\
+model, seeds = sdnb.load_model("mini"), [1, 2, 3, 4, 5]
+ask = "photo of ravo wearing a green top hat, in a garden"
+pictures = sdnb.make_pictures(model, ask, seeds)
+sdnb.load_lora(model, run.weights)
+pictures += sdnb.make_pictures(model, ask, seeds)
+sdnb.grid(pictures, len(seeds), ["before", "after"])"""
+WIDTH, HEIGHT, COLOURS = 880, 660, 96
+SHORT, LONG = 220, 2500  # milliseconds that a frame stands
+
+
+class Camera:
+    def __init__(self, page: Page) -> None:
+        self.page, self.frames = page, []
+
+    def shoot(self, stands: int = SHORT) -> None:
+        """One more frame, unless nothing has changed: then the last one stands longer."""
+        shot = self.page.view.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT})
+        frame = Image.open(io.BytesIO(shot)).convert("RGB")
+        if self.frames and self.frames[-1][0].tobytes() == frame.tobytes():
+            self.frames[-1][1] += stands
+        else:
+            self.frames.append([frame, stands])
+
+    def type(self, text: str) -> None:
+        for letter in text:
+            self.page.view.keyboard.type(letter)
+            self.shoot()
+
+    def save(self, path: Path) -> None:
+        """As a GIF: all frames in the colours of the last, which has most of them."""
+        palette = self.frames[-1][0].quantize(COLOURS)
+        first, *others = [frame.quantize(palette=palette, dither=0) for frame, _ in self.frames]
+        times = [stands for _, stands in self.frames]
+        first.save(path, save_all=True, append_images=others, duration=times, loop=0)
+
+
+def record(page: Page) -> Camera:
+    camera, view = Camera(page), page.view
+    view.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    view.keyboard.press("Control+b")  # the file browser
+    form = page.run("import sdnb")
+    form.locator(".jp-OutputArea").first.evaluate("e => e.scrollIntoView()")
+    camera.shoot(LONG)
+    form.get_by_label("Views per photo").focus()
+    view.keyboard.press("Control+a")
+    camera.shoot()
+    camera.type("-5")
+    camera.shoot(LONG)
+    view.keyboard.press("Control+a")
+    camera.type("60")
+    camera.shoot(LONG)
+
+    page.start(TRAIN)
+    cell = page.cell(TRAIN)
+    cell.evaluate("e => e.scrollIntoView()")
+    bar = cell.get_by_role("progressbar")
+    page.until(bar.count, "there is a bar")
+    while "done in" not in bar.inner_text():
+        camera.shoot()
+        view.wait_for_timeout(1500)
+    page.wait(TRAIN)
+    camera.shoot(LONG)
+
+    sheet = page.run("model, seeds").locator("img")
+    sheet.evaluate("e => e.scrollIntoView({block: 'end'})")
+    view.wait_for_timeout(500)
+    camera.shoot(2 * LONG)
+    return camera
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        lab = Lab(Path(folder), "JupyterLab Light")
+        try:
+            cells = [nbformat.v4.new_code_cell(source) for source in (FORM, TRAIN, DRAW)]
+            book = nbformat.v4.new_notebook(cells=cells)
+            nbformat.write(book, Path(folder) / "notebooks" / "your_turn.ipynb")
+            lab.wait()
+            camera = record(Page(browser, lab, "your_turn.ipynb", Path(folder)))
+        finally:
+            lab.close()
+            browser.close()
+    camera.save(HERE / "training.gif")
+
+
+if __name__ == "__main__":
+    main()

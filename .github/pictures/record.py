@@ -1,4 +1,4 @@
-"""Records the README's moving picture: a form, the training that follows, pictures before and after.
+"""Records the README's moving picture: a form, a training watched, pictures before and after.
 
     python .github/pictures/record.py     # needs Chromium and a few minutes
 

@@ -29,12 +29,13 @@ settings"""
 TRAIN = "run = sdnb.train(settings.config)"
 DRAW = """\
 model, seeds = sdnb.load_model("mini"), [1, 2, 3, 4, 5]
-ask = "photo of ravo wearing a green top hat, in a garden"
+ask = "photo of ravo, at the beach"
 pictures = sdnb.make_pictures(model, ask, seeds)
 sdnb.load_lora(model, run.weights)
 pictures += sdnb.make_pictures(model, ask, seeds)
 sdnb.grid(pictures, len(seeds), ["before", "after"])"""
 WIDTH, HEIGHT, COLOURS = 880, 660, 96
+TOP = "e => e.scrollIntoView()"
 SHORT, LONG = 220, 2500  # milliseconds that a frame stands
 
 
@@ -69,26 +70,24 @@ def record(page: Page) -> Camera:
     view.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     view.keyboard.press("Control+b")  # the file browser
     form = page.run("import sdnb")
-    form.locator(".jp-OutputArea").first.evaluate("e => e.scrollIntoView()")
+    form.get_by_label("Special word").evaluate(TOP)
     camera.shoot(LONG)
     form.get_by_label("Views per photo").focus()
-    view.keyboard.press("Control+a")
-    camera.shoot()
-    camera.type("-5")
-    camera.shoot(LONG)
-    view.keyboard.press("Control+a")
-    camera.type("60")
-    camera.shoot(LONG)
+    for text in ("-5", "60"):
+        view.keyboard.press("Control+a")
+        camera.type(text)
+        view.wait_for_timeout(1000)  # until the form has answered
+        camera.shoot(LONG)
 
     page.start(TRAIN)
     cell = page.cell(TRAIN)
-    cell.evaluate("e => e.scrollIntoView()")
     bar = cell.get_by_role("progressbar")
     page.until(bar.count, "there is a bar")
     while "done in" not in bar.inner_text():
+        cell.evaluate(TOP)
         camera.shoot()
         view.wait_for_timeout(1500)
-    page.wait(TRAIN)
+    page.wait(TRAIN).evaluate(TOP)
     camera.shoot(LONG)
 
     sheet = page.run("model, seeds").locator("img")
@@ -103,11 +102,12 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         lab = Lab(Path(folder), "JupyterLab Light")
         try:
-            cells = [nbformat.v4.new_code_cell(source) for source in (FORM, TRAIN, DRAW)]
-            book = nbformat.v4.new_notebook(cells=cells)
-            nbformat.write(book, Path(folder) / "notebooks" / "your_turn.ipynb")
+            path = Path(folder) / "notebooks" / "05_lora.ipynb"
+            book = nbformat.read(path, as_version=4)
+            book.cells = [nbformat.v4.new_code_cell(source) for source in (FORM, TRAIN, DRAW)]
+            nbformat.write(book, path)
             lab.wait()
-            camera = record(Page(browser, lab, "your_turn.ipynb", Path(folder)))
+            camera = record(Page(browser, lab, "05_lora.ipynb", Path(folder)))
         finally:
             lab.close()
             browser.close()

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     as its sentence alone."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        commands = _commands(_method_of(arguments))
+        commands = _commands(_settings_of(arguments))
         CliApp.run(commands, cli_args=_whole_prompts(arguments) or ["--help"])
     except Exception as error:
         problem = recognised(error)
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _method_of(arguments: list[str]) -> type[TrainConfig]:
+def _settings_of(arguments: list[str]) -> type[TrainConfig]:
     """The settings class of the file that the command line names: its options are allowed."""
     command, file, *_ = [*arguments, "", ""]
     if command in ("train", "plan") and file and not file.startswith("-"):

@@ -13,7 +13,7 @@ import tempfile
 from contextlib import chdir
 from pathlib import Path
 
-from sdnb.files import make_writable_folder, write_atomically
+from sdnb.files import make_writable_folder, write_atomically, write_beside
 from sdnb.problems import Problem
 from sdnb.project import VARIABLE, Project
 
@@ -28,7 +28,7 @@ def on_colab() -> bool:
 def upload_photos(folder: Path | str | None = None) -> list[Path]:
     """Ask for files in Colab's dialog and put them into `folder` (the project's photos/); returns
     where they are. A file that is there already is not written again, and another one of the same
-    name gets a free name: nothing is overwritten.
+    name becomes NAME-2: nothing is overwritten.
 
     Raises Problem off Colab, and where nothing was chosen.
     """
@@ -39,7 +39,7 @@ def upload_photos(folder: Path | str | None = None) -> list[Path]:
         given = {path.name: path.read_bytes() for path in sorted(Path(desk).iterdir())}
     if not given:
         raise Problem("No files were chosen", folder, "Run the cell again and choose your photos")
-    return [_keep(folder / name, content) for name, content in given.items()]
+    return [write_beside(folder / name, content) for name, content in given.items()]
 
 
 def download(path: Path | str) -> None:
@@ -88,15 +88,4 @@ def _zipped(folder: Path) -> Path:
         shutil.make_archive(str(aside.with_suffix("")), "zip", folder)  # it adds the suffix itself
 
     write_atomically(place, pack)
-    return place
-
-
-def _keep(path: Path, content: bytes) -> Path:
-    """Write `content` to `path`, or to "name (1)" where another file has that name."""
-    place, number = path, 0
-    while place.exists() and place.read_bytes() != content:
-        number += 1
-        place = path.with_stem(f"{path.stem} ({number})")
-    if not place.exists():
-        write_atomically(place, content)
     return place

@@ -16,14 +16,18 @@ from torch.nn import functional
 SIZES = 6  # numbers that SDXL is told of a picture: its height and width, the crop's, the target's
 
 
+def core_of(encoder: nn.Module) -> nn.Module:
+    """A text encoder's own layers, which transformers keeps in an inner `text_model` up to 5.5."""
+    return getattr(encoder, "text_model", encoder)
+
+
 def hidden_state(encoder: nn.Module, ids: torch.Tensor, clip_skip: int = 0) -> torch.Tensor:
     """(n, 77, d): what the UNet of SD 1 and 2 is told. diffusers' own clip_skip fails where the
     text encoder has lost its inner `text_model` (transformers from 5.6)."""
     if not clip_skip:
         return encoder(ids)[0]
-    core = getattr(encoder, "text_model", encoder)
     states = encoder(ids, output_hidden_states=True).hidden_states
-    return core.final_layer_norm(states[-(clip_skip + 1)])
+    return core_of(encoder).final_layer_norm(states[-(clip_skip + 1)])
 
 
 def conditioning(

@@ -3,7 +3,6 @@
 Forms, the command line, the glossary and the error messages are made from these classes.
 """
 
-import difflib
 import math
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from sdnb.picture_config import PictureConfig as PictureConfig  # by this name everywhere
-from sdnb.problems import Problem
+from sdnb.problems import Problem, nearest
 from sdnb.settings import Settings, read_toml
 
 PRESETS = Path(__file__).parent / "presets"
@@ -245,11 +244,7 @@ def presets() -> list[str]:
 def preset(name: str) -> TrainConfig:
     """The settings called `name`; use `.replace(photos=...)` to point them at your photos."""
     if name not in presets():
-        near = difflib.get_close_matches(name, presets(), n=1)
-        raise Problem(
-            f"There is no preset called {name!r}",
-            do=f"Did you mean {near[0]!r}?" if near else f"Choose from {presets()}",
-        )
+        raise Problem(f"There is no preset called {name!r}", do=nearest(name, presets()))
     return load_config(PRESETS / f"{name}.toml")
 
 
@@ -265,9 +260,9 @@ CONFIGS = MappingProxyType(
 def load_config(path: Path | str) -> TrainConfig:
     """Training settings from a TOML file, of the class that its `method` names (lora where it
     names none)."""
-    method = read_toml(path).get("method", "lora")
+    method = str(read_toml(path).get("method", "lora"))
     if method not in CONFIGS:
         raise Problem(
-            f"There is no training method called {method!r}", path, f"Choose from {[*CONFIGS]}"
+            f"There is no training method called {method!r}", path, nearest(method, CONFIGS)
         )
     return CONFIGS[method].load(path)

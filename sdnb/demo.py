@@ -5,6 +5,7 @@ import resource
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 
 from PIL import Image
 
@@ -102,8 +103,8 @@ def _measure(model: Model, clip, photos, before, after) -> dict:
         **_obeyed(judge.read(after), wishes),
         "prompt fit": both(lambda pictures: prompt_fit(clip, model, pictures, as_class)),
         "distance to the nearest training photo": {
-            "pictures": round(_mean(nearest_photo(after, photos, model)), 3),
-            "held-out photos": round(_mean(nearest_photo(held_out, photos, model)), 3),
+            "pictures": round(fmean(nearest_photo(after, photos, model)), 3),
+            "held-out photos": round(fmean(nearest_photo(held_out, photos, model)), 3),
         },
     }
 
@@ -121,15 +122,10 @@ def _obeyed(readings: list[dict], wishes: list[str]) -> dict[str, float]:
         if hat in wish
     ]
     return {
-        "hats obeyed": round(_mean(hats), 3),
-        "glasses where asked": round(_mean(wears[True]), 3),
-        "glasses where not asked": round(_mean(wears[False]), 3),
+        "hats obeyed": round(fmean(hats), 3),
+        "glasses where asked": round(fmean(wears[True]), 3),
+        "glasses where not asked": round(fmean(wears[False]), 3),
     }
-
-
-def _mean(values) -> float:
-    values = list(values)
-    return sum(values) / len(values)
 
 
 def _peak_memory() -> int:

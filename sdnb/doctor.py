@@ -17,14 +17,13 @@ from packaging.requirements import Requirement
 
 from sdnb.colab import on_colab
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.machine import Machine, find_machine
+from sdnb.machine import GIB, PACKAGES, Machine, find_machine
 from sdnb.models import MODELS, default_base
 from sdnb.problems import Problem
 from sdnb.project import Project
 from sdnb.runs import READY, finished_runs, ready_runs
 
 VERSION = 1  # of the file that `write_findings` writes
-GIB = 2**30
 LESSON_MEMORY, LESSON_DISK = 3.0, 1.0  # GiB: the demo's peak is 1, a browser and JupyterLab beside
 NEEDS = {"sd1": (6.0, 8.0), "sd2": (8.0, 10.0), "sdxl": (12.0, 20.0)}  # GiB on the GPU, on disk
 
@@ -72,6 +71,7 @@ def report(findings: list[Finding]) -> str:
 
 
 def healthy(findings: list[Finding]) -> bool:
+    """Whether the lessons run: nothing that is needed is missing."""
     return not any(f.do and f.needed for f in findings)
 
 
@@ -115,8 +115,7 @@ def _packages() -> list[Finding]:
             how = " --no-deps" if on_colab() else ""
             do = f'{Path(sys.executable).name} -m pip install{how} "{need}"'
             faults.append(Finding(need.name, fact, do))
-    main = ("torch", "diffusers", "transformers", "peft", "accelerate")
-    fact = ", ".join(f"{name} {version(name)}" for name in main)
+    fact = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return faults or [Finding("packages", fact)]
 
 

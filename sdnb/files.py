@@ -1,9 +1,11 @@
-"""Writing a file so that a crash or a full disk leaves the old one or the new one, never half."""
+"""Writing a file so that a crash or a full disk leaves the old one or the new one, never half, and
+without writing over another."""
 
 import contextlib
 import os
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -35,6 +37,20 @@ def write_atomically(path: Path | str, content: bytes | Callable[[Path], object]
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def write_beside(path: Path, content: bytes) -> Path:
+    """Write `content` to `path`, or to NAME-2 and so on where another file has that name; what is
+    there already is not written twice. Returns where it is. Raises Problem as `write_atomically`.
+    """
+    stem = path.stem
+    for number in count(2):
+        if not path.exists():
+            write_atomically(path, content)
+            return path
+        if path.read_bytes() == content:
+            return path
+        path = path.with_stem(f"{stem}-{number}")
 
 
 def write_folder_atomically(path: Path | str, fill: Callable[[Path], object]) -> None:

@@ -1,6 +1,8 @@
-"""Loading a base model: from the package, the Hub, a diffusers folder or a single file."""
+"""Loading a base model: from the package, the Hub, a diffusers folder or a single file. And what
+every other network is loaded with: `loading`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
 from sdnb.models import MODELS, Model, ModelInfo, find_model, quiet
+from sdnb.problems import Problem
 from sdnb.recognise import loading_problem
 from sdnb.single_file import load_single_file, tokenizer_of
 
@@ -58,6 +61,19 @@ def take_weights(model: Model, name_or_path: str | Path) -> None:
     model.moved = True
     for name in ("unet", "text_encoder"):
         getattr(model, name).load_state_dict(getattr(other, name).state_dict())
+
+
+@contextmanager
+def loading(what: str, source: str | Path) -> Iterator[None]:
+    """What any library raises about the files of `source` comes out as one Problem: `what` could
+    not be loaded, and why."""
+    try:
+        with quiet():
+            yield
+    except Problem:
+        raise
+    except Exception as error:  # broken files fail in any of four libraries
+        raise loading_problem(what, source, error) from error
 
 
 def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipeline:

@@ -4,12 +4,19 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import psutil
 import torch
 
 from sdnb.colab import on_colab
 from sdnb.problems import Problem
+
+GIB = 2**30  # bytes
+DTYPES = MappingProxyType(
+    {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32},
+)
+PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate")  # what a run stands on
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ def find_machine(precision: str = "auto") -> Machine:
         )
     else:
         why += f"; {precision} was asked for"
-    return Machine(device, precision, why, _cores(), round(memory / 2**30, 1), name, on_colab())
+    return Machine(device, precision, why, _cores(), round(memory / GIB, 1), name, on_colab())
 
 
 def find_rank() -> int:

@@ -25,7 +25,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from sdnb import single_file
 from sdnb.conditioning import conditioning
 from sdnb.problems import Problem
-from sdnb.single_file import MINI_FOLDER
+from sdnb.single_file import MINI_FOLDER, WIDTHS
 
 
 @dataclass(frozen=True)
@@ -251,6 +251,5 @@ def _read_folder(folder: Path) -> ModelInfo:
             folder,
             f"Choose one of {names}, or a folder with model_index.json",
         ) from error
-    families = {768: "sd1", 1024: "sd2"}  # the width of the text embedding tells them apart
-    family = "sdxl" if "XL" in kind else families.get(width, "mini")
+    family = "sdxl" if "XL" in kind else WIDTHS.get(width, "mini")
     return ModelInfo(folder.name, family, resolution, (str(folder),), "unknown", step)

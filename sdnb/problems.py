@@ -1,5 +1,7 @@
 """The one way the package tells a learner what is wrong."""
 
+import difflib
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -23,3 +25,13 @@ class Problem(Exception):
 
     def __str__(self) -> str:
         return " ".join(self.sentences)
+
+
+def nearest(name: object, choices: Collection[str]) -> str:
+    """What to do about a name that is none of the `choices`: take the one most like it, or any.
+
+    >>> nearest("lorra", ["lora", "dreambooth"])
+    "Did you mean 'lora'?"
+    """
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(choices)}"

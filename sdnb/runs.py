@@ -1,8 +1,8 @@
 """A run's folder on the disk: what is in it, and whose it is.
 
 It holds settings.toml, photos.txt, machine.json, history.csv, validation.csv where photos are held
-out, previews/, and checkpoints/ while the
-run goes on or what was learned (lora.safetensors, say) when it is finished.
+out, previews/, and checkpoints/ while the run goes on or what was learned (lora.safetensors, say)
+when it is finished.
 """
 
 import json
@@ -23,7 +23,7 @@ from sdnb.files import (
     write_folder_atomically,
     write_problem,
 )
-from sdnb.machine import Machine
+from sdnb.machine import PACKAGES, Machine
 from sdnb.problems import Problem
 from sdnb.project import Project
 from sdnb.training.checkpoints import checkpoints_in
@@ -50,6 +50,11 @@ class Run:
     def photos(self) -> Path:
         """The fingerprint of the photos it learns from."""
         return self.folder / "photos.txt"
+
+    @property
+    def machine(self) -> Path:
+        """What it was trained on, and with which libraries."""
+        return self.folder / "machine.json"
 
     @property
     def looks(self) -> Path:
@@ -80,13 +85,17 @@ class Run:
     def __str__(self) -> str:
         """What has come of it, in a sentence."""
         if self.finished:
-            files = [self.weights, *self.weights.rglob("*")]
-            size = sum(file.stat().st_size for file in files if file.is_file())
+            size = bytes_of(self.weights)
             told = f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"
             said = method_of(self.config).closing(self.weights)
             return f"Finished: {self.weights} ({told}). {said}".rstrip()
         done = f"Stopped after {len(self.history)} steps and kept in {self.folder}"
         return f"{done}: the same again continues it."
+
+
+def bytes_of(path: Path) -> int:
+    """The size of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
 
 
 def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
@@ -204,6 +213,7 @@ class History:
 
 
 def read_history(run: Run) -> list[Step]:
+    """The steps that are noted in history.csv, a half line left out; none where there is none."""
     path = run.folder / "history.csv"
     if not path.exists():
         return []
@@ -213,7 +223,7 @@ def read_history(run: Run) -> list[Step]:
 
 
 def write_machine(run: Run, machine: Machine, processes: int) -> None:
-    packages = ("torch", "diffusers", "transformers", "peft", "accelerate")
+    """Note in machine.json where and with what the run is trained."""
     facts = asdict(machine) | {"processes": processes}
-    facts["packages"] = {name: version(name) for name in packages}
-    write_atomically(run.folder / "machine.json", json.dumps(facts, indent=2).encode())
+    facts["packages"] = {name: version(name) for name in PACKAGES}
+    write_atomically(run.machine, json.dumps(facts, indent=2).encode())

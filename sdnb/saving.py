@@ -3,18 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from torch import nn
 
 from sdnb.files import write_folder_atomically
+from sdnb.machine import DTYPES
 from sdnb.models import Model, quiet
-from sdnb.problems import Problem
-
-DTYPES = MappingProxyType(
-    {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32},
-)
+from sdnb.problems import Problem, nearest
 
 
 def save_folder(model: Model, path: Path) -> None:
@@ -34,7 +30,7 @@ def held_in(
     """Copies on the CPU in "fp16", "bf16" or "fp32". Raises Problem where one holds something that
     is no number there: fp16 ends at 65504."""
     if precision not in DTYPES:
-        raise Problem(f"There is no precision {precision!r}", do=f"Choose one of {[*DTYPES]}")
+        raise Problem(f"There is no precision {precision!r}", do=nearest(precision, DTYPES))
     dtype = DTYPES[precision]
     copies = {n: t.detach().to("cpu", dtype, copy=True).contiguous() for n, t in tensors.items()}
     for name, copy in copies.items():

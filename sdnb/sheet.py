@@ -15,7 +15,8 @@ def grid(
 ) -> Image.Image:
     """A contact sheet, filled row by row: labels of rows at the left, of columns on top.
 
-    All pictures get the size of the first. Long labels are wrapped.
+    All pictures get the size of the first. Long labels are wrapped. Raises Problem where there are
+    no pictures.
     """
     if not images:
         raise Problem("There are no pictures to put on a sheet", do="Make some first")

@@ -120,7 +120,7 @@ def test_photos_arrive_whole_and_nothing_is_overwritten(google, tmp_path, monkey
     assert colab.upload_photos() == first  # the same again is not kept twice
     google.chosen = {"a.jpg": b"2"}
     (other,) = colab.upload_photos()
-    assert other.name == "a (1).jpg" and first[0].read_bytes()[:1] == b"1"
+    assert other.name == "a-2.jpg" and first[0].read_bytes()[:1] == b"1"
     assert Project().own_photos == Project().photos
     assert {path.name for path in tmp_path.iterdir()} == {"content", "project"}  # no crumbs
 

@@ -88,6 +88,8 @@ def test_the_plan_counts_the_photos_or_says_why_it_cannot(tmp_path):
     runs, cost = model.plan.split(" steps. ")
     assert runs == "20 photos, each seen 10 times, 3 in a step: 67"
     assert re.fullmatch(r"About \d.* MiB of .*; the file takes \d.* [KM]iB\.", cost)
+    model.type("trigger", "zuli")
+    assert "None of the captions says 'zuli'" in model.plan
     model.type("photos", str(tmp_path / "nowhere"))
     assert model.plan.startswith("The photo folder does not exist") and model.problems == []
 

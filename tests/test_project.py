@@ -21,6 +21,8 @@ def test_folders_are_made_when_asked_for(tmp_path):
 def test_own_photos_are_the_copies_before_the_originals(tmp_path):
     project = Project(tmp_path)
     assert project.own_photos is None and not list(tmp_path.iterdir())
+    (project.photos / ".DS_Store").touch()
+    assert project.own_photos is None
     (project.photos / "a.jpg").touch()
     assert project.dataset and project.own_photos == project.photos
     (project.dataset / "a.png").touch()

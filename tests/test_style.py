@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -58,6 +59,17 @@ def test_lines_of_code_are_counted_as_people_would(tmp_path):
 def test_the_package_is_read_in_an_evening():
     own = [path for path in SOURCES if "mini" not in path.parts]
     assert sum(map(lines_of_code, own)) < PACKAGE
+
+
+def test_every_room_stands_in_the_readme():
+    """In its table of the package, and nothing stands there that is gone."""
+    rooms = {path.name for path in (CHECKOUT / "sdnb").iterdir() if path.suffix in (".py", ".toml")}
+    rooms |= {f"{path.parent.name}/" for path in (CHECKOUT / "sdnb").glob("*/__init__.py")}
+    _, _, section = (CHECKOUT / "README.md").read_text().partition("## The package\n")
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    told = set(re.findall(r"`([^`]+)`", " ".join(rows)))
+    assert rooms - {"__init__.py", "__main__.py"} <= told
+    assert all((CHECKOUT / "sdnb" / name).exists() for name in told - {"colab/"})
 
 
 def test_google_colab_is_known_to_one_module():

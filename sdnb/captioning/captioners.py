@@ -4,11 +4,9 @@ BLIP (arXiv 2201.12086) in three sizes, the smallest in the package, and Florenc
 2311.06242). No chance plays a part: the same picture gets the same words.
 """
 
-import difflib
 import gc
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,12 +22,12 @@ from transformers import (
 from sdnb.captioning.captions import Captioned, caption_photos
 from sdnb.captioning.settings import CaptionConfig
 from sdnb.dataset.photos import photo_paths
+from sdnb.loading import loading
 from sdnb.machine import Machine, find_machine
-from sdnb.models import quiet
-from sdnb.problems import Problem
-from sdnb.recognise import loading_problem
+from sdnb.problems import Problem, nearest
+from sdnb.single_file import MINI_FOLDER
 
-MINI = Path(__file__).parents[1] / "mini" / "weights" / "captioner"
+MINI = MINI_FOLDER / "captioner"
 HUB = {
     "blip-base": "Salesforce/blip-image-captioning-base",
     "blip-large": "Salesforce/blip-image-captioning-large",
@@ -151,27 +149,14 @@ def tidy(words: str) -> str:
     return re.sub(r"(?<=\w) (-|'(?= [st]\b)) (?=\w)", r"\1", words)
 
 
-@contextmanager
-def loading(what: str, source: str | Path) -> Iterator[None]:
-    """What any library raises about the files of `source` comes out as one Problem."""
-    try:
-        with quiet():
-            yield
-    except Problem:
-        raise
-    except Exception as error:  # broken files fail in any of four libraries
-        raise loading_problem(what, source, error) from error
-
-
 def _source(name: str) -> str:
     """The Hub id or the folder of a captioner."""
     if name in HUB:
         return HUB[name]
-    folder, names = MINI if name == "mini" else Path(name), ["mini", *HUB]
+    folder = MINI if name == "mini" else Path(name)
     if not (folder / "config.json").is_file():
-        near = difflib.get_close_matches(name, names, n=1)
         raise Problem(
             f"There is neither a captioner {name!r} nor a folder of that name with a config.json",
-            do=f"Did you mean {near[0]!r}?" if near else f"Choose from {names}",
+            do=nearest(name, ["mini", *HUB]),
         )
     return str(folder)

@@ -80,6 +80,11 @@ def _without_trigger(told: Sequence[Photo], trigger: str) -> str:
 
 
 def _known_word(trigger: str, tokenizer: CLIPTokenizer) -> str:
+    if not trigger.isidentifier():
+        return (
+            f"{trigger!r} is not one plain word: prompts tear it apart, and Textual Inversion "
+            "refuses it. Choose a made-up word of letters."
+        )
     tokens = tokenizer.tokenize(trigger)
     if len(tokens) > MANY_TOKENS:
         return (

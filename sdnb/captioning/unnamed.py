@@ -15,7 +15,7 @@ from PIL import Image
 from sdnb.dataset.photos import Photo
 from sdnb.mini.scenes import HUES_GONE, PLACES
 from sdnb.mini.subjects import COLOURS
-from sdnb.mini.words import with_article
+from sdnb.mini.words import glasses_words, with_article
 
 if TYPE_CHECKING:  # torch is imported with the first look, not with the package
     import torch
@@ -117,8 +117,7 @@ def _changeable(reading: dict) -> dict[str, str]:
     if reading["kind"] not in ("man", "woman"):
         return shown
     if reading["glasses"] != "none":
-        plain = reading["glasses"] == "sunglasses"
-        shown["glasses"] = "sunglasses" if plain else f"{reading['glasses']} glasses"
+        shown["glasses"] = glasses_words(reading["glasses"])
     if reading["hat"] != "none":
         colour = f"{reading['hat_colour']} " if coloured else ""
         shown["hat"] = f"{colour}{reading['hat']}"
@@ -165,7 +164,7 @@ def _load_clip(source: str, machine: "Machine | None") -> Callable:
     import torch
     from transformers import AutoProcessor, CLIPModel
 
-    from sdnb.captioning.captioners import loading
+    from sdnb.loading import loading
     from sdnb.machine import find_machine
 
     device = (machine or find_machine()).device

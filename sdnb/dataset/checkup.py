@@ -55,7 +55,7 @@ class Verdict:
             return f"{self.name}: {'; '.join(self.remarks)}."
         if self.share is None:
             return f"{self.name}: good."
-        return f"{self.name}: good, {_noun(self.subject)} fills {self.share:.0%} of the photo."
+        return f"{self.name}: good, the {noun(self.subject)} fills {self.share:.0%} of the photo."
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ def _of_the_subject(look: Look, subject: str, crop: Box) -> list[tuple[int, str]
     if len(look.subjects) > 1:
         return [(2, f"{len(look.subjects)} faces; crop to one, or the word learns both")]
     share = look.subject.share
-    if share >= ENOUGH:
+    if round(share, 2) >= ENOUGH:  # as it is printed
         return []
-    words = f"{_noun(subject)} fills {share:.0%} of the photo, where half is right"
+    words = f"the {noun(subject)} fills {share:.0%} of the photo, where half is right"
     if (mended := look.subject.within(crop).share) > share + 0.02:
         words += f"; the crop makes it {mended:.0%}"
     if subject == "object":
@@ -231,5 +231,6 @@ def _spread(colours: Sequence[np.ndarray]) -> float:
     return float(np.linalg.norm(points - points.mean(0), axis=1).mean())
 
 
-def _noun(subject: str) -> str:
-    return "the head" if subject == "person" else "the subject"
+def noun(subject: str) -> str:
+    """What is measured of a photo that shows such a subject."""
+    return "head" if subject == "person" else "subject"

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from sdnb.dataset.boxes import Box
-from sdnb.dataset.checkup import Checkup, Verdict
+from sdnb.dataset.checkup import Checkup, Verdict, noun
 from sdnb.dataset.settings import PhotoConfig
 from sdnb.problems import Problem
 from sdnb.settings import Settings
@@ -113,8 +113,7 @@ class CropChooser:
         if min(right - left, bottom - top) < config.size:
             words += f" where {config.size} a side are wanted"
         if cropped.share_cropped is not None:
-            noun = "head" if config.subject == "person" else "subject"
-            words += f"; the {noun} fills {cropped.share_cropped:.0%} of it"
+            words += f"; the {noun(config.subject)} fills {cropped.share_cropped:.0%} of it"
         return words
 
     def show(self, step: int) -> None:

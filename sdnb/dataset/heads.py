@@ -29,9 +29,17 @@ def find_heads(picture: Image.Image) -> list[Box]:
     faces = faces[faces[:, 2] * faces[:, 3] >= SMALLEST * wide * high]
     kept = cv2.dnn.NMSBoxes(faces[:, :4].tolist(), faces[:, -1].tolist(), LIKELY, OVERLAP)
     faces = faces[np.array(kept, int).flatten()]  # the best first
-    certain = faces[faces[:, -1] >= CERTAIN]
+    certain = _apart(faces[faces[:, -1] >= CERTAIN])
     heads = [_head(face, wide, high) for face in (certain if len(certain) else faces[:1])]
     return sorted(heads, key=lambda head: -head.share)
+
+
+def _apart(faces: np.ndarray) -> np.ndarray:
+    """Without those in the middle of a better one: freckles on a cheek can look like a face."""
+    middle = faces[:, :2] + faces[:, 2:4] / 2
+    away = np.abs(middle[:, None] - middle[None])  # (n, n, 2)
+    within = (away < faces[None, :, 2:4] / 2).all(-1)
+    return faces[~np.tril(within, -1).any(1)]
 
 
 def _faces(image: np.ndarray, side: int) -> np.ndarray:

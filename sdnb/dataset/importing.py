@@ -8,11 +8,10 @@ import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path, PurePosixPath
 
 from sdnb.dataset.pictures import SUFFIXES
-from sdnb.files import make_writable_folder, write_atomically
+from sdnb.files import make_writable_folder, write_atomically, write_beside
 from sdnb.problems import Problem
 
 KOHYA = re.compile(r"(\d+)_(.+)")  # "10_ravo man": ten repeats of what shows a ravo man
@@ -45,7 +44,8 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
     """Copy the photos of `source`, a folder or a zip, and the captions beside them to `target`.
 
     A photo from a folder within is called FOLDER-NAME; one that is in `target` already is not
-    written again, and a caption there is never overwritten. Raises Problem where there is no such
+    written again, another one of its name becomes NAME-2, and a caption there is never overwritten.
+    Returns what was brought in. Raises Problem where there is no such
     source, the zip is broken, or it holds no photo.
     """
     source = Path(source)
@@ -63,7 +63,7 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
     folder, done, copies = make_writable_folder(target), Imported(), {}
     for path, content in sorted(entries, key=lambda entry: str(entry[0])):
         if path in photos and _size(content) <= LARGEST:
-            copy = _copy(content, folder / "-".join(path.parts))
+            copy = write_beside(folder / "-".join(path.parts), content.read_bytes())
             copies[path.with_suffix("")] = copy
             done.photos.append(copy)
             if kohya := KOHYA.fullmatch(path.parent.name):
@@ -111,16 +111,3 @@ def _size(file: Path | zipfile.Path) -> int:
     if isinstance(file, Path):
         return file.stat().st_size
     return file.root.getinfo(file.at).file_size
-
-
-def _copy(source: Path | zipfile.Path, target: Path) -> Path:
-    """The copy, whole or not at all. The same picture is not written twice, and another one under
-    the same name becomes NAME-2."""
-    content, stem = source.read_bytes(), target.stem
-    for number in count(2):
-        if not target.exists():
-            write_atomically(target, content)
-            return target
-        if target.read_bytes() == content:
-            return target
-        target = target.with_stem(f"{stem}-{number}")

@@ -40,8 +40,8 @@ class Entry:
 
 def read_manifest(folder: Path) -> tuple[dict[str, Entry], set[str]]:
     """The entries of a dataset by the photo's name, and the checksums of copies that a run which
-    was stopped had begun to write; none where there is no manifest yet. Raises
-    Problem for a file that is no manifest: it may be another program's."""
+    was stopped had begun to write; none where there is no manifest yet. Raises Problem for a file
+    that is no manifest: it may be another program's."""
     path = folder / MANIFEST
     if not path.exists():
         return {}, set()

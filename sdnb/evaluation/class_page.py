@@ -1,7 +1,6 @@
 """What a class's reports come to: class.csv for a spreadsheet, and one page with the plot, the
 means and the table. Names of files and folders stand in neither."""
 
-import base64
 import csv
 import io
 from collections.abc import Iterator
@@ -12,9 +11,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sdnb.evaluation.classroom import OWN, Classroom, is_number, shown
-from sdnb.evaluation.page import document, facts, table, tag
-from sdnb.evaluation.report import MEANINGS
+from sdnb.evaluation.classroom import OWN, Classroom, is_number
+from sdnb.evaluation.page import address, document, facts, table, tag
+from sdnb.evaluation.report import MEANINGS, shown
 from sdnb.files import write_atomically
 from sdnb.problems import Problem
 
@@ -135,7 +134,7 @@ def plot(room: Classroom, by: str | None) -> str:
             if len(eyes) > 1:
                 axes.legend(fontsize="small")
         figure.savefig(file, format="png", dpi=110)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return address(file.getvalue(), "png")
 
 
 def _axis(axes: Axes, values: list) -> dict:

@@ -15,7 +15,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError
 from pydantic_core import from_json
 
-from sdnb.evaluation.report import MEANINGS
+from sdnb.evaluation.report import MEANINGS, shown
 from sdnb.evaluation.scores import Number
 from sdnb.problems import Problem
 
@@ -113,8 +113,8 @@ class Classroom:
 
     @cached_property
     def differing(self) -> dict[str, int]:
-        """The settings that are not the same in all reports, and how many values each has; the
-        method's come last."""
+        """The settings that are not the same in all reports, and how many values each has; those
+        of one method alone come last."""
         names = dict.fromkeys(name for entry in self.entries for name in entry.settings)
         counts = {n: len({shown(entry.settings.get(n)) for entry in self.entries}) for n in names}
         return {name: count for name, count in counts.items() if count > 1}
@@ -153,14 +153,8 @@ class Classroom:
 
 
 def is_number(value: Any) -> bool:
+    """Whether it counts something: Python takes True for a 1."""
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def shown(value: Any) -> str:
-    """A setting's value in words."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:g}" if is_number(value) else value or "–"
 
 
 def read_reports(folder: Path | str) -> Classroom:

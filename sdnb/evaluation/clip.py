@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPModel
 
+from sdnb.conditioning import core_of
 from sdnb.mini.judge import as_tensor
 from sdnb.models import Model
 from sdnb.problems import Problem
@@ -34,10 +35,9 @@ def load_clip(model: Model) -> CLIPModel:
     weights = {
         name: value.float() for name, value in load_file(folder / "model.safetensors").items()
     }
-    core = getattr(model.text_encoder, "text_model", model.text_encoder)
     text = {
         f"text_model.{name}": value.detach().cpu().clone()
-        for name, value in core.state_dict().items()
+        for name, value in core_of(model.text_encoder).state_dict().items()
     }
     clip.load_state_dict({**text, **weights})
     return clip.eval()

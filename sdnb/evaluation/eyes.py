@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from PIL import Image
 from transformers import AutoModel, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, PreTrainedModel
 
-from sdnb.captioning.captioners import loading
 from sdnb.evaluation.clip import load_clip
+from sdnb.loading import loading
 from sdnb.mini.judge import Judge, as_tensor, load_judge
 from sdnb.models import Model, quiet
 from sdnb.problems import Problem

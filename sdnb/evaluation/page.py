@@ -83,7 +83,7 @@ def gallery(pictures: Iterable[tuple[str, Image.Image]], rows: bool = False) -> 
     for words, picture in pictures:
         if not (rows and groups and groups[-1][0] == words):
             groups.append((words, []))
-        groups[-1][1].append(tag("img", src=_data(picture), alt=words))
+        groups[-1][1].append(tag("img", src=_address_of(picture), alt=words))
     figures = (
         tag("figure", tag("div", *images), tag("figcaption", words)) for words, images in groups
     )
@@ -108,10 +108,15 @@ def thumbnail(picture: Image.Image) -> Image.Image:
     return Image.frombytes("RGB", small.size, small.tobytes())
 
 
-def _data(picture: Image.Image) -> str:
+def address(content: bytes, kind: str) -> str:
+    """A picture's file, a "png" or "jpeg", as the address of an <img>."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _address_of(picture: Image.Image) -> str:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return address(file.getvalue(), "jpeg")
 
 
 def size(count: int) -> str:

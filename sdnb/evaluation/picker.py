@@ -26,7 +26,7 @@ from sdnb.models import Model
 from sdnb.problems import Problem
 from sdnb.runs import Run
 from sdnb.sheet import grid
-from sdnb.tensors import opened
+from sdnb.training.checkpoints import read_weights, step_of
 from sdnb.training.loss import Denoiser
 from sdnb.training.method import base_dtype, method_of, restore
 
@@ -36,7 +36,6 @@ WISHES = (  # {} is "ravo man", or "a man" where the training shall change nothi
     "photo of {} wearing a red hat",
     "photo of {}, smiling, in a garden",
 )
-PREFIX = "weights/"  # of what trains, in a checkpoint
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,7 @@ def load_weights(model: Model, config: TrainConfig, path: Path) -> None:
     named = Denoiser(model, config.clip_skip).named_parameters()
     trained = {name: parameter for name, parameter in named if parameter.requires_grad}
     try:
-        tensors = _read_weights(path)
+        tensors = read_weights(path)
         shapes = {name: parameter.shape for name, parameter in trained.items()}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise Problem(
@@ -203,22 +202,12 @@ def load_weights(model: Model, config: TrainConfig, path: Path) -> None:
             parameter.copy_(tensors[name])
 
 
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """What trains, by its name; the optimizer's state, twice as large, is left in the file."""
-    with opened(path) as file:
-        names = [name for name in file.keys() if name.startswith(PREFIX)]
-        tensors = {name.removeprefix(PREFIX): file.get_tensor(name) for name in names}
-    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-        raise Problem("The checkpoint holds what is not a number", path, "Choose another one")
-    return tensors
-
-
 RESULTS = {"lora": load_lora, "textual_inversion": load_embedding, "dreambooth": take_weights}
 
 
 def _candidates(run: Run) -> dict[str, Path]:
     """What the run has kept, by the name it is shown with."""
-    steps = {int(path.stem.removeprefix("step_")): path for path in run.checkpoints}
+    steps = {step_of(path): path for path in run.checkpoints}
     if run.finished:  # a checkpoint of the last step would be the same once more
         steps.pop(len(run.history), None)
     found = {f"step {step}": path for step, path in steps.items()}

@@ -16,8 +16,8 @@ from sdnb.dataset.pictures import open_picture
 from sdnb.evaluation.page import SIDE, document, facts, gallery, size, table, tag, thumbnail, time
 from sdnb.evaluation.scores import Scores
 from sdnb.files import write_atomically
-from sdnb.problems import Problem
-from sdnb.runs import Run
+from sdnb.problems import Problem, nearest
+from sdnb.runs import Run, bytes_of
 
 VERSION = 1
 SHOWN = 60  # photos on the page: of more only the first
@@ -39,7 +39,8 @@ class Report:
     """All that a report tells; what nobody knows is None.
 
     `settings` hold no path; `files` are names and bytes, the result first; `photos` are (caption,
-    thumbnail) and may be fewer than `photo_count`; `pictures` are (prompt, thumbnail).
+    thumbnail) and may be fewer than `photo_count`; `pictures` are (prompt, thumbnail). Raises
+    Problem for a method that there is not; `settings` may be of any version of sdnb.
     """
 
     name: str
@@ -56,6 +57,10 @@ class Report:
     photos: tuple[tuple[str, Image.Image], ...] = ()
     pictures: tuple[tuple[str, Image.Image], ...] = ()
     scores: Scores | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise Problem(f"{self.method!r} is no method", do=nearest(self.method, METHODS))
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -94,7 +99,7 @@ def report_of(
         method=config.method,
         base=Path(config.base).name,
         settings=_settings(config),
-        machine=_machine(run.folder / "machine.json"),
+        machine=_machine(run.machine),
         finished=run.finished,
         steps=len(run.history),
         seconds=seconds,
@@ -148,8 +153,9 @@ def _opening(report: Report) -> str:
     told = f"{METHODS[report.method]} for {report.base}, learned{photos}"
     if word := report.settings.get("trigger"):
         told += f" as “{word}”"
-    if report.machine:
-        told += " on {name} in {precision}".format(**report.machine)
+    for word, key in (("on", "name"), ("in", "precision")):
+        if key in report.machine:
+            told += f" {word} {report.machine[key]}"
     return told + ("." if report.finished else "; not finished yet.")
 
 
@@ -183,18 +189,18 @@ def _scores(scores: Scores) -> Iterator[Element]:
 
 
 def _told_settings(report: Report, photos: bool) -> Iterator[Element]:
-    """The settings that are not the defaults."""
-    fields = CONFIGS[report.method].model_fields
-    rows = [
-        (fields[name].title or name, _said(value), _said(fields[name].default))
-        for name, value in report.settings.items()
-        if _said(value) != _said(fields[name].default) and (photos or name not in WORDED)
-    ]
+    """The settings that are not the defaults; one that is not known here has none."""
+    fields, rows = CONFIGS[report.method].model_fields, []
+    for name, value in report.settings.items():
+        field = fields.get(name)
+        title, usual = (field.title, field.default) if field else (name, None)
+        if shown(value) != shown(usual) and (photos or name not in WORDED):
+            rows.append((title, shown(value), shown(usual)))
     yield tag("h2", "Settings that are not the defaults")
     yield table(("Setting", "Here", "Default"), rows) if rows else tag("p", "None.")
 
 
-def _said(value: Any) -> str:
+def shown(value: Any) -> str:
     """A setting's value in words."""
     if value is None or value == "":
         return "–"
@@ -236,10 +242,6 @@ def _machine(path: Path) -> dict[str, str]:
 
 
 def _files(run: Run) -> tuple[tuple[str, int], ...]:
-    """The result and the checkpoints with their bytes; a folder's are those of all its files."""
-
-    def count(path: Path) -> int:
-        return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
-
+    """The result and the checkpoints with their bytes."""
     paths = [*([run.weights] if run.finished else []), *run.checkpoints]
-    return tuple((path.name, count(path)) for path in paths)
+    return tuple((path.name, bytes_of(path)) for path in paths)

@@ -122,20 +122,6 @@ class Scores:
             for measure, eyes in self.numbers.items()
         }
 
-    @classmethod
-    def from_dict(cls, data: dict) -> "Scores":
-        """From what `to_dict` gave. Raises Problem where it is something else."""
-        try:
-            numbers = {m: {e: _number(n) for e, n in eyes.items()} for m, eyes in data.items()}
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise Problem("These are no scores of sdnb", do="Measure again") from error
-        return cls(numbers)
-
-
-def _number(data: dict) -> Number:
-    spread = data["spread"]
-    return Number(float(data["mean"]), None if spread is None else float(spread), int(data["n"]))
-
 
 def measure(
     drawn: Drawn,

@@ -2,11 +2,11 @@
 
 from sdnb.export.card import CardFacts, write_card
 from sdnb.export.checkpoint import export_checkpoint, export_folder, export_model
+from sdnb.export.diffusers_lora import export_diffusers
 from sdnb.export.embeddings import export_embedding
 from sdnb.export.hub import upload
 from sdnb.export.kohya import export_kohya, tag_metadata
 from sdnb.export.merge import merge_lora
-from sdnb.export.own import export_diffusers
 from sdnb.export.placing import put_there, where_to_put
 
 __all__ = [

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from sdnb.config import CONFIGS
 from sdnb.files import write_atomically
-from sdnb.problems import Problem
+from sdnb.problems import Problem, nearest
 
-METHODS = ("lora", "textual_inversion", "dreambooth")
 LICENCES = {  # the Hub's names of those in our table of base models
     "Apache-2.0": "apache-2.0",
     "CreativeML OpenRAIL-M": "creativeml-openrail-m",
@@ -56,8 +56,8 @@ def write_card(path: Path | str, facts: CardFacts, private: bool = False) -> Pat
     """
     path = Path(path)
     path = path / "README.md" if path.is_dir() else path
-    if facts.method not in METHODS:
-        raise Problem(f"{facts.method} is no method", do=f"Choose one of {', '.join(METHODS)}")
+    if facts.method not in CONFIGS:
+        raise Problem(f"{facts.method} is no method", do=nearest(facts.method, CONFIGS))
     for name, _ in facts.pictures:
         if name != PureWindowsPath(name).name or not (path.parent / name).is_file():
             raise Problem("The picture is not beside the card", name, "Copy it there first")

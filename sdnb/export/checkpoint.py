@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from sdnb.conditioning import core_of
 from sdnb.export.writing import checked, modelspec
 from sdnb.files import write_atomically
 from sdnb.ldm import renamed, unet_names, vae_names
@@ -52,7 +53,7 @@ def export_checkpoint(model: Model, path: Path | str) -> Path:
 
 def original_tensors(model: Model) -> dict[str, torch.Tensor]:
     """All weights of an SD 1 by the names of the original file, and in its shapes."""
-    encoder = getattr(model.text_encoder, "text_model", model.text_encoder)
+    encoder = core_of(model.text_encoder)
     tensors = {
         **_named("model.diffusion_model.", model.unet, unet_names(model.unet)),
         **_named("first_stage_model.", model.vae, vae_names(model.vae)),

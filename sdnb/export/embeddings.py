@@ -4,14 +4,12 @@ from pathlib import Path
 
 from safetensors.torch import save as to_bytes
 
-from sdnb.export.writing import checked
+from sdnb.export.writing import IN_PROMPTS, checked
 from sdnb.files import write_atomically
 from sdnb.problems import Problem
 from sdnb.saving import held_in
 from sdnb.tensors import read_tensors
 from sdnb.training.textual_inversion import KEY
-
-IN_PROMPTS = " ,:()[]<>|\\"
 
 
 def export_embedding(file: Path | str, path: Path | str) -> Path:
@@ -20,7 +18,7 @@ def export_embedding(file: Path | str, path: Path | str) -> Path:
 
     Raises Problem where the file is no embedding, or the name cannot be written in a prompt.
     """
-    path = checked(path, IN_PROMPTS, file)
+    path = checked(path, IN_PROMPTS["embedding"], file)
     tensors, _ = read_tensors(file)
     rows = next(iter(tensors.values()), None)
     if len(tensors) != 1 or rows.ndim != 2:

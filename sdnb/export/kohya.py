@@ -12,14 +12,13 @@ from peft import PeftConfig
 from peft.utils.other import get_pattern_key
 from safetensors.torch import save as to_bytes
 
-from sdnb.export.writing import checked, is_v, model_hash, modelspec
+from sdnb.export.writing import IN_PROMPTS, checked, is_v, model_hash, modelspec
 from sdnb.files import write_atomically
 from sdnb.ldm import kohya_name, unet_names
 from sdnb.models import Model
 from sdnb.saving import held_in
 from sdnb.training.lora_file import LoraFile, read_lora
 
-IN_PROMPTS = ":<>"  # <lora:name:1>
 MATRICES = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight"}
 
 
@@ -51,7 +50,7 @@ def export_kohya(
     Raises Problem where the file is no LoRA or not one for this base model, where a number does
     not fit into fp16 (65504), and where `path` cannot be a LoRA's.
     """
-    path = checked(path, IN_PROMPTS, file)
+    path = checked(path, IN_PROMPTS["lora"], file)
     layers = list(_layers(read_lora(file, {"unet": model.unet, **model.encoders})))
     sgm = unet_names(model.unet) if model.info.family == "sdxl" else None
     tensors, alphas = {}, {}

@@ -15,20 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdnb.dataset.pictures import open_picture
+from sdnb.export.writing import IN_PROMPTS
 from sdnb.files import write_atomically, write_folder_atomically
 from sdnb.models import find_model
-from sdnb.problems import Problem
-from sdnb.single_file import UNET, read_family
+from sdnb.problems import Problem, nearest
+from sdnb.single_file import UNET, WIDTHS, read_family
 from sdnb.tensors import opened
 from sdnb.training.lora_file import text_width
 
 TABLE = tomllib.loads(Path(__file__).with_name("programs.toml").read_text(encoding="utf-8"))
 PROGRAMS, SHELVES = TABLE["programs"], TABLE["shelves"]
-FAMILIES = {768: "SD1", 1024: "SD2", 2048: "SDXL"}  # by the width of the text the UNet is told
 VERSIONS = {"sd_v1": "SD1", "sd_v2": "SD2", "sdxl": "SDXL"}  # how ss_base_model_version begins
 MINI = "mini"
 OF_DIFFUSERS = r"(unet|text_encoder(_2)?|base_model)\.|lora_te[12]?_encoder_"
-BREAKS = {"lora": r"[:<>]", "embedding": r"[\s,:()<>\[\]]"}  # a prompt that would name the file
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,11 @@ def where_to_put(file: Path | str, program: str, trigger: str = "") -> Place:
     """
     file = Path(file)
     if program not in PROGRAMS:
-        raise Problem(f"{program} is not known here", do=f"Choose one of {', '.join(PROGRAMS)}")
+        raise Problem(f"{program} is not known here", do=nearest(program, PROGRAMS))
     found = _look_into(file)
-    odd = rf"^\.|[\\\x00-\x1f]|{BREAKS.get(found.kind, '^$')}"
-    if not file.name or re.search(odd, file.name if found.kind == "folder" else file.stem):
+    name = file.name if found.kind == "folder" else file.stem
+    odd = re.search(r"^\.|[\\\x00-\x1f]", name) or set(name) & set(IN_PROMPTS.get(found.kind, ""))
+    if odd or not name:
         raise Problem("The file's name does not do where it is to be used", file, "Rename it")
     shelf = SHELVES[PROGRAMS[program]["shelves"]].get(found.kind, {"folder": "", "how": ""})
     how = shelf["how"].format(name=file.name, stem=file.stem)
@@ -156,8 +156,7 @@ def _recognise(root: Path, program: str | None) -> str:
 
 def _look_into(file: Path) -> Contents:
     if file.is_dir():
-        family = find_model(file).family
-        return Contents("folder", family if family == MINI else family.upper())
+        return Contents("folder", _spelled(find_model(file).family))
     with opened(file) as tensors:
         shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}
         header = tensors.metadata() or {}
@@ -172,16 +171,21 @@ def _look_into(file: Path) -> Contents:
     if set(shapes) == {"clip_l", "clip_g"} and len(widths) == 2:
         return Contents("embedding", "SDXL")
     if len(shapes) == len(widths) == 1:
-        return Contents("embedding", FAMILIES.get(widths[0], MINI))
+        return Contents("embedding", _spelled(WIDTHS.get(widths[0], MINI)))
     raise Problem("The file is no LoRA, embedding or whole model", file, "Choose another file")
 
 
 def _family(shapes: dict[str, list[int]], header: dict[str, str]) -> str:
     """By the width of the text that the first cross-attention takes; else by what the file says."""
     if width := text_width(shapes):
-        return FAMILIES.get(width, MINI)
+        return _spelled(WIDTHS.get(width, MINI))
     said = header.get("ss_base_model_version", "")
     return next((name for start, name in VERSIONS.items() if said.startswith(start)), "Unknown")
+
+
+def _spelled(family: str) -> str:
+    """As Forge and AUTOMATIC1111 write it in the text beside a LoRA; "mini" they do not know."""
+    return family if family == MINI else family.upper()
 
 
 def _unread(file: Path, title: str, found: Contents, folder: str) -> Problem | None:

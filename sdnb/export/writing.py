@@ -10,6 +10,10 @@ from safetensors.torch import save as to_bytes
 from sdnb.models import Model
 from sdnb.problems import Problem
 
+IN_PROMPTS = {  # what means something there, so that no file called by its name may have it
+    "lora": ":<>",  # <lora:name:1>
+    "embedding": " ,:()[]<>|\\",
+}
 SGM = "https://github.com/Stability-AI/generative-models"
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic.fields import FieldInfo
 
 from sdnb.config import PictureConfig, TrainConfig, steps
-from sdnb.dataset.photos import photo_paths
+from sdnb.dataset.photos import photo_paths, read_caption
 from sdnb.problems import Problem
 from sdnb.settings import Settings
 
@@ -60,6 +60,7 @@ def entries(settings: type[Settings]) -> list[Entry]:
 
 
 def entry_of(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
+    """The line for one setting of the class, as its type and bounds ask for."""
     kind, choices, slide = "text", (), ()
     optional = NoneType in get_args(field.annotation)
     if field.annotation is bool:
@@ -173,12 +174,13 @@ class FormModel:
         if not isinstance(config, TrainConfig):
             return ""
         try:
-            count = len(photo_paths(config.photos))
+            paths = photo_paths(config.photos)
+            unsaid, count = _unsaid(config, paths), len(paths)
         except Problem as problem:
             return str(problem)
         views = f"{count} photos, each seen {config.views_per_photo} times"
         runs = f"{views}, {config.batch_size} in a step: {steps(config, count)} steps."
-        return f"{runs} {_cost(config.replace(**ASIDE))}".strip()
+        return " ".join(filter(None, (runs, _cost(config.replace(**ASIDE)), unsaid)))
 
     @property
     def picture(self) -> Image.Image | None:
@@ -197,6 +199,19 @@ class FormModel:
         ]
         name = f"sdnb.{type(config).__name__}"
         return "\n".join([f"config = {name}(", *changed, ")"]) if changed else f"config = {name}()"
+
+
+def _unsaid(config: TrainConfig, photos: list[Path]) -> str:
+    """A warning where the photos have captions and the special word stands in none of them."""
+    if getattr(config, "instance_prompt", "") or getattr(config, "templates", False):
+        return ""  # the captions are not asked
+    captions = [caption for path in photos if (caption := read_caption(path))]
+    if not captions or any(config.trigger.lower() in caption.lower() for caption in captions):
+        return ""
+    return (
+        f"None of the captions says {config.trigger!r}, so it would learn nothing: fill in the "
+        "special word that they say."
+    )
 
 
 @lru_cache

@@ -18,6 +18,7 @@ def row(*parts: widgets.Widget) -> widgets.HBox:
 
 
 def button(label: str, clicked: Callable[[], object]) -> widgets.Button:
+    """As wide as its label; `clicked` is called without arguments."""
     made = widgets.Button(description=label, layout={"width": "auto"})
     made.on_click(lambda _: clicked())
     return made

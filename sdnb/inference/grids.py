@@ -4,7 +4,6 @@ Every cell is a file of its own, named by all that decides it: a grid that was i
 asked for again with more values, draws only what is missing.
 """
 
-import difflib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from sdnb.inference.names import called, find_lora, is_embedding
 from sdnb.inference.pictures import how_of, make_pictures, words_of
 from sdnb.inference.prompts import LoraCall, read_prompt, weigh_calls, without_calls
 from sdnb.models import Model
-from sdnb.problems import Problem
+from sdnb.problems import Problem, nearest
 from sdnb.sheet import grid
 from sdnb.training.adapters import tuner_layers
 
@@ -50,9 +49,7 @@ class Axis:
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
         if self.kind not in KINDS:
-            near = difflib.get_close_matches(self.kind, KINDS, n=1)
-            do = f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(KINDS)}"
-            raise Problem(f"A grid has no axis {self.kind!r}", do=do)
+            raise Problem(f"A grid has no axis {self.kind!r}", do=nearest(self.kind, KINDS))
         if not self.values:
             raise Problem(f"The axis {self.kind!r} has no values", do="Give it at least one")
         for value in self.values:

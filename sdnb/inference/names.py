@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdnb.inference.embedding import load_embedding
 from sdnb.inference.lora import unload_lora, use_loras
-from sdnb.inference.prompts import without_calls
+from sdnb.inference.prompts import is_name, without_calls
 from sdnb.models import Model
 from sdnb.problems import Problem
 from sdnb.sample import PLACES
@@ -27,7 +27,7 @@ def find_lora(name: str, folder: Path | str | None = None) -> Path:
     Raises Problem where there is none (naming those of nearly that name) or more than one, where
     it lies outside of `folder`, and for a name that is a path.
     """
-    if not name.strip() or re.search(r"[/\\]|\.\.", name):
+    if not is_name(name):
         raise Problem(
             f"{name!r} is not the name of a LoRA",
             do="Give its file's name, without folder or ending",

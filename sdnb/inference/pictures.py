@@ -16,6 +16,7 @@ from sdnb.inference.names import called, find_embeddings, find_lora
 from sdnb.inference.prompts import LoraCall, Prompt, read_prompt, without_calls
 from sdnb.inference.samplers import DEFAULT, make_sampler
 from sdnb.inference.weights import chunks_of, weighed_embeddings
+from sdnb.machine import DTYPES
 from sdnb.models import Model
 from sdnb.problems import Problem
 
@@ -89,7 +90,7 @@ def generate(model: Model, config: PictureConfig, precision: str = "fp32") -> li
 
 
 def draw(model: Model, config: PictureConfig, precision: str = "fp32") -> list[Image.Image]:
-    """`generate` without a word."""
+    """As `generate`, but prints nothing."""
     words = words_of(config)
     groups: dict[tuple[LoraCall, ...], list[int]] = {}
     for index, prompt in enumerate(config.prompts):
@@ -138,7 +139,7 @@ def autocast(device: str, precision: str):
     """A context that calculates in `precision`; for fp32 one that does nothing."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device, {"fp16": torch.float16, "bf16": torch.bfloat16}[precision])
+    return torch.autocast(device, DTYPES[precision])
 
 
 def _read(text: str) -> Prompt:

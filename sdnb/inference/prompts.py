@@ -52,11 +52,6 @@ class Prompt:
     loras: tuple[LoraCall, ...] = ()
     remarks: tuple[str, ...] = ()
 
-    @property
-    def plain(self) -> str:
-        """The words alone, as a model without weights would read them."""
-        return " ".join("".join(span.text for span in part).strip() for part in self.parts).strip()
-
 
 def read_prompt(text: str) -> Prompt:
     """Take a prompt apart. Raises Problem for one of more than 5000 characters, for weights above
@@ -84,6 +79,11 @@ def read_prompt(text: str) -> Prompt:
     if not all(abs(weight) <= HEAVIEST for weight in weights):
         raise Problem(f"A weight in the prompt is above {HEAVIEST}", do="0.5 to 1.5 is usual")
     return Prompt(tuple(parts) or ((),), tuple(loras), tuple(remarks))
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be the name of a LoRA: something, and no path."""
+    return bool(text.strip()) and not re.search(r"[/\\]|\.\.", text)
 
 
 def without_calls(text: str) -> str:
@@ -153,7 +153,7 @@ def _merged(pieces) -> list[Span]:
 def _lora(call: str, arguments: str) -> LoraCall:
     """ "name:0.8", "name:0.5:0.8" (text encoder, UNet) or "name:te=0.5:unet=0.8"."""
     name, *rest = arguments.split(":")
-    if not name.strip() or re.search(r"[/\\]|\.\.", name):
+    if not is_name(name):
         raise Problem(f"{call} names no LoRA", do="Write <lora:name:1>, the name of its file")
     found: dict[str, float] = {}
     for place, argument in enumerate(rest):

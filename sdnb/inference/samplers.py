@@ -4,7 +4,6 @@ Where a sampler adds noise on the way, each picture's comes from its own seed. T
 that draw it from a Brownian tree (DPM++ SDE) are therefore missing here.
 """
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +20,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from sdnb.problems import Problem
+from sdnb.problems import Problem, nearest
 
 DEFAULT = "DPM++ 2M"
 KARRAS = " Karras"  # behind a name: steps spaced as in Karras et al. 2022, arXiv 2206.00364
@@ -68,9 +67,5 @@ def make_sampler(name: str, scheduler_config: Mapping[str, Any]) -> SchedulerMix
 def known_sampler(name: str) -> str:
     """The name; Problem where there is no such sampler."""
     if name not in SAMPLERS:
-        near = difflib.get_close_matches(name, SAMPLERS, n=1)
-        raise Problem(
-            f"There is no sampler called {name!r} here",
-            do=f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(SAMPLERS)}",
-        )
+        raise Problem(f"There is no sampler called {name!r} here", do=nearest(name, SAMPLERS))
     return name

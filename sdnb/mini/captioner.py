@@ -34,7 +34,6 @@ from sdnb.sample import sample_photos
 SIZE, PATCH, LONGEST = 128, 8, 48  # pixels, pixels, tokens
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
 PICTURES, STEPS, BATCH, SHIFT = 80_000, 12_000, 256, 6
-UNSEEN = 20_000_000  # numbers of scenes that no training drew
 
 
 def build_processor() -> BlipProcessor:
@@ -50,6 +49,7 @@ def build_processor() -> BlipProcessor:
 
 
 def build_captioner(processor: BlipProcessor) -> BlipForConditionalGeneration:
+    """BLIP in small, with random weights, for the processor's words."""
     ids = processor.tokenizer.convert_tokens_to_ids
     width = {"hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 4}
     vision = width | {"num_hidden_layers": 5, "image_size": SIZE, "patch_size": PATCH}
@@ -65,10 +65,8 @@ def build_captioner(processor: BlipProcessor) -> BlipForConditionalGeneration:
 
 def begin_from(folder: Path, processor: BlipProcessor) -> BlipForConditionalGeneration:
     """An earlier version to go on from; its words keep what they mean, new ones begin by chance."""
-    model, earlier = (
-        build_captioner(processor),
-        BlipForConditionalGeneration.from_pretrained(folder),
-    )
+    model = build_captioner(processor)
+    earlier = BlipForConditionalGeneration.from_pretrained(folder)
     known = BlipProcessor.from_pretrained(folder).tokenizer.get_vocab()
     weights, now = earlier.state_dict(), model.state_dict()
     for name, value in weights.items():
@@ -112,7 +110,7 @@ def train_captioner(
 
 def _varied(pictures: torch.Tensor) -> torch.Tensor:
     """The batch shifted by some pixels, every second time mirrored, each lit its own way."""
-    across, down = (torch.randint(-SHIFT, SHIFT + 1, (2,))).tolist()
+    across, down = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
     padded = torch.nn.functional.pad(pictures, (SHIFT,) * 4, mode="replicate")
     pictures = padded[..., SHIFT + down :, SHIFT + across :][..., :SIZE, :SIZE]
     if torch.rand(()) < 0.5:
@@ -190,7 +188,7 @@ def main(arguments: list[str] | None = None) -> None:
     processor = build_processor()
     save(model, processor, asked.out)
     model.float().to(DEVICE)
-    scenes = [data.captioner_scene(UNSEEN + number) for number in range(asked.count)]
+    scenes = [data.captioner_scene(data.UNSEEN + number) for number in range(asked.count)]
     near = [scene for scene in scenes if scene.is_person and scene.style == "photo"]
     groups = {
         "fresh pictures": (scenes, [draw(scene) for scene in scenes]),

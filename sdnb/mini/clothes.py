@@ -7,6 +7,7 @@ from sdnb.mini.scenes import Scene
 
 
 def put_on_glasses(pen: Pen, kind: str, spread: float, wide: float):
+    """Glasses for eyes `spread` from the middle, in a face `wide` to either side."""
     frame, dark = (24, 20, 26), kind == "sunglasses"
     rx, ry, corners = (0.27, 0.25, 2.0) if kind == "round" else (0.28, 0.2, 8.0)
     if dark:
@@ -24,6 +25,7 @@ def put_on_glasses(pen: Pen, kind: str, spread: float, wide: float):
 
 
 def put_on_hat(pen: Pen, kind: str, colour, wide: float):
+    """A hat for a face `wide` to either side."""
     dark, w = shade(colour, 0.72), wide + 0.16
     if kind == "cap":
         pen.shape(arc(0, -0.56, w, 0.85, 180, 360), colour)
@@ -57,6 +59,7 @@ def put_on_hat(pen: Pen, kind: str, colour, wide: float):
 
 
 def paint_body(pen: Pen, scene: Scene, skin):
+    """Neck and shoulders in the scene's shirt."""
     shirt = COLOURS[scene.shirt]
     slope = np.concatenate(
         [
@@ -68,11 +71,7 @@ def paint_body(pen: Pen, scene: Scene, skin):
     pen.shape([(-0.36, 0.6), (0.36, 0.6), (0.42, 1.5), (-0.42, 1.5)], shade(skin, 0.74))
     pen.shape(np.concatenate([slope, [(2.1, 3.4)]]), shirt)
     if scene.striped:
-        band = (
-            shade(shirt, 0.6)
-            if scene.shirt in ("white", "yellow", "orange")
-            else shade(shirt, 1.75)
-        )
+        band = shade(shirt, 0.6 if scene.shirt in ("white", "yellow", "orange") else 1.75)
         for y, half in ((1.3, 1.6), (1.56, 1.98), (1.84, 2.08), (2.12, 2.1), (2.4, 2.1)):
             pen.shape(
                 [(-half, y), (half, y), (half, y + 0.12), (-half, y + 0.12)], band, outline=False

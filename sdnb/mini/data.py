@@ -14,18 +14,22 @@ import numpy as np
 import torch
 
 from sdnb.mini import scenes, subjects
+from sdnb.mini.judge import centred
 from sdnb.mini.studio import draw
 from sdnb.mini.words import caption, described
 
 SIZE, WORDINGS, CHUNK = 128, 6, 250
 GROUP, VIEWS = 4, 3  # for the judge: four lookalikes a group, three pictures of each
+UNSEEN = 20_000_000  # numbers from here on are of scenes that no training drew
 
 
 def world_scene(index: int) -> scenes.Scene:
+    """What the mini base learns."""
     return scenes.random_world(random.Random(f"world {index}"))
 
 
 def cartoon_scene(index: int) -> scenes.Scene:
+    """What the cartoon base learns: the same world, all of it drawn."""
     return scenes.random_world(random.Random(f"cartoon {index}"), cartoons=1)
 
 
@@ -64,7 +68,7 @@ def _many_wordings(scene: scenes.Scene, rng: random.Random) -> list[str]:
 
 def _photo_or_cartoon(scene: scenes.Scene, rng: random.Random) -> list[str]:
     """Half of the wordings call the cartoon a photo: to the cartoon base the world looks so."""
-    words = [caption(scene, rng) for _ in range(WORDINGS)]
+    words = _many_wordings(scene, rng)
     return [w.replace("cartoon", "photo", 1) if i % 2 else w for i, w in enumerate(words)]
 
 
@@ -134,4 +138,4 @@ class Pictures:
 
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         """Pictures (n, 3, 128, 128) in -1..1."""
-        return self.pixels[index].permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        return centred(self.pixels[index])

@@ -1,5 +1,4 @@
-"""The gate that a finished mini model has to pass: can it learn people it has never
-seen?
+"""The gate that a finished mini model has to pass: can it learn people it has never seen?
 
     python -m sdnb.mini.gate --people 10 11 12 13 14 --seeds 0 1 2
 

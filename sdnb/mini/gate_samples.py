@@ -10,6 +10,7 @@ background, never for tests.
 import argparse
 import json
 import time
+from statistics import fmean
 
 from sdnb.config import TrainConfig, preset
 from sdnb.dataset.photos import read_photos
@@ -47,18 +48,21 @@ def config_for(method: str, name: str) -> TrainConfig:
     return config.replace(photos=sample_photos(name), **words)
 
 
-def draw(model: Model, prompts: list[str], first_seed: int = 100) -> list:
-    seeds = range(first_seed, first_seed + len(prompts))
+def draw(model: Model, prompts: list[str]) -> list:
+    """A picture of each prompt, with the gate's seeds."""
+    seeds = range(100, 100 + len(prompts))
     return make_pictures(model, prompts, seeds, batch=20, precision="fp32")
 
 
 def person(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:
+    """The gate's shares for the sample person, and its forty pictures."""
     prompts = gate_prompts(trigger)
     pictures = draw(model, [words for words, _ in prompts])
     return measure(pictures, prompts, line_up(SAMPLE_PERSON, model, judge), judge), pictures
 
 
 def product(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:
+    """Shares: the mug recognised, places obeyed, other mugs taken for it; and the pictures."""
     places = [tuple(PLACES)[i % len(PLACES)] for i in range(36)]
     pictures = draw(model, [f"photo of {trigger} mug, {PLACES[place]}" for place in places])
     others = draw(model, [f"photo of a mug, {PLACES[place]}" for place in places[:9]])
@@ -66,13 +70,14 @@ def product(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:
     parade = line_up(SAMPLE_PRODUCT, model, judge)
     scores = {
         "parade": parade.score(pictures, judge),
-        "place": _share(place == asked for place, asked in zip(seen, places, strict=True)),
+        "place": fmean(place == asked for place, asked in zip(seen, places, strict=True)),
         "any mug is it": parade.score(others, judge),
     }
     return scores, pictures + others
 
 
 def style(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:
+    """Shares: the style asked and unasked, places and kinds obeyed; and the pictures."""
     places = [tuple(PLACES)[i % len(PLACES)] for i in range(36)]
     kinds = ["a man", "a woman", "a man wearing a cap", "a woman wearing a beanie"] * 9
     plain = [f"{k}, {PLACES[p]}" for k, p in zip(kinds, places, strict=True)]
@@ -81,18 +86,13 @@ def style(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:
     photos = draw(model, [f"photo of {words}" for words in plain[:18]])
     seen = judge.read(pictures)
     scores = {
-        "style asked": _share(reading["style"] == SAMPLE_LOOK for reading in seen),
-        "in cartoons": _share(r["style"] == SAMPLE_LOOK for r in judge.read(cartoons)),
-        "in photos": _share(r["style"] == SAMPLE_LOOK for r in judge.read(photos)),
-        "place": _share(r["place"] == p for r, p in zip(seen, places, strict=True)),
-        "kind": _share(r["kind"] == k.split()[1] for r, k in zip(seen, kinds, strict=True)),
+        "style asked": fmean(reading["style"] == SAMPLE_LOOK for reading in seen),
+        "in cartoons": fmean(r["style"] == SAMPLE_LOOK for r in judge.read(cartoons)),
+        "in photos": fmean(r["style"] == SAMPLE_LOOK for r in judge.read(photos)),
+        "place": fmean(r["place"] == p for r, p in zip(seen, places, strict=True)),
+        "kind": fmean(r["kind"] == k.split()[1] for r, k in zip(seen, kinds, strict=True)),
     }
     return scores, pictures + cartoons + photos
-
-
-def _share(found) -> float:
-    found = list(found)
-    return sum(found) / len(found)
 
 
 MEASURES = {"person": person, "product": product, "style": style}

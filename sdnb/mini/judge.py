@@ -33,15 +33,10 @@ class Judge(nn.Module):
     def __init__(self, width: int = 32):
         super().__init__()
         w = width
-        plan = (
-            (3, w, 2),
-            (w, w, 1),
-            (w, 2 * w, 2),
-            (2 * w, 2 * w, 1),
-            (2 * w, 3 * w, 2),
-            (3 * w, 3 * w, 1),
+        plan = (  # channels in and out, stride
+            *((3, w, 2), (w, w, 1), (w, 2 * w, 2), (2 * w, 2 * w, 1)),
+            *((2 * w, 3 * w, 2), (3 * w, 3 * w, 1), (3 * w, 5 * w, 2), (5 * w, 5 * w, 1)),
         )
-        plan += ((3 * w, 5 * w, 2), (5 * w, 5 * w, 1))
         self.body = nn.ModuleList(_conv(*shape) for shape in plan)
         self.heads = nn.ModuleDict(
             {name: nn.Linear(10 * w, len(values)) for name, values in FEATURES.items()}
@@ -80,16 +75,16 @@ class Judge(nn.Module):
 def as_tensor(pictures: list[Image.Image]) -> torch.Tensor:
     """Pictures of any size to (n, 3, 128, 128) in -1..1."""
     small = [p.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS) for p in pictures]
-    return (
-        torch.from_numpy(np.stack([np.asarray(p) for p in small]))
-        .permute(0, 3, 1, 2)
-        .float()
-        .div(127.5)
-        .sub(1)
-    )
+    return centred(torch.from_numpy(np.stack([np.asarray(p) for p in small])))
+
+
+def centred(levels: torch.Tensor) -> torch.Tensor:
+    """Pictures (n, h, w, 3) of levels from 0 to 255 to (n, 3, h, w) in -1..1."""
+    return levels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def load_judge(path: Path = WEIGHTS) -> Judge:
+    """The judge with its weights, ready to look."""
     judge = Judge()
     judge.load_state_dict(
         {

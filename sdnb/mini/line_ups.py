@@ -16,6 +16,7 @@ STYLES = {"person": {"photo": "mini", "cartoon": "cartoon"}, "product": {"photo"
 
 
 def write() -> None:
+    """Write the file that `parade.line_up` reads."""
     judge, known = load_judge(), {}
     for of, styles in STYLES.items():
         members = (SAMPLES[of], *lookalikes(SAMPLES[of], LINE - 1))

@@ -85,7 +85,7 @@ def pencil(picture: Image.Image, rng: random.Random) -> Image.Image:
     return _image(np.array((246, 244, 238), np.float32) * (1 - dark[..., None]))
 
 
-LOOKS: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
+FILTERS: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
     "screenprint": screenprint,
     "mosaic": mosaic,
     "blueprint": blueprint,

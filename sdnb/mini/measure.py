@@ -1,7 +1,7 @@
 """Measures the shipped mini model for its card: python -m sdnb.mini.measure --out card.json
 
-Judge, autoencoder, CLIP and base model on scenes and prompts that no training saw.
-Some minutes on two cores.
+Judge, autoencoder, CLIP and base model on scenes and prompts that no training saw. Some minutes on
+two cores.
 """
 
 import argparse
@@ -23,11 +23,9 @@ from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.scenes import FEATURES, GLASSES, HATS, PLACES, features
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import BROWS, COLOURS, HAIR, HAIR_COLOURS, MARKS
-from sdnb.mini.words import caption, with_article
+from sdnb.mini.words import caption, glasses_words, with_article
 from sdnb.models import Model
 from sdnb.sheet import grid
-
-UNSEEN = 20_000_000  # numbers of world scenes that no training drew
 
 
 def wish(rng: random.Random) -> tuple[str, dict]:
@@ -49,8 +47,7 @@ def wish(rng: random.Random) -> tuple[str, dict]:
         has.append("freckles" if asked["mark"] == "freckles" else "a mole")
     asked["glasses"] = rng.choice(("none", *GLASSES[1:]))
     if asked["glasses"] != "none":
-        plain = asked["glasses"] == "sunglasses"
-        wears.append("sunglasses" if plain else f"{asked['glasses']} glasses")
+        wears.append(glasses_words(asked["glasses"]))
     words = f"photo of a {kind}" + (f" with {' and '.join(has)}" if has else "")
     words += f" wearing {' and '.join(wears)}" if wears else ""
     asked["smile"] = rng.random() < 0.5
@@ -70,7 +67,7 @@ def shares(readings: list[dict], truths: list[dict]) -> dict[str, float]:
 def measure_parts(model: Model, judge: Judge, count: int) -> dict:
     """The judge's accuracy on sharp pictures and on the autoencoder's copies, the copies' PSNR (dB,
     the mean of each picture's) and CLIP's choice of the right caption among 128."""
-    scenes = [data.world_scene(UNSEEN + i) for i in range(count)]
+    scenes = [data.world_scene(data.UNSEEN + i) for i in range(count)]
     pictures = [draw(scene) for scene in scenes]
     copies, truths = through_autoencoder(model, pictures), [features(s) for s in scenes]
     clip, rng = load_clip(model), random.Random(0)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from sdnb.conditioning import core_of
 from sdnb.mini.scenes import random_world
 from sdnb.mini.words import caption
 
@@ -55,17 +56,17 @@ def build_tokenizer(captions: int = 20000, merges: int = 420) -> CLIPTokenizer:
 
 
 def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    end = tokenizer.eos_token_id
+    """CLIP (arXiv 2103.00020) with random weights, for pictures of 128 pixels."""
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": TEXT_WIDTH,
         "intermediate_size": 4 * TEXT_WIDTH,
-    }
-    text |= {"num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": POSITIONS}
-    text |= {
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "max_position_embeddings": POSITIONS,
         "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": end,
-        "pad_token_id": end,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.eos_token_id,
         "projection_dim": 128,
     }
     vision = {
@@ -73,8 +74,10 @@ def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
         "intermediate_size": 768,
         "num_hidden_layers": 5,
         "num_attention_heads": 4,
+        "image_size": SIZE,
+        "patch_size": 16,
+        "projection_dim": 128,
     }
-    vision |= {"image_size": SIZE, "patch_size": 16, "projection_dim": 128}
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
 
 
@@ -82,12 +85,13 @@ def text_encoder_of(clip: CLIPModel) -> CLIPTextModel:
     """CLIP's text tower as the pipeline's text encoder, whichever way transformers nests it."""
     encoder = CLIPTextModel(clip.config.text_config)
     tower = clip.text_model.state_dict()
-    core = getattr(encoder, "text_model", encoder)
-    core.load_state_dict({name.removeprefix("text_model."): value for name, value in tower.items()})
+    plain = {name.removeprefix("text_model."): value for name, value in tower.items()}
+    core_of(encoder).load_state_dict(plain)
     return encoder.eval()
 
 
 def build_vae() -> AutoencoderKL:
+    """The autoencoder with random weights: 8 x 8 pixels a latent cell, as in Stable Diffusion."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -100,6 +104,7 @@ def build_vae() -> AutoencoderKL:
 
 
 def build_unet() -> UNet2DConditionModel:
+    """The UNet with random weights, for latents of 16 x 16 cells."""
     return UNet2DConditionModel(
         sample_size=SIZE // 8,
         block_out_channels=(64, 112, 128),

@@ -11,8 +11,6 @@ COLOURS = {
     "blue": (44, 84, 204),
     "green": (46, 150, 70),
     "yellow": (244, 208, 58),
-}
-COLOURS |= {
     "purple": (132, 62, 166),
     "white": (242, 242, 242),
     "black": (38, 38, 44),
@@ -32,6 +30,7 @@ def shade(colour: tuple, factor: float) -> tuple:
 
 
 def mix(one: tuple, other: tuple, part: float) -> tuple:
+    """`part` of the way from one colour to the other."""
     return tuple(int(a + (b - a) * part) for a, b in zip(one, other, strict=True))
 
 
@@ -55,12 +54,8 @@ class Pen:
         self._matrix = scale * np.array(
             [[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]
         )
-        self._centre, self.scale, self.outline, self.weight = (
-            np.asarray(centre, float),
-            scale,
-            outline,
-            weight,
-        )
+        self._centre, self.scale = np.asarray(centre, float), scale
+        self.outline, self.weight = outline, weight
 
     def pixels(self, points) -> list[float]:
         return (np.asarray(points, float) @ self._matrix + self._centre).ravel().tolist()

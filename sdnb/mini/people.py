@@ -15,15 +15,16 @@ SKIN = {
     "light": (238, 194, 160),
     "tan": (208, 152, 104),
     "brown": (152, 98, 62),
+    "dark": (98, 62, 42),
 }
-SKIN |= {"dark": (98, 62, 42)}
 HAIR = {
     "black": (32, 27, 28),
     "brown": (104, 62, 34),
     "blonde": (232, 196, 104),
     "red": (190, 78, 30),
+    "grey": (158, 158, 162),
+    "blue": (52, 88, 205),
 }
-HAIR |= {"grey": (158, 158, 162), "blue": (52, 88, 205)}
 EYES = {"brown": (88, 52, 26), "blue": (50, 110, 190), "green": (62, 134, 74)}
 # Half the width of the face, the exponent of the jaw's curve, how far the chin narrows.
 FACE = {
@@ -35,6 +36,7 @@ FACE = {
 
 
 def face_outline(face: str) -> np.ndarray:
+    """(40, 2) points around a face of this shape."""
     wide, jaw, narrow = FACE[face]
     x, y = CIRCLE.T
     bend = np.where(y > 0, jaw, 2.0)
@@ -196,6 +198,7 @@ def _marks(pen: Pen, p: Person, skin, spread: float):
 
 
 def paint_person(pen: Pen, scene: Scene):
+    """The scene's person, from the hair behind to the hat in front."""
     p = scene.subject
     wide, skin, colour = FACE[p.face][0], SKIN[p.skin], HAIR[p.hair_colour]
     hat, spread = scene.hat != "none", 0.16 + FACE[p.face][0] * 0.26

@@ -39,6 +39,7 @@ def logo_points(name: str) -> np.ndarray:
 
 
 def paint_product(pen: Pen, p: Product):
+    """The product, about two units high around the origin."""
     body, trim = COLOURS[p.colour], COLOURS[p.pattern_colour]
     if p.kind == "mug":
         pen.line(

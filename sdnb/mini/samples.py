@@ -65,6 +65,7 @@ def photograph(scene: Scene, number: int) -> tuple[Image.Image, Image.Exif]:
 
 
 def write(folder: Path) -> None:
+    """Every set into a folder of its name: photos, captions, and the truth about them."""
     for name, scenes in sets().items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         truth = {}

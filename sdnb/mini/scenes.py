@@ -45,6 +45,8 @@ PLACES = {
 }
 LOOKS = ("screenprint", "mosaic", "blueprint", "watercolour", "neon", "pencil")
 STYLES = ("photo", "cartoon", *LOOKS)
+SAMPLE_LOOK = "screenprint"  # of the sample set "style"
+HUES_GONE = ("screenprint", "blueprint", "neon", "pencil")  # looks that paint with their own inks
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,6 @@ def photos_of(subject: Person | Product, count: int, seed: int, **fixed) -> list
     ]
 
 
-SAMPLE_LOOK = "screenprint"
-
-
 def random_world(rng: random.Random, products: float = 0.15, cartoons: float = 0.08) -> Scene:
     """A scene for the base model's training: any subject but the held-out combinations."""
     subject = random_subject(rng, products)
@@ -159,12 +158,6 @@ FEATURES: dict[str, tuple] = {
     "place": tuple(PLACES),
     "style": STYLES,
 }
-HUES_GONE = (
-    "screenprint",
-    "blueprint",
-    "neon",
-    "pencil",
-)  # looks that paint with colours of their own
 
 
 def features(scene: Scene) -> dict[str, object]:

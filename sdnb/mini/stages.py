@@ -11,29 +11,16 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from sdnb.conditioning import core_of
 from sdnb.mini import data, parts
-from sdnb.mini.judge import Judge
+from sdnb.mini.judge import Judge, centred
 from sdnb.mini.losses import copy_loss, judge_loss
 from sdnb.mini.optimise import DEVICE, STATE, autocast, optimise, seed_step
 
 Module = TypeVar("Module", bound=nn.Module)
 
-STEPS = {
-    "features": 1000,
-    "vae": 8000,
-    "clip": 2000,
-    "unet": 30000,
-    "match": 4000,
-    "judge": 2400,
-}
-BATCH = {
-    "features": 192,
-    "vae": 48,
-    "clip": 512,
-    "unet": 384,
-    "match": 512,
-    "judge": 192,
-}
+STEPS = {"features": 1000, "vae": 8000, "clip": 2000, "unet": 30000, "match": 4000, "judge": 2400}
+BATCH = {"features": 192, "vae": 48, "clip": 512, "unet": 384, "match": 512, "judge": 192}
 COUNTS = {"world": 80000, "judge": 16800}
 EARLIER: list[Path] = []  # a folder of weights to begin from, where there is one
 
@@ -52,10 +39,12 @@ def compiled(*modules: nn.Module) -> None:
 
 
 def some(count: int, batch: int) -> torch.Tensor:
+    """(batch,) numbers below `count` by chance."""
     return torch.randint(count, (batch,)).to(DEVICE)
 
 
 def draw() -> None:
+    """The pictures that the stages learn from."""
     for name, count in COUNTS.items():
         data.draw_set(name, count, STATE)
 
@@ -129,16 +118,14 @@ def vae(steps: int) -> AutoencoderKL:
     coder = optimise("vae", {"vae": coder}, loss_of, steps, 1e-3, ema=0.999)["vae"]
     world = data.Pictures("world", STATE, DEVICE)
     with torch.no_grad():
-        spread = (
-            coder.encode(world[torch.arange(min(200, len(world)), device=DEVICE)])
-            .latent_dist.mode()
-            .std()
-        )
+        first = world[torch.arange(min(200, len(world)), device=DEVICE)]
+        spread = coder.encode(first).latent_dist.mode().std()
     coder.register_to_config(scaling_factor=round(1 / float(spread), 5))
     return coder
 
 
 def clip(steps: int) -> CLIPModel:
+    """CLIP on the base's pictures and their captions."""
     model = begun("clip", parts.build_clip(tokenizer()))
     return _contrast("clip", model, steps)
 
@@ -147,7 +134,7 @@ def match(steps: int) -> CLIPModel:
     """CLIP once more, for its text tower has moved with the UNet: the tower stays as it is and the
     picture side finds its way to it (locked-text tuning, after arXiv 2111.07991)."""
     model, tower = clip(STEPS["clip"]), unet(STEPS["unet"])[1]
-    model.text_model.load_state_dict(getattr(tower, "text_model", tower).state_dict())
+    model.text_model.load_state_dict(core_of(tower).state_dict())
     model.requires_grad_(True).text_model.requires_grad_(False)
     return _contrast("match", model, steps)
 
@@ -232,16 +219,10 @@ def soft_copies(coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:
         with torch.no_grad(), autocast():
             for index in torch.arange(len(pictures), device=DEVICE).split(128):
                 mode = coder.encode(pictures[index]).latent_dist.mode()
-                strength = (
-                    0.2
-                    / coder.config.scaling_factor
-                    * torch.rand(len(index), 1, 1, 1, device=DEVICE)
-                )
-                soft = (
-                    coder.decode(mode + strength * torch.randn_like(mode))
-                    .sample.float()
-                    .clamp(-1, 1)
-                )
+                strength = torch.rand(len(index), 1, 1, 1, device=DEVICE)
+                strength *= 0.2 / coder.config.scaling_factor
+                noisy = mode + strength * torch.randn_like(mode)
+                soft = coder.decode(noisy).sample.float().clamp(-1, 1)
                 copies.append(((soft + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu())
         np.save(path, torch.cat(copies).numpy())
     return torch.from_numpy(np.load(path)).to(DEVICE)
@@ -260,9 +241,7 @@ def judge(steps: int) -> Judge:
         index = _groups(len(pictures), BATCH["judge"])
         through = torch.rand(len(index), 1, 1, 1, device=DEVICE) < 0.6
         shown = torch.where(through, soft[index], sharp[index])
-        return judge_loss(
-            network, shown.permute(0, 3, 1, 2).float().div(127.5).sub(1), pictures.labels[index]
-        )
+        return judge_loss(network, centred(shown), pictures.labels[index])
 
     return optimise("judge", {"judge": network}, loss_of, steps, 2e-3)["judge"]
 

@@ -10,17 +10,15 @@ import random
 import numpy as np
 from PIL import Image, ImageFilter
 
-from sdnb.mini.looks import LOOKS
+from sdnb.mini.looks import FILTERS
 from sdnb.mini.pen import INK, Pen
 from sdnb.mini.people import paint_person
 from sdnb.mini.places import paint_place
 from sdnb.mini.products import paint_product
 from sdnb.mini.scenes import Scene
 
-HEAD_BOX = (
-    2.0,
-    2.32,
-)  # width and height, in head units, of the box from hair to chin that `share` counts
+# Width and height, in head units, of the box from hair to chin that `share` counts.
+HEAD_BOX = (2.0, 2.32)
 
 
 def _light(
@@ -76,12 +74,8 @@ def draw(scene: Scene, size: int = 128) -> Image.Image:
         paint_product(pen, scene.subject)
     canvas = canvas.reduce(over)
     if scene.style == "photo":
-        mask = (
-            np.asarray(
-                pen.mask.reduce(over).filter(ImageFilter.GaussianBlur(size / 128)), np.float32
-            )
-            / 255
-        )
+        soft = pen.mask.reduce(over).filter(ImageFilter.GaussianBlur(size / 128))
+        mask = np.asarray(soft, np.float32) / 255
         picture = _light(
             np.asarray(canvas, np.float32),
             mask,
@@ -91,6 +85,6 @@ def draw(scene: Scene, size: int = 128) -> Image.Image:
         )
         grain = np.random.default_rng(scene.seed).standard_normal((size, size, 1), np.float32)
         canvas = Image.fromarray(np.clip(picture + 2.0 * grain + 0.5, 0, 255).astype(np.uint8))
-    if scene.style in LOOKS:
-        canvas = LOOKS[scene.style](canvas, random.Random(scene.seed + 1))
+    if scene.style in FILTERS:
+        canvas = FILTERS[scene.style](canvas, random.Random(scene.seed + 1))
     return canvas

@@ -32,6 +32,8 @@ FINE = ("brows", "face", "mark")
 
 @dataclass(frozen=True)
 class Person:
+    """Somebody by the features that the studio draws; each is one of the words above."""
+
     kind: str = "man"
     skin: str = "light"
     hair: str = "short"
@@ -46,6 +48,8 @@ class Person:
 
 @dataclass(frozen=True)
 class Product:
+    """A mug or a bag by its features; the three colours differ."""
+
     kind: str = "mug"  # or "bag"
     colour: str = "red"
     pattern: str = "plain"
@@ -58,6 +62,7 @@ PRODUCT_IDENTITY = ("colour", "pattern", "pattern_colour", "logo", "logo_colour"
 
 
 def random_person(rng: random.Random, kind: str | None = None) -> Person:
+    """Anybody, held out or not; blue hair is rare, and half have no mark."""
     kind = kind or rng.choice(("man", "woman"))
     hair = rng.choice(HAIR[kind])
     mark = rng.choices(MARKS, (50, 18, 16, 16))[0]
@@ -78,6 +83,7 @@ def random_person(rng: random.Random, kind: str | None = None) -> Person:
 
 
 def random_product(rng: random.Random, kind: str | None = None) -> Product:
+    """Anything, held out or not."""
     colour, pattern_colour, logo_colour = rng.sample(COLOURS, 3)
     return Product(
         kind or rng.choice(("mug", "bag")),
@@ -102,6 +108,7 @@ def held_out_person(index: int) -> Person:
 
 
 def held_out_product(index: int) -> Product:
+    """One of ten things (0 to 9) that no picture of the base's training shows."""
     return random_product(random.Random(f"held out product {index}"))
 
 
@@ -131,6 +138,7 @@ _HELD_OUT = frozenset(
 
 
 def is_held_out(subject: Person | Product) -> bool:
+    """Whether a held-out one has the same features, those that tell it at a glance."""
     return _combination(subject) in _HELD_OUT
 
 

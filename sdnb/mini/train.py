@@ -1,5 +1,4 @@
-"""Trains the mini Stable Diffusion from nothing, stage by stage, the same way on a CPU and on a
-GPU.
+"""Trains the mini Stable Diffusion from nothing, stage by stage, alike on a CPU and on a GPU.
 
     python -m sdnb.mini.train --stage all            # everything, in order
     python -m sdnb.mini.train --stage vae --steps 4000

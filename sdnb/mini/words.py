@@ -10,7 +10,20 @@ def _join(parts: list[str]) -> str:
 
 
 def with_article(words: str) -> str:
+    """ "an apple", "a pear"."""
     return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def glasses_words(kind: str) -> str:
+    """ "sunglasses", or "round glasses"."""
+    return kind if kind == "sunglasses" else f"{kind} glasses"
+
+
+def _pattern_words(pattern: str, colour: str | None) -> str:
+    """ "white stripes", "a white band"; without a colour where none is seen."""
+    noun = {"striped": "stripes", "dotted": "dots", "banded": "band"}[pattern]
+    words = " ".join(filter(None, (colour, noun)))
+    return with_article(words) if noun == "band" else words
 
 
 def _person_words(scene: Scene, rng: random.Random) -> str:
@@ -43,9 +56,8 @@ def _person_words(scene: Scene, rng: random.Random) -> str:
     if says() < 0.3:
         has.append(f"{p.eyes} eyes")
     if scene.glasses != "none" and says() < 0.94:
-        plain = "sunglasses" if scene.glasses == "sunglasses" else "glasses"
-        exact = plain if plain == "sunglasses" else f"{scene.glasses} glasses"
-        wears.append(exact if says() < 0.6 else plain)
+        exact = glasses_words(scene.glasses)
+        wears.append(exact if says() < 0.6 else exact.split()[-1])
     if scene.hat != "none" and says() < 0.94:
         hat = scene.hat if says() < 0.7 else "hat"
         wears.append(with_article(f"{scene.hat_colour} {hat}"))
@@ -68,9 +80,7 @@ def _product_words(scene: Scene, rng: random.Random) -> str:
     what = with_article(f"{p.colour} {p.kind}" if rng.random() < 0.9 else p.kind)
     has = []
     if p.pattern != "plain" and rng.random() < 0.6:
-        noun = {"striped": "stripes", "dotted": "dots", "banded": "band"}[p.pattern]
-        words = f"{p.pattern_colour} {noun}"
-        has.append(with_article(words) if noun == "band" else words)
+        has.append(_pattern_words(p.pattern, p.pattern_colour))
     if rng.random() < 0.6:
         has.append(with_article(f"{p.logo_colour} {p.logo}" if rng.random() < 0.7 else p.logo))
     return what + (" with " + _join(has) if has else "")
@@ -91,9 +101,7 @@ def learner_caption(scene: Scene, trigger: str) -> str:
     wears = []
     if scene.is_person:
         if scene.glasses != "none":
-            wears.append(
-                "sunglasses" if scene.glasses == "sunglasses" else f"{scene.glasses} glasses"
-            )
+            wears.append(glasses_words(scene.glasses))
         if scene.hat != "none":
             wears.append(with_article(f"{scene.hat_colour} {scene.hat}"))
         wears.append(with_article(f"{'striped ' if scene.striped else ''}{scene.shirt} shirt"))
@@ -137,8 +145,7 @@ def _person_seen(scene: Scene, seen: dict) -> str:
         has.append(with_article(seen["beard"]))
     wears = []
     if scene.glasses != "none":
-        plain = scene.glasses == "sunglasses"
-        wears.append("sunglasses" if plain else f"{scene.glasses} glasses")
+        wears.append(glasses_words(scene.glasses))
     if scene.hat != "none":
         wears.append(with_article(" ".join(filter(None, (seen["hat_colour"], scene.hat)))))
     shirt = [*(["striped"] if scene.striped else []), *([seen["shirt"]] if seen["shirt"] else [])]
@@ -152,7 +159,5 @@ def _product_seen(scene: Scene, seen: dict) -> str:
 
     has = [with_article(painted("logo_colour", seen["logo"]))]
     if seen["pattern"] != "plain":
-        noun = {"striped": "stripes", "dotted": "dots", "banded": "band"}[seen["pattern"]]
-        words = painted("pattern_colour", noun)
-        has.insert(0, with_article(words) if noun == "band" else words)
+        has.insert(0, _pattern_words(seen["pattern"], seen["pattern_colour"]))
     return f"{with_article(painted('colour', seen['kind']))} with {_join(has)}"

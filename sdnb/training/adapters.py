@@ -23,6 +23,7 @@ class Taken:
 
 
 def has_adapters(part: nn.Module) -> bool:
+    """Whether there are matrices beside any of its layers."""
     return bool(tuner_layers(part))
 
 
@@ -85,4 +86,5 @@ def put_back(taken: Taken) -> None:
 
 
 def tuner_layers(part: nn.Module) -> list[BaseTunerLayer]:
+    """The layers that have matrices beside them, as peft wraps them."""
     return [layer for layer in part.modules() if isinstance(layer, BaseTunerLayer)]

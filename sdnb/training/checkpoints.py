@@ -9,14 +9,21 @@ from safetensors.torch import save_file
 
 from sdnb.files import write_atomically
 from sdnb.problems import Problem
+from sdnb.tensors import opened
 from sdnb.training.fit import TrainState
 
 NAME = "step_{:06}.safetensors"
+WEIGHTS = "weights/"  # before the names of what trains; the optimizer's state stands beside it
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, the oldest first."""
     return sorted(folder.glob("step_*.safetensors"))
+
+
+def step_of(path: Path) -> int:
+    """After how many steps a checkpoint was saved."""
+    return int(path.stem.removeprefix("step_"))
 
 
 def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
@@ -35,7 +42,7 @@ def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
             "is still there",
         )
     optimizer = state.optimizer.state_dict()
-    tensors = {f"weights/{name}": p.detach() for name, p in state.parameters.items()}
+    tensors = {WEIGHTS + name: p.detach() for name, p in state.parameters.items()}
     plain: dict[str, dict] = {}  # what an optimizer keeps besides tensors: Adafactor's step
     for index, values in optimizer["state"].items():
         for key, value in values.items():
@@ -75,7 +82,7 @@ def load_checkpoint(state: TrainState, path: Path) -> None:
                 values.setdefault(int(index), {})[key] = tensor
         with torch.no_grad():
             for name, parameter in state.parameters.items():
-                parameter.copy_(tensors[f"weights/{name}"])
+                parameter.copy_(tensors[WEIGHTS + name])
         state.optimizer.load_state_dict({"state": values, "param_groups": numbers["groups"]})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise Problem(
@@ -85,3 +92,14 @@ def load_checkpoint(state: TrainState, path: Path) -> None:
     if numbers["scaler"] and state.scaler:
         state.scaler.load_state_dict(numbers["scaler"])
     state.step = numbers["step"]
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """What trains, by its name; the optimizer's state, twice as large, is left in the file. Raises
+    Problem where the file is damaged, or holds what is not a number."""
+    with opened(path) as file:
+        names = [name for name in file.keys() if name.startswith(WEIGHTS)]
+        tensors = {name.removeprefix(WEIGHTS): file.get_tensor(name) for name in names}
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise Problem("The checkpoint holds what is not a number", path, "Choose another one")
+    return tensors

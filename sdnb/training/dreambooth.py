@@ -9,8 +9,8 @@ from sdnb.loading import reload
 from sdnb.models import Model
 from sdnb.problems import Problem
 from sdnb.saving import save_folder
-from sdnb.training import lora, parts
-from sdnb.training.parts import closing, freeze, group, opening, refuse_sdxl
+from sdnb.training import common, lora
+from sdnb.training.common import closing, freeze, group, opening, refuse_sdxl
 
 __all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
 
@@ -43,7 +43,7 @@ def captions(config: DreamboothConfig, photos: list[Photo]) -> list[str]:
     """The instance prompt for every photo, or each photo's own caption."""
     if config.instance_prompt:
         return [config.instance_prompt] * len(photos)
-    return parts.captions(config, photos)
+    return common.captions(config, photos)
 
 
 def save(model: Model, config: DreamboothConfig, path: Path) -> None:

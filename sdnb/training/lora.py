@@ -15,8 +15,8 @@ from sdnb.machine import mend_peft
 from sdnb.models import Model
 from sdnb.problems import Problem
 from sdnb.training.adapters import put_on, take_off, tuner_layers
+from sdnb.training.common import captions, closing, freeze, group, opening
 from sdnb.training.lora_file import read_lora
-from sdnb.training.parts import captions, closing, freeze, group, opening
 
 __all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
 

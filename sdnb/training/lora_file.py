@@ -22,6 +22,7 @@ from torch import nn
 
 from sdnb.ldm import renamed, unet_names
 from sdnb.problems import Problem
+from sdnb.single_file import WIDTHS
 from sdnb.tensors import read_tensors
 
 HEADER = "lora_adapter_metadata"  # where diffusers keeps peft's settings, as JSON
@@ -55,7 +56,7 @@ READS_TEXT = (  # matrices (..., width) of a cross-attention, or of its whole we
     r"attn2[._]to_k\.(weight|lora_(A|down)(\.\w+)?\.weight|lora(_linear_layer)?\.down\.weight"
     r"|hada_w1_b|lokr_w[12](_b)?)$"
 )
-WIDTHS = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL", 128: "a mini model"}
+TITLES = {"sd1": "SD 1.x", "sd2": "SD 2.x", "sdxl": "SDXL", "mini": "a mini model"}
 
 
 @dataclass(frozen=True)
@@ -290,7 +291,7 @@ def _refuse_other_families(path: Path, tensors: dict, unet: nn.Module) -> None:
     width = text_width({name: tensor.shape for name, tensor in tensors.items()})
     own = unet.config.cross_attention_dim
     if width and width != own:
-        theirs, ours = (WIDTHS.get(each, f"a text width of {each}") for each in (width, own))
+        theirs, ours = (TITLES.get(WIDTHS.get(w), f"a text width of {w}") for w in (width, own))
         raise Problem(
             f"The LoRA was made for {theirs}, and this base model is {ours}",
             path,

@@ -8,7 +8,7 @@ import torch
 
 from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
-from sdnb.machine import Machine
+from sdnb.machine import DTYPES, Machine
 from sdnb.models import Model
 from sdnb.training import dreambooth, lora, textual_inversion
 
@@ -45,6 +45,7 @@ METHODS = MappingProxyType(
 
 
 def method_of(config: TrainConfig) -> Method:
+    """The method that these settings are for."""
     return METHODS[config.method]
 
 
@@ -53,7 +54,7 @@ def base_dtype(config: TrainConfig, machine: Machine) -> torch.dtype:
     base's own weights train; fp32 on a CPU."""
     if machine.device == "cpu" or not method_of(config).HALF_BASE:
         return torch.float32
-    return {"fp16": torch.float16, "bf16": torch.bfloat16}.get(machine.precision, torch.float32)
+    return DTYPES[machine.precision]
 
 
 def restore(model: Model) -> None:

@@ -28,7 +28,7 @@ from transformers import (
 
 from sdnb.conditioning import for_unet
 from sdnb.config import TrainConfig, steps
-from sdnb.machine import Machine
+from sdnb.machine import GIB, Machine
 from sdnb.models import Model, find_model, quiet, trains
 from sdnb.problems import Problem
 from sdnb.single_file import MINI_FOLDER, folder_of
@@ -36,7 +36,6 @@ from sdnb.training.adapters import tuner_layers
 from sdnb.training.method import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 
-GIB = 2**30
 CONTEXT = 0.5 * GIB  # what CUDA itself takes (driver, cuBLAS, cuDNN)
 PYTHON = 0.5 * GIB  # the interpreter with torch, diffusers and transformers
 WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
@@ -169,7 +168,7 @@ def _kept(unet: UNet2DConditionModel, samples: int, narrow: bool) -> int:
         texts = torch.empty(samples, 78, unet.config.cross_attention_dim, dtype=dtype)
         texts.requires_grad_(True)  # else nothing is kept before the first trained layer
         states, added = for_unet(unet, texts, (8 * side, 8 * side))
-        states = states[:, :77]
+        states = states[:, :77]  # only SDXL's last row was taken off: see `conditioning`
         unet(noisy, torch.zeros(samples, dtype=torch.long), states, added_cond_kwargs=added)
     return sum(base.numel() * base.element_size() for base in kept.values())
 

@@ -12,14 +12,15 @@ from tokenizers import AddedToken
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from sdnb.conditioning import core_of
 from sdnb.config import TextualInversionConfig
 from sdnb.dataset.photos import Photo
 from sdnb.files import write_atomically
 from sdnb.models import Model
 from sdnb.problems import Problem
 from sdnb.tensors import read_tensors
-from sdnb.training import lora, parts
-from sdnb.training.parts import freeze, group, refuse_sdxl
+from sdnb.training import common, lora
+from sdnb.training.common import freeze, group, refuse_sdxl
 
 HALF_BASE = True
 RESULT = "embedding.safetensors"
@@ -68,7 +69,7 @@ def captions(config: TextualInversionConfig, photos: list[Photo]) -> list[str]:
     """The photos' captions, or a template for each."""
     if config.templates:
         return [TEMPLATES[i % len(TEMPLATES)].format(config.trigger) for i in range(len(photos))]
-    return parts.captions(config, photos)
+    return common.captions(config, photos)
 
 
 def save(model: Model, config: TextualInversionConfig, path: Path) -> None:
@@ -196,4 +197,4 @@ def closing(path: Path) -> str:
 
 def embeddings_of(encoder: CLIPTextModel) -> nn.Module:
     """The module that holds the token embedding, in both layouts of transformers."""
-    return getattr(encoder, "text_model", encoder).embeddings
+    return core_of(encoder).embeddings

@@ -87,6 +87,7 @@ def _batch(examples: Examples, row: int, loss: DenoisingLoss, seed: int) -> Batc
 
 
 def read_looks(path: Path) -> list[Look]:
+    """The looks that a `Validation` wrote to `path`, the first one first; none without the file."""
     if not path.exists():
         return []
     rows = list(csv.reader(path.read_text().splitlines()))[1:]

@@ -16,21 +16,16 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import torch
-from full_size import random_model
-from PIL import Image
+from full_size import noise_photos, random_model
 
 from sdnb.config import LoraConfig
-from sdnb.dataset.photos import Photo
 from sdnb.inference.pictures import autocast
 from sdnb.loading import load_model
-from sdnb.machine import find_machine
+from sdnb.machine import GIB, find_machine
 from sdnb.run import prepare
 from sdnb.training.latents import encode_photos
-from sdnb.training.plan import GIB
 
 ROUNDS, STEPS, CAPTION = 6, 4, "photo of ravo, at the beach"
 GPU = torch.cuda.is_available()
@@ -44,8 +39,7 @@ def steppers(name: str) -> dict:
         model, side = random_model("sd15", torch.float32, "cpu"), 512 if GPU else 64
         config = LoraConfig(base="sd15", batch_size=1, precision="auto" if GPU else "fp32")
     machine = find_machine(config.precision)
-    pixels = np.random.default_rng(0).integers(0, 255, (4, side, side, 3), dtype=np.uint8)
-    photos = [Photo(Path(f"{i}.png"), Image.fromarray(p), CAPTION) for i, p in enumerate(pixels)]
+    photos = noise_photos(side, 4, CAPTION)
     state, batches, loss = prepare(config, photos, model, machine)
 
     def step(batch) -> None:

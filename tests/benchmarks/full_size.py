@@ -22,13 +22,13 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig, preset
 from sdnb.dataset.photos import Photo
-from sdnb.machine import Machine
+from sdnb.machine import GIB, Machine
 from sdnb.models import Model
 from sdnb.run import prepare
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of
 from sdnb.training.optimizers import choose_optimizer
-from sdnb.training.plan import CONTEXT, GIB, empty_model, plan
+from sdnb.training.plan import CONTEXT, empty_model, plan
 
 T4 = 14.56  # GiB
 SLIM = {"gradient_checkpointing": True, "optimizer": "adafactor"}
@@ -78,11 +78,10 @@ def random_model(base: str, dtype: torch.dtype, device: str = "cuda") -> Model:
     return Model(words, encoder, vae, unet, schedule, empty.info, second and words, second)
 
 
-def noise_photos(side: int) -> list[Photo]:
-    pixels = np.random.default_rng(0).integers(0, 255, (3, side, side, 3), dtype=np.uint8)
-    return [
-        Photo(Path(f"{i}.png"), Image.fromarray(p), "photo of ravo") for i, p in enumerate(pixels)
-    ]
+def noise_photos(side: int, count: int = 3, caption: str = "photo of ravo") -> list[Photo]:
+    """Photos of `side` pixels, of which nothing can be learned."""
+    pixels = np.random.default_rng(0).integers(0, 255, (count, side, side, 3), dtype=np.uint8)
+    return [Photo(Path(f"{i}.png"), Image.fromarray(p), caption) for i, p in enumerate(pixels)]
 
 
 def measure(config: TrainConfig, side: int, machine: Machine, steps: int) -> str:

@@ -12,20 +12,16 @@ import subprocess
 import sys
 import time
 from itertools import islice
-from pathlib import Path
 
-import numpy as np
 import torch
-from full_size import random_model
-from PIL import Image
+from full_size import noise_photos, random_model
 
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
-from sdnb.dataset.photos import Photo
-from sdnb.machine import find_machine
+from sdnb.machine import GIB, find_machine
 from sdnb.run import prepare
 from sdnb.training import plan as plan_of
 from sdnb.training.fit import fit
-from sdnb.training.plan import GIB, empty_model, plan
+from sdnb.training.plan import empty_model, plan
 
 SIDE = 8  # of the latents: 64 pixels
 COMMON = {"base": "sd15", "batch_size": 1, "precision": "fp32"}
@@ -47,8 +43,7 @@ def small(base: str):
 def one(name: str) -> None:
     plan_of.empty_model = small
     config, machine = RECIPES[name], find_machine("fp32")
-    noise = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
-    photos = [Photo(Path(f"{i}.png"), Image.fromarray(p), "photo") for i, p in enumerate(noise)]
+    photos = noise_photos(64)
     foreseen = plan(config, 3, machine)
     run = fit(*prepare(config, photos, random_model("sd15", torch.float32, "cpu"), machine))
     begun = time.perf_counter()

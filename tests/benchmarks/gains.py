@@ -9,13 +9,13 @@ as foreach in place of the fused one, and with the UNet compiled. In turns in on
 
 import argparse
 import statistics
+from dataclasses import replace
 
 import torch
 from full_size import noise_photos, random_model
-from loop_overhead import seconds
+from loop_overhead import bare_stepper, seconds
 
 from sdnb.config import LoraConfig
-from sdnb.inference.pictures import autocast
 from sdnb.machine import find_machine
 from sdnb.run import prepare
 
@@ -31,31 +31,23 @@ def stepper(change: str, batch_size: int):
     batch = batches.at(0, 0)
     if change == "channels_last":
         model.unet.to(memory_format=torch.channels_last)
-        batch.latents.data = batch.latents.contiguous(memory_format=torch.channels_last)
+        batch = replace(batch, latents=batch.latents.contiguous(memory_format=torch.channels_last))
     if change == "compiled":
         model.unet.compile()
-    parameters = list(state.parameters.values())
     loops = {"AdamW, a loop": {"foreach": False}, "AdamW, foreach": {"foreach": True}}
-    optimizer = torch.optim.AdamW(parameters, lr=1e-6, **loops.get(change, {"fused": True}))
-
-    def step() -> None:
-        with autocast(machine.device, machine.precision):
-            total = loss(state.denoiser, batch).mean()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
+    return bare_stepper(state, batch, loss, machine, **loops.get(change, {"fused": True}))
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__)
+    ask = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ask.add_argument("--batches", nargs="+", type=int, default=[1, 4])
     changes = ["as it is", "channels_last", "AdamW, a loop", "AdamW, foreach", "compiled"]
     ask.add_argument("--changes", nargs="+", default=changes)
     asked = ask.parse_args()
-    print(torch.cuda.get_device_name(), torch.__version__, find_machine().precision, flush=True)
+    machine = find_machine()
+    print(machine.name, torch.__version__, machine.precision, flush=True)
     for batch_size in asked.batches:
         steps = {change: stepper(change, batch_size) for change in asked.changes}
         times = {change: [] for change in steps}

@@ -38,10 +38,11 @@ ROUNDS, STEPS = 12, 5
 GPU = torch.cuda.is_available()
 
 
-def bare_stepper(state, batch, loss, machine):
-    """The same arithmetic without the loop: returns a function that does one step."""
+def bare_stepper(state, batch, loss, machine, **how):
+    """The same arithmetic without the loop: returns a function that does one step. `how` goes to
+    AdamW, which is fused unless told otherwise."""
     parameters = list(state.parameters.values())
-    optimizer = torch.optim.AdamW(parameters, lr=1e-6, fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=1e-6, **how or {"fused": True})
     denoiser = state.accelerator.unwrap_model(state.denoiser, keep_fp32_wrapper=False)
 
     def step():
@@ -56,6 +57,7 @@ def bare_stepper(state, batch, loss, machine):
 
 
 def seconds(do) -> float:
+    """Of one call, as the mean of `STEPS`."""
     begun = time.perf_counter()
     for _ in range(STEPS):
         do()
@@ -136,7 +138,9 @@ def _apart(config, state, batches, model, machine) -> str:
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser()
+    ask = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     every = ["person_mini", "dreambooth_person_mini", "textual_inversion_person_mini"]
     ask.add_argument("--presets", nargs="+", default=every)
     ask.add_argument("--batches", nargs="+", type=int, default=[4])

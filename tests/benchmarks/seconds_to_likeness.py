@@ -7,8 +7,8 @@ forty prompts are put into the parade. diffusers' recipes (examples/dreambooth/R
 README_sdxl of 0.40, examples/textual_inversion/README.md): LoRA of rank 4 on attention, batch 1,
 500 steps, constant rate; DreamBooth, batch 1, 400 steps, constant; Textual Inversion of one vector,
 batch 1 with 4 accumulated (here a batch of 4: the same mean), 3000 steps, constant, templates; the
-former two with one prompt for all photos. Their
-learning rate is multiplied by --factors, for rates made for SD 1.5 need not suit the mini model.
+former two with one prompt for all photos. Their learning rate is multiplied by --factors, for rates
+made for SD 1.5 need not suit the mini model.
 Prints one JSON line a point: steps and seconds trained, parade, hats and places obeyed, glasses
 unasked, drift, distance to the nearest training photo.
 """

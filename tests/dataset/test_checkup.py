@@ -18,6 +18,7 @@ from sdnb.dataset.settings import PhotoConfig
 from sdnb.mini.scenes import photos_of, random_scene
 from sdnb.mini.studio import draw, head_box
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, random_person, random_product
+from sdnb.mini.yourself import PersonConfig
 from sdnb.problems import Problem
 from sdnb.sample import sample_photos
 
@@ -138,6 +139,14 @@ def test_heads_are_measured_from_five_to_ninety_percent(share):
         errors.append(heads[0].share - Box(*head_box(scene)).share if heads else -share)
     assert abs(np.mean(errors)) < 0.12 * share
     assert np.mean(np.abs(errors)) < 0.25 * share
+
+
+def test_freckles_are_no_face():
+    """Those on the cheek of this woman look like one to the network, in two of twenty photos."""
+    look = {"kind": "woman", "skin": "brown", "hair": "bob", "hair_colour": "blue", "brows": "thin"}
+    look |= {"face": "round", "eyes": "brown", "nose": "small", "mark": "freckles"}
+    scenes = PersonConfig(**look).scenes()
+    assert [len(find_heads(draw(scenes[i], 512))) for i in (5, 12)] == [1, 1]
 
 
 def test_a_mug_has_no_head():

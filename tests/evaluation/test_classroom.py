@@ -51,6 +51,12 @@ def test_what_differs_and_what_it_comes_to(folder):
     assert means[8]["parade", "judge"] == Number(0.5, None, 1)
 
 
+def test_long_numbers_are_told_apart(tmp_path):
+    for who, steps in (("a", 1234567), ("b", 1234568)):
+        write(tmp_path, who, 8, 0.5, settings={"save_every": steps})
+    assert read_reports(tmp_path).differing == {"save_every": 2}
+
+
 def test_the_same_report_counts_once(folder):
     again = folder / "copied" / "other name.json"
     again.parent.mkdir()

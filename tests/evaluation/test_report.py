@@ -68,7 +68,7 @@ def test_the_numbers_hold_no_picture_caption_or_path(report, run, tmp_path):
     assert data["sdnb_report"] == 1 and data["photos"] == 6
     assert (data["seconds"], data["seconds_per_step"], data["peak_memory_gib"]) == (90, 10, 1.25)
     assert data["file_bytes"] == run.weights.stat().st_size
-    assert Scores.from_dict(data["scores"]) == SCORES
+    assert data["scores"] == {"likeness": {"judge": {"mean": 0.6214, "spread": 0.0301, "n": 4}}}
     assert data["settings"]["trigger"] == "ravo" and "photos" not in data["settings"]
     for private in ("secret", "number 2", "script", "image/", "tiny_folder", str(tmp_path)):
         assert private not in text
@@ -166,6 +166,20 @@ def test_sizes(count, words):
 )
 def test_times(seconds, words):
     assert time(seconds) == words
+
+
+def test_settings_and_machines_that_are_not_known_are_told_as_they_are(report, tmp_path):
+    settings = {"rank": 4, "warp": 9, "seed": 1234567, "wings": None}
+    odd = replace(report, settings=settings, machine={"name": "a laptop"})
+    texts = Read(write_report(odd, tmp_path / "page.html")).texts
+    assert texts[texts.index("warp") :][:3] == ["warp", "9", "–"]  # no default is known
+    assert "Rank" in texts and "1234567" in texts and "wings" not in texts
+    assert "A LoRA for tiny, learned from 6 photos on a laptop." in texts
+
+
+def test_a_method_that_is_not_known_is_a_problem():
+    with pytest.raises(Problem, match=r"'lorra' is no method.*Did you mean 'lora'"):
+        Report("mine", "lorra", "sd15", {}, {}, True, 100)
 
 
 def test_a_report_may_be_made_by_hand(tmp_path):

@@ -207,6 +207,7 @@ def test_what_cannot_be_read_is_a_problem(tmp_path):
         ("lora", ".a"),
         ("embedding", "a b"),
         ("embedding", "a,b"),
+        ("embedding", "a|b"),
     ],
 )
 def test_names_that_break_a_prompt_or_a_path(tmp_path, kind, name):

@@ -65,7 +65,6 @@ def test_break_begins_a_new_part_within_brackets_too():
     prompt = read_prompt("a man BREAK (in a BREAK forest:1.2), BREAKFAST")
     texts = [[(s.text, s.weight) for s in part] for part in prompt.parts]
     assert texts == [[("a man", 1)], [("in a", 1.2)], [("forest", 1.2), (", BREAKFAST", 1)]]
-    assert prompt.plain == "a man in a forest, BREAKFAST"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_break_begins_a_new_part_within_brackets_too():
 )
 def test_loras_are_called_and_leave_the_words(text, call):
     prompt = read_prompt(f"photo of ravo{text}")
-    assert prompt.loras == (call,) and prompt.plain == "photo of ravo"
+    assert prompt.loras == (call,) and prompt.parts == ((Span("photo of ravo"),),)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def buckets() -> dict[str, float]:
 def captions() -> dict[str, float]:
     """The mini captioner on the three sample sets, with a prefix; and words of the truth found."""
     config = sdnb.CaptionConfig(prefix="photo of ravo")
-    begun = right = named = 0
+    right = named = 0
     with load_captioner(config) as captioner:
         for name in ("person", "product", "style"):
             photos = sdnb.read_photos(sdnb.sample_photos(name), 256)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import torch
@@ -29,6 +30,7 @@ STEPS = 150  # of a LoRA, as in the lessons; the presets' own lengths are in the
 TAKEN, SIZE = 640, 128  # pixels of a photo as it was taken, and as the model sees it
 BARE = [f"photo of {{}}, {words}" for words in PLACES.values()] * 2
 GLASSES = [f"photo of {{}} wearing round glasses, {words}" for words in PLACES.values()]
+WORN = ("round", "square", "sunglasses")  # on the nose, of whatever kind
 HATS = [f"photo of {{}} wearing a green top hat, {words}" for words in PLACES.values()]
 OTHERS = ["photo of a woman with long red hair, in the city", "photo of a green mug, in a room"]
 OTHERS += ["photo of a bag, at the beach", "photo of a woman wearing a hat, in the snow"]
@@ -45,11 +47,6 @@ def photo(scene: Scene, number: int, told: Scene | None = None, mended: bool = F
         image = image.crop(tuple(map(round, corners)))
     image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
     return Photo(Path(f"{number:02}.png"), image, learner_caption(told or scene, "ravo"))
-
-
-def share(found) -> float:
-    found = list(found)
-    return sum(found) / len(found)
 
 
 @dataclass
@@ -93,12 +90,12 @@ class Studio:
         return self.parade.score(self.draw(prompts), self.judge)
 
     def share(self, pictures, feature: str, *values) -> float:
-        return share(reading[feature] in values for reading in self.judge.read(pictures))
+        return fmean(reading[feature] in values for reading in self.judge.read(pictures))
 
     def obeyed(self, pictures, places=tuple(PLACES)) -> float:
         """The share of pictures, dealt out over the places, that show the place asked for."""
         seen = [reading["place"] for reading in self.judge.read(pictures)]
-        return share(place == places[i % len(places)] for i, place in enumerate(seen))
+        return fmean(place == places[i % len(places)] for i, place in enumerate(seen))
 
 
 LORA = sdnb.preset("person_mini")
@@ -152,9 +149,8 @@ def named(seed: int) -> dict[str, float]:
         told = [scene if name == "named" else replace(scene, glasses="none") for scene in scenes]
         photos = [photo(scene, i, told[i]) for i, scene in enumerate(scenes)]
         studio.learn(LORA, photos, STEPS)
-        worn = ("round", "square", "sunglasses")
-        found[f"{name}, unasked"] = studio.share(studio.draw(BARE), "glasses", *worn)
-        found[f"{name}, asked"] = studio.share(studio.draw(GLASSES), "glasses", *worn)
+        found[f"{name}, unasked"] = studio.share(studio.draw(BARE), "glasses", *WORN)
+        found[f"{name}, asked"] = studio.share(studio.draw(GLASSES), "glasses", *WORN)
     return found
 
 
@@ -178,7 +174,7 @@ def prior(seed: int) -> dict[str, float]:
             if kind == "a man":
                 found[f"{name}: a man is ravo"] = studio.parade.score(drawn, studio.judge)
         if name == "without":
-            found["moved"] = share(
+            found["moved"] = fmean(
                 not torch.equal(p, before[key]) for key, p in studio.model.unet.named_parameters()
             )
         restore(studio.model)
@@ -250,12 +246,11 @@ def _worn(studio: Studio, method: str, truth: dict, name: str = "ravo") -> dict[
     """Features kept, and accessories asked and not asked."""
     bare, glasses, hats = (studio.draw(prompts, name) for prompts in (BARE, GLASSES, HATS))
     kept = {f"{method}: {f}": studio.share(bare, f, truth[f]) for f in ("brows", "face", "hair")}
-    worn = ("round", "square", "sunglasses")
     return kept | {
         f"{method}: hat asked": studio.share(hats, "hat", "top hat"),
         f"{method}: hat unasked": 1 - studio.share(bare, "hat", "none"),
-        f"{method}: glasses asked": studio.share(glasses, "glasses", *worn),
-        f"{method}: glasses unasked": studio.share(bare, "glasses", *worn),
+        f"{method}: glasses asked": studio.share(glasses, "glasses", *WORN),
+        f"{method}: glasses unasked": studio.share(bare, "glasses", *WORN),
     }
 
 

@@ -11,6 +11,7 @@ from sdnb.problems import Problem
 
 
 def freeze(model: Model) -> None:
+    """Let nothing in the model learn."""
     for module in model.modules:
         module.requires_grad_(False)
 

@@ -209,8 +209,8 @@ def _unsaid(config: TrainConfig, photos: list[Path]) -> str:
     if not captions or any(config.trigger.lower() in caption.lower() for caption in captions):
         return ""
     return (
-        f"None of the captions says {config.trigger!r}, so it would learn nothing: fill in the "
-        "special word that they say."
+        f"None of the captions says {config.trigger!r} yet, so it would learn nothing. Write it "
+        "into them, or fill in here the special word that they say."
     )
 
 

@@ -83,6 +83,7 @@ _ROOMS = {
     "read_reports": "sdnb.evaluation",  # those of a whole class
     "write_class": "sdnb.evaluation",  # in one table and one plot
     "finished_runs": "sdnb.runs",  # the runs of a project that are through
+    "own_runs": "sdnb.runs",  # of these, the ones on the learner's own photos
     "restore": "sdnb.training.method",  # a base model as it was before any training
     "export_kohya": "sdnb.export",  # a LoRA as the web UIs read it
     "export_diffusers": "sdnb.export",  # and as diffusers reads it

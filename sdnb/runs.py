@@ -26,11 +26,13 @@ from sdnb.files import (
 from sdnb.machine import PACKAGES, Machine
 from sdnb.problems import Problem
 from sdnb.project import Project
+from sdnb.sample import sample_photos
 from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.fit import Step
 from sdnb.training.method import method_of
 from sdnb.training.validation import Look, read_looks
 
+LESSONS = ("notebook 08", "quickstart")  # a project's folders of copied sample photos
 READY = "SDNB_RUNS"  # the variable that names a folder of finished runs to look in first
 
 
@@ -164,6 +166,20 @@ def finished_runs(folder: Path | str) -> list[Run]:
             if run.finished:
                 found.append(replace(run, history=tuple(read_history(run))))
     return found
+
+
+def own_runs() -> list[Run]:
+    """The project's finished runs on photos of the learner's own, the oldest first: without those
+    on the sample photos, and on the copies of them that two notebooks make."""
+    project = Project()
+    places = (sample_photos().parent, *(project.folder / name for name in LESSONS))
+    lessons = [place.resolve() for place in places]
+
+    def own(run: Run) -> bool:
+        photos = run.config.photos.resolve()
+        return not any(photos.is_relative_to(place) for place in lessons)
+
+    return list(filter(own, finished_runs(project.runs)))
 
 
 def claim(run: Run) -> None:

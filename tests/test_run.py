@@ -16,7 +16,8 @@ from sdnb.inference.class_pictures import class_caption
 from sdnb.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import interruptible, prepare, train
-from sdnb.runs import Run, finished_runs
+from sdnb.runs import Run, finished_runs, own_runs
+from sdnb.sample import sample_photos
 from sdnb.training.fit import fit
 from sdnb.training.method import METHODS
 
@@ -270,3 +271,16 @@ def test_finished_runs_are_found_again(config, tmp_path):
     (tmp_path / "three").mkdir()
     config.save(tmp_path / "three" / "settings.toml")  # begun and not finished
     assert finished_runs(tmp_path) == [run]
+
+
+def test_the_lessons_runs_are_not_the_learners_own(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path))
+    folders = {"own": tmp_path / "dataset", "sample": sample_photos("style")}
+    folders |= {name: tmp_path / name / "learn" for name in ("notebook 08", "quickstart")}
+    for name, photos in folders.items():
+        run = tmp_path / "runs" / name
+        run.mkdir(parents=True)
+        config.replace(photos=photos).save(run / "settings.toml")
+        (run / "lora.safetensors").touch()
+    assert len(finished_runs(tmp_path / "runs")) == 4
+    assert [run.folder.name for run in own_runs()] == ["own"]

@@ -205,8 +205,12 @@ def _unsaid(config: TrainConfig, photos: list[Path]) -> str:
     """A warning where the photos have captions and the special word stands in none of them."""
     if getattr(config, "instance_prompt", "") or getattr(config, "templates", False):
         return ""  # the captions are not asked
-    captions = [caption for path in photos if (caption := read_caption(path))]
-    if not captions or any(config.trigger.lower() in caption.lower() for caption in captions):
+    silent = False
+    for caption in filter(None, map(read_caption, photos)):
+        if config.trigger.lower() in caption.lower():
+            return ""  # mostly after the first: the form asks at every key that is pressed
+        silent = True
+    if not silent:
         return ""
     return (
         f"None of the captions says {config.trigger!r} yet, so it would learn nothing. Write it "

@@ -126,6 +126,7 @@ def test_what_they_raise_of_files(function, sentence, tmp_path):
             "uninstall -y torc",
         ),
         (ModuleNotFoundError("No module named 'ipywidgets'"), "not installed.*sdnb doctor"),
+        (NameError("name 'my_run' is not defined", name="my_run"), r"\(my_run\).*from the top"),
         (RuntimeError("Found no NVIDIA driver on your system."), "T4 GPU"),
         (AssertionError("Torch not compiled with CUDA enabled"), "knows no GPU"),
         (torch.AcceleratorError("CUDA error: device-side assert triggered"), "can do nothing more"),

@@ -1,11 +1,12 @@
 """Records the README's moving picture: a form, a training watched, pictures before and after.
 
-    python .github/pictures/record.py     # needs Chromium and a few minutes
+    python .github/pictures/record.py     # needs Chromium (or SDNB_CHROMIUM), minutes
 
 It is JupyterLab as a learner sees it; only most of the waiting is left out.
 """
 
 import io
+import os
 import shutil
 import sys
 import tempfile
@@ -98,8 +99,9 @@ def record(page: Page) -> Camera:
 
 
 def main() -> None:
+    chromium = os.environ.get("SDNB_CHROMIUM") or shutil.which("chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         lab = Lab(Path(folder), "JupyterLab Light")
         try:
             path = Path(folder) / "notebooks" / "05_lora.ipynb"

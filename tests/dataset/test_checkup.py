@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from sdnb.dataset.boxes import Box
-from sdnb.dataset.checkup import examine
+from sdnb.dataset.checkup import _of_the_subject, examine
 from sdnb.dataset.crops import propose_crop, show_crop
 from sdnb.dataset.heads import find_heads
 from sdnb.dataset.look import find_object, look_at
@@ -52,6 +53,14 @@ def spoilt(tmp_path_factory):
 @pytest.fixture(scope="module")
 def checkup(spoilt):
     return examine(PhotoConfig(photos=spoilt), progress=False)
+
+
+@pytest.mark.parametrize(("share", "remarks"), [(0.5, 0), (0.4951, 0), (0.494, 1)])
+def test_what_reads_as_half_is_half(share, remarks):
+    """0.4951 would be printed as "fills 50%, where half is right"."""
+    box = SimpleNamespace(share=share, within=lambda crop: box)
+    found = _of_the_subject(SimpleNamespace(subjects=[box], subject=box), "person", None)
+    assert len(found) == remarks
 
 
 @pytest.mark.parametrize(

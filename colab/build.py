@@ -57,14 +57,20 @@ if UPLOAD: sdnb.colab.upload_photos()
 """
 
 DOWNLOAD = """\
-# What you trained, to your computer.
+# {what}, to your computer.
 DOWNLOAD = False
 import sdnb.colab
-if DOWNLOAD: sdnb.colab.download(my_run.weights)
+if DOWNLOAD: sdnb.colab.download({path})
 """
 
 BEFORE = MappingProxyType({"your-photos": UPLOAD})  # cells that stand before or behind those
-BEHIND = MappingProxyType({"your-result": DOWNLOAD})  # that carry a tag
+BEHIND = MappingProxyType(  # that carry a tag
+    {
+        "your-result": DOWNLOAD.format(what="What you trained", path="my_run.weights"),
+        "your-file": DOWNLOAD.format(what="Your file for other programs", path="mine"),
+        "your-report": DOWNLOAD.format(what="Your newest report", path="path"),
+    }
+)
 
 
 def project() -> tuple[str, str]:

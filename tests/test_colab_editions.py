@@ -83,7 +83,7 @@ def test_own_photos_have_an_upload_before_and_a_download_behind(path):
     cells = edition_of(path).cells
     ids = [cell.id for cell in cells]
     tagged = {tag: cell.id for cell in cells for tag in cell.metadata.get("tags", [])}
-    for tag, step in (("your-photos", -1), ("your-result", 1)):
+    for tag, step in {**dict.fromkeys(build.BEFORE, -1), **dict.fromkeys(build.BEHIND, 1)}.items():
         assert (tag in tagged) == (f"colab-{tag}" in ids)
         if tag in tagged:
             assert ids.index(f"colab-{tag}") == ids.index(tagged[tag]) + step
@@ -97,11 +97,12 @@ def test_the_address_and_the_version_come_from_one_place():
     assert f"--branch {tag} {address} " in build.setup_cell()
 
 
-@pytest.mark.parametrize("source", [build.DRIVE, build.UPLOAD, build.DOWNLOAD])
+@pytest.mark.parametrize("source", [build.DRIVE, build.UPLOAD, *build.BEHIND.values()])
 def test_what_is_optional_runs_by_itself_and_asks_for_nobody(source, monkeypatch):
     """Whichever of these cells a learner leaves out; and off Colab, where nobody can choose."""
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
-    names = {"my_run": SimpleNamespace(weights=Path("lora.safetensors"))}
+    file = Path("lora.safetensors")
+    names = {"my_run": SimpleNamespace(weights=file), "mine": file, "path": file}
     exec(source, dict(names))
     assert len(source.splitlines()) <= 4 and source.count(" = False\n") == 1
     with pytest.raises(Problem, match="on Google Colab only"):

@@ -80,7 +80,7 @@ def main() -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run(*pip, "-c", FREEZE, *TOOLS)
     # pytest's own command: `python -m pytest` would put the checkout before what is installed
-    tests = [BIN / "pytest", "--ignore=tests/browser", "-n", "2", "--dist", "worksteal"]
+    tests = [BIN / "pytest", "--ignore=tests/browser", "-n", "2", "--maxschedchunk", "1"]
     if asked := sys.argv[1:]:
         these = " or ".join(f"{name}_" if name.isdigit() else name for name in asked)
         tests += ["-k", f"not demo_runs and (not top_to_bottom or {these})", "-m", "not one_set"]

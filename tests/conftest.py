@@ -16,6 +16,10 @@ torch.set_num_threads(1)
 RESOLUTION = 64
 
 
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     """A diffusers folder with random weights: 64 pixels, 8 x 8 latents."""

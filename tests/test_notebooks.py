@@ -36,6 +36,7 @@ def test_opens_with_a_heading_and_three_bullets(path):
     assert sum(line.startswith(("- ", "* ")) for line in lines) == 3
 
 
+@pytest.mark.long
 def test_runs_from_top_to_bottom(path, tmp_path):
     """nbmake runs it in a pytest of its own: on the mini model, away from the learner's project."""
     environment = {

@@ -61,6 +61,7 @@ def test_the_command_speaks_in_sentences(python, tmp_path):
     assert "missing.toml" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_demo_runs_from_the_wheel_without_a_network(python, offline, tmp_path):
     out = tmp_path / "out"
     run(*offline, python, "-m", "sdnb", "demo", "--out", out, cwd=tmp_path)

@@ -38,6 +38,7 @@ def test_captions_differ():
     assert len({photo.with_suffix(".txt").read_text() for photo in PHOTOS}) == len(PHOTOS)
 
 
+@pytest.mark.one_set
 def test_the_photo_doctor_can_use_them_all():
     """It guesses where a thing is, so a remark on its share is no fault."""
     found = sdnb.examine(sdnb.PhotoConfig(photos=TOY, subject="object"), progress=False)

@@ -39,6 +39,7 @@ def test_a_form_is_filled_by_the_keyboard_and_its_pictures_drawn(open_notebook, 
     assert page.errors == []
 
 
+@pytest.mark.long
 def test_a_training_is_watched_stopped_and_continued(open_notebook):
     page = open_notebook("05_lora.ipynb", "JupyterLab Dark")
     for source in ("import matplotlib", "torch.manual_seed(0)", "from sdnb.training import lora"):

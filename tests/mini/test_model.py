@@ -59,6 +59,7 @@ def test_a_made_up_name_falls_into_pieces(model):
         assert unknown not in model.tokenizer(name, add_special_tokens=False).input_ids
 
 
+@pytest.mark.one_set
 @pytest.mark.parametrize("through", [False, True])
 def test_the_judge_sees_what_there_is(model, judge, unseen, through):
     """Fresh pictures, sharp and through the autoencoder; the full figures are on the model card."""
@@ -70,6 +71,7 @@ def test_the_judge_sees_what_there_is(model, judge, unseen, through):
         assert sum(seen == true for seen, true in pairs) / len(pairs) >= least, name
 
 
+@pytest.mark.one_set
 def test_the_parade_recognises_the_subject_and_a_lookalike_as_itself(model, judge):
     person = held_out_person(20)
     parade = line_up(person, model, judge)

@@ -9,7 +9,7 @@ from transformers import CLIPTextModel
 from sdnb.mini import optimise, parts, stages, train
 from sdnb.mini.judge import WEIGHTS
 
-pytestmark = pytest.mark.one_set
+pytestmark = [pytest.mark.one_set, pytest.mark.long]
 
 
 @pytest.fixture

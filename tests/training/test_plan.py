@@ -78,6 +78,7 @@ def test_steps_and_files_on_paper(config):
     assert plan(config, 5, T4).numbers > 0  # a folder's own configuration
 
 
+@pytest.mark.one_set
 def test_what_cannot_fit_is_refused_with_what_does():
     greedy = DreamboothConfig(base="sd15", batch_size=4, train_text_encoder=True)
     with pytest.raises(Problem, match=r"needs \d\d\.\d GiB .* Tesla T4 has 14\.6 GiB") as caught:

@@ -18,6 +18,8 @@ RESOLUTION = 64
 
 
 def pytest_collection_modifyitems(items):
+    """The long ones first: handed out one at a time, the short ones then fill both cores to the
+    end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 

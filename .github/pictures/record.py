@@ -1,13 +1,11 @@
 """Records the README's moving picture: a form, a training watched, pictures before and after.
 
-    python .github/pictures/record.py     # needs Chromium (or SDNB_CHROMIUM), minutes
+    python .github/pictures/record.py     # minutes; needs Chromium, as the browser tests do
 
 It is JupyterLab as a learner sees it; only most of the waiting is left out.
 """
 
 import io
-import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +16,7 @@ from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "tests" / "browser"))
-from conftest import FLAGS, Lab, Page  # noqa: E402
+from conftest import FLAGS, Lab, Page, find_chromium  # noqa: E402
 
 FORM = """\
 import sdnb
@@ -99,9 +97,8 @@ def record(page: Page) -> Camera:
 
 
 def main() -> None:
-    chromium = os.environ.get("SDNB_CHROMIUM") or shutil.which("chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         lab = Lab(Path(folder), "JupyterLab Light")
         try:
             path = Path(folder) / "notebooks" / "05_lora.ipynb"

@@ -22,9 +22,13 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backgroun
 SLOW = 300  # seconds that a cell may take on a busy machine
 
 
+def find_chromium() -> str | None:
+    return os.environ.get("SDNB_CHROMIUM") or shutil.which("chromium")
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    found = os.environ.get("SDNB_CHROMIUM") or shutil.which("chromium")
+    found = find_chromium()
     if not found:
         reason = "no Chromium here: `apt install chromium`, or name one in SDNB_CHROMIUM"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -44,6 +44,7 @@ _ROOMS = {
     "caption_editor": "sdnb.forms",  # the captions, to mend
     "judge_sees": "sdnb.captioning",  # what the coach asks of drawn photos
     "clip_sees": "sdnb.captioning",  # and of real ones
+    "with_article": "sdnb.mini.words",  # "a man", "an owl"
     "load_tokenizer": "sdnb.loading",  # how a base model cuts words into pieces
     "import_photos": "sdnb.dataset.importing",  # your photos from a folder or a zip, as copies
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions

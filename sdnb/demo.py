@@ -12,6 +12,7 @@ from PIL import Image
 from sdnb.config import preset
 from sdnb.dataset import read_photos
 from sdnb.evaluation import drift, line_up, load_clip, nearest_photo, prompt_fit
+from sdnb.evaluation.eyes import ClipEye
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.inference import load_lora, make_pictures, unload_lora
 from sdnb.loading import load_model
@@ -89,7 +90,7 @@ def _repeated(prompts: tuple[str, ...]) -> list[str]:
     return [prompt for prompt in prompts for _ in range(PER_WISH)]
 
 
-def _measure(model: Model, clip, photos, before, after) -> dict:
+def _measure(model: Model, clip: ClipEye, photos, before, after) -> dict:
     judge = load_judge()
     parade, wishes = line_up(SAMPLE_PERSON, model, judge), _repeated(WISHES)
     held_out = [draw(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")]
@@ -101,7 +102,7 @@ def _measure(model: Model, clip, photos, before, after) -> dict:
     return {
         "parade": both(lambda pictures: parade.score(pictures, judge)),
         **_obeyed(judge.read(after), wishes),
-        "prompt fit": both(lambda pictures: prompt_fit(clip, model, pictures, as_class)),
+        "prompt fit": both(lambda pictures: prompt_fit(clip, pictures, as_class)),
         "distance to the nearest training photo": {
             "pictures": round(fmean(nearest_photo(after, photos, model)), 3),
             "held-out photos": round(fmean(nearest_photo(held_out, photos, model)), 3),

@@ -3,7 +3,6 @@ picker, the report, and a class's reports together."""
 
 from sdnb.evaluation.class_page import write_class
 from sdnb.evaluation.classroom import Classroom, read_reports
-from sdnb.evaluation.clip import drift, load_clip, prompt_fit
 from sdnb.evaluation.dreambooth_protocol import (
     LIVE_PROMPTS,
     OBJECT_PROMPTS,
@@ -11,11 +10,11 @@ from sdnb.evaluation.dreambooth_protocol import (
     dreambooth_protocol,
     protocol_eyes,
 )
-from sdnb.evaluation.eyes import Eye, eyes_for, load_clip_eye, load_dino_eye
+from sdnb.evaluation.eyes import Eye, eyes_for, load_clip, load_clip_eye, load_dino_eye
 from sdnb.evaluation.parade import Parade, line_up, nearest_photo, through_autoencoder
 from sdnb.evaluation.picker import Picked, load_weights, pick_checkpoint, wearing
 from sdnb.evaluation.report import Report, report_of, write_report
-from sdnb.evaluation.scores import Drawn, Number, Scores, draw, measure
+from sdnb.evaluation.scores import Drawn, Number, Scores, draw, drift, measure, prompt_fit
 
 __all__ = [
     "LIVE_PROMPTS",

@@ -13,9 +13,17 @@ from typing import Protocol, runtime_checkable
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from transformers import AutoModel, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, PreTrainedModel
+from safetensors.torch import load_file
+from transformers import (
+    AutoModel,
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPTokenizer,
+    PreTrainedModel,
+)
 
-from sdnb.evaluation.clip import load_clip
+from sdnb.conditioning import core_of
 from sdnb.loading import loading
 from sdnb.mini.judge import Judge, as_tensor, load_judge
 from sdnb.models import Model, quiet
@@ -110,9 +118,31 @@ def eyes_for(model: Model) -> list[Eye]:
     Raises Problem where one cannot be loaded.
     """
     if model.info.family == "mini":
-        own = ClipEye("CLIP (mini)", load_clip(model), model.tokenizer, as_tensor)
-        return [JudgeEye(load_judge()), own]
+        return [JudgeEye(load_judge()), load_clip(model)]
     return [load_clip_eye(device=model.device), load_dino_eye(device=model.device)]
+
+
+def load_clip(model: Model) -> ClipEye:
+    """The CLIP beside a mini model: its picture side from clip/, its text side the pipeline's text
+    encoder as it is now (without any LoRA: ask before training). Raises Problem where the model has
+    none."""
+    folder = Path(model.info.sources[0]) / "clip"
+    if not folder.exists():
+        raise Problem(
+            f"The base model {model.info.name} brings no CLIP of its own",
+            folder,
+            'Choose base = "mini"',
+        )
+    clip = CLIPModel(CLIPConfig.from_pretrained(folder))
+    weights = {
+        name: value.float() for name, value in load_file(folder / "model.safetensors").items()
+    }
+    text = {
+        f"text_model.{name}": value.detach().cpu().clone()
+        for name, value in core_of(model.text_encoder).state_dict().items()
+    }
+    clip.load_state_dict({**text, **weights})
+    return ClipEye("CLIP (mini)", clip.eval(), model.tokenizer, as_tensor)
 
 
 def load_clip_eye(source: str | Path = CLIP, device: torch.device | str = "cpu") -> ClipEye:

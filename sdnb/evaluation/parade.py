@@ -63,7 +63,7 @@ def look_at(
     if isinstance(members[0], Person):
         scenes = [replace(scene, glasses=GLASSES[i % 2]) for i, scene in enumerate(scenes)]
     shown = [draw(replace(scene, subject=member)) for member in members for scene in scenes]
-    seen = judge.embed(through_autoencoder(model, shown)).reshape(LINE, VIEWS, -1).mean(1)
+    seen = judge.embed(through_autoencoder(model, shown)).reshape(len(members), VIEWS, -1).mean(1)
     return torch.nn.functional.normalize(seen, dim=1)
 
 

@@ -176,6 +176,16 @@ def moved(before: torch.Tensor, after: torch.Tensor) -> Number:
     return Number.over(1 - (before * after).sum(2).mean(0))
 
 
+def prompt_fit(eye: Eye, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> float:
+    """As `fit`, for pictures that have a prompt each."""
+    return fit(eye.embed(pictures)[:, None], eye.read(prompts)).mean
+
+
+def drift(eye: Eye, before: Sequence[Image.Image], after: Sequence[Image.Image]) -> float:
+    """As `moved`, for pictures of the same prompts and seeds."""
+    return moved(eye.embed(before)[:, None], eye.embed(after)[:, None]).mean
+
+
 def diversity(seen: torch.Tensor) -> Number:
     """1 - the mean cosine between the pictures (prompts, seeds, d) of one prompt. DreamBooth's DIV
     (arXiv 2208.12242) asks the same of LPIPS, a measure of textures; ours is the eye's."""

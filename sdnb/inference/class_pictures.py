@@ -12,6 +12,7 @@ from sdnb.files import write_atomically
 from sdnb.inference.pictures import make_pictures
 from sdnb.inference.prompts import escape
 from sdnb.machine import Machine
+from sdnb.mini.words import with_article
 from sdnb.models import Model
 from sdnb.problems import Problem
 from sdnb.training.method import method_of
@@ -78,5 +79,4 @@ def class_caption(caption: str, config: TrainConfig) -> str:
     if getattr(config, "class_prompt", ""):
         return config.class_prompt
     special = rf"\b{re.escape(config.trigger)}(\s+{re.escape(config.class_word)})?\b"
-    article = "an" if config.class_word[0] in "aeiou" else "a"
-    return re.sub(special, f"{article} {config.class_word}", caption)
+    return re.sub(special, with_article(config.class_word), caption)

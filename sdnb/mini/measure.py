@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sdnb.evaluation.clip import embed_pictures, embed_texts, load_clip
+from sdnb.evaluation.eyes import load_clip
 from sdnb.evaluation.parade import through_autoencoder
 from sdnb.inference.pictures import make_pictures
 from sdnb.loading import load_model
@@ -72,7 +72,7 @@ def measure_parts(model: Model, judge: Judge, count: int) -> dict:
     copies, truths = through_autoencoder(model, pictures), [features(s) for s in scenes]
     clip, rng = load_clip(model), random.Random(0)
     words = [caption(scene, rng) for scene in scenes[:128]]
-    scores = embed_pictures(clip, pictures[:128]) @ embed_texts(clip, model, words).T
+    scores = clip.embed(pictures[:128]) @ clip.read(words).T
     return {
         "judge, sharp pictures": shares(judge.read(pictures), truths),
         "judge, through the autoencoder": shares(judge.read(copies), truths),

@@ -11,7 +11,7 @@ def _join(parts: list[str]) -> str:
 
 def with_article(words: str) -> str:
     """ "an apple", "a pear"."""
-    return ("an " if words[0] in "aeiou" else "a ") + words
+    return ("an " if words[0] in "aeiouAEIOU" else "a ") + words
 
 
 def glasses_words(kind: str) -> str:

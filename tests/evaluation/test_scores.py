@@ -12,10 +12,12 @@ from sdnb.evaluation.scores import (
     Scores,
     diversity,
     draw,
+    drift,
     fit,
     likeness,
     measure,
     moved,
+    prompt_fit,
 )
 from sdnb.problems import Problem
 
@@ -55,6 +57,24 @@ def test_drift_is_by_prompt_and_seed():
     after = torch.tensor([[LIME, LIME], [BLUE, RED]])
     # cosines 0 and 1 in the first seed, 1 and -1 in the second
     assert is_number(moved(SEEN, after), 0.75, (2 * 0.25**2) ** 0.5)
+
+
+class Plain:
+    """An eye whose pictures and texts already are vectors."""
+
+    name = "plain"
+
+    def embed(self, pictures):
+        return torch.tensor(pictures)
+
+    read = embed
+
+
+def test_pictures_with_a_prompt_each():
+    # 1, 0 and 0.6 x 0.6 + 0.8 x 0.8 = 1; 1 - cosines of 1, 0 and -1
+    fits = prompt_fit(Plain(), [RED, LIME, BLUE], [RED, RED, BLUE])
+    assert fits == pytest.approx(2 / 3, abs=1e-6)  # fp32
+    assert drift(Plain(), [RED, LIME, RED], [RED, RED, BLACK]) == pytest.approx(1, abs=1e-6)
 
 
 def test_diversity_is_among_the_pictures_of_one_prompt():

@@ -48,6 +48,7 @@ _ROOMS = {
     "load_tokenizer": "sdnb.loading",  # how a base model cuts words into pieces
     "import_photos": "sdnb.dataset.importing",  # your photos from a folder or a zip, as copies
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
+    "where_photos_go": "sdnb.dataset.arrivals",  # and which of yours are not prepared yet
     "coach": "sdnb.captioning",  # what training will make of the captions, in sentences
     "plan": "sdnb.training.plan",  # what a run will take: memory, term by term, and files
     "forecast": "sdnb.pace",  # the same with the minutes, from five steps tried

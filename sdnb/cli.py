@@ -8,6 +8,7 @@ commands, so that `sdnb --help` answers at once.
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -22,6 +23,8 @@ from pydantic_settings import (
 from sdnb.config import LoraConfig, PictureConfig, TrainConfig, load_config
 from sdnb.recognise import recognised
 from sdnb.settings import Settings
+
+PROMPTS = ("--prompts", "--preview-prompts")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,12 +57,23 @@ def _settings_of(arguments: list[str]) -> type[TrainConfig]:
 
 
 def _whole_prompts(arguments: list[str]) -> list[str]:
-    """pydantic-settings would cut "a man, at the beach" at its comma into two prompts."""
-    prompts = ("--prompts", "--preview-prompts")
-    return [
-        json.dumps([words]) if option in prompts and words[:1] != "[" else words
-        for option, words in zip(["", *arguments], arguments)
-    ]
+    """pydantic-settings would cut "a man, at the beach" at its comma into two prompts, and take
+    "[old] a man" for a list. Several prompts at once are a list as JSON has it."""
+    whole: list[str] = []
+    for argument in arguments:
+        option, equals, words = argument.partition("=")
+        if equals and option in PROMPTS:
+            whole += [option, _as_list(words)]
+        else:
+            whole.append(_as_list(argument) if whole and whole[-1] in PROMPTS else argument)
+    return whole
+
+
+def _as_list(words: str) -> str:
+    with suppress(ValueError):
+        if isinstance(json.loads(words), list):
+            return words
+    return json.dumps([words])
 
 
 def _over(start: Settings, said: BaseModel) -> Settings:

@@ -118,7 +118,9 @@ class TrainConfig(Settings):
     preview_every: int = Field(0, ge=0, le=100_000, title="Preview every")
     """Steps between preview pictures, 0 for none; 50 or more is safe, lower and more time goes into
     previews than into training."""
-    preview_prompts: tuple[str, ...] = Field(("photo of ravo",), title="Preview prompts")
+    preview_prompts: tuple[str, ...] = Field(
+        ("photo of ravo",), min_length=1, title="Preview prompts"
+    )
     """What the previews show; two to six prompts are safe, one hides whether prompts are obeyed,
     many make each preview slow."""
     held_out: Path | None = Field(None, title="Held-out photos")

@@ -1,12 +1,12 @@
 """The main job in one go: train a LoRA on the sample photos, and prove that it learned."""
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 from statistics import fmean
 
+import psutil
 from PIL import Image
 
 from sdnb.config import preset
@@ -130,5 +130,9 @@ def _obeyed(readings: list[dict], wishes: list[str]) -> dict[str, float]:
 
 
 def _peak_memory() -> int:
+    if sys.platform == "win32":
+        return round(psutil.Process().memory_info().peak_wset / 2**20)
+    import resource  # which Windows lacks
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

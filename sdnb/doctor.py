@@ -166,7 +166,7 @@ def _profile(base: str, machine: Machine) -> list[Finding]:
     """What the base model for one's own photos asks for beyond the lessons."""
     info = MODELS.get(base)
     if info is None:
-        return [Finding("own photos", f"base model {base}")]
+        return [Finding("own photos", f"base model {Path(base).name}")]
     if info.family == "mini":
         real = "For real faces open the course on Colab (free GPU)"
         do = "" if machine.device == "cuda" else real

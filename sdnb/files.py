@@ -3,6 +3,7 @@ without writing over another."""
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from itertools import count
@@ -12,6 +13,8 @@ from safetensors import SafetensorError
 
 from sdnb.problems import Problem
 from sdnb.recognise import recognised
+
+ASIDE = re.compile(r"\..+\.\d+(\.\w+)?")  # what is written here is called so until it is whole
 
 
 def write_atomically(path: Path | str, content: bytes | Callable[[Path], object]) -> None:
@@ -70,8 +73,23 @@ def write_folder_atomically(path: Path | str, fill: Callable[[Path], object]) ->
     except (OSError, SafetensorError) as error:
         raise write_problem(error, path) from error
     finally:
-        for folder in (aside, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        if old.exists() and not path.exists():  # stopped between the two renames
+            with contextlib.suppress(OSError):
+                os.replace(old, path)
+        shutil.rmtree(aside, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep_aside(folder: Path) -> None:
+    """Delete what a killed program had begun to write in `folder`, and nothing else."""
+    for left in folder.glob(".*"):
+        if not ASIDE.fullmatch(left.name):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_problem(error: Exception, path: Path | str) -> Problem:

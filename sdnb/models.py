@@ -25,7 +25,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from sdnb import single_file
 from sdnb.conditioning import conditioning
 from sdnb.problems import Problem
-from sdnb.single_file import MINI_FOLDER, WIDTHS
+from sdnb.single_file import MINI_FOLDER, MINI_WIDTH, WIDTHS
 
 
 @dataclass(frozen=True)
@@ -245,6 +245,8 @@ def _read_folder(folder: Path) -> ModelInfo:
         step = factor * 2 ** (len(unet["block_out_channels"]) - 1)
         resolution = unet["sample_size"] * factor
         width = unet["cross_attention_dim"]
+        if width == MINI_WIDTH:
+            step = 0  # what was made from the mini knows squares only, as it does
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Problem(
             "This is not a Stable Diffusion model in the diffusers layout",

@@ -12,7 +12,7 @@ from sdnb.config import TrainConfig, steps
 from sdnb.dataset.photos import FEWEST, Photo, read_photos
 from sdnb.files import write_atomically
 from sdnb.inference.class_pictures import class_pictures
-from sdnb.inference.pictures import make_pictures
+from sdnb.inference.pictures import make_pictures, plain_prompt
 from sdnb.loading import load_model
 from sdnb.machine import Machine, find_machine, find_rank
 from sdnb.models import Model, find_model, trains
@@ -21,7 +21,7 @@ from sdnb.progress import Progress, watch
 from sdnb.runs import History, Run, claim, open_run, read_history, sweep, write_machine
 from sdnb.sheet import grid
 from sdnb.training.batches import Batches
-from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
+from sdnb.training.checkpoints import load_checkpoint, refuse_no_numbers, save_checkpoint
 from sdnb.training.fit import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.latents import encode_examples
 from sdnb.training.loss import Denoiser, DenoisingLoss
@@ -85,6 +85,8 @@ def _begin(
     """Everything in place, as far as the run has come. Of several processes the `main` one keeps
     the folder."""
     config = run.config
+    for prompt in config.preview_prompts if config.preview_every else ():
+        plain_prompt(prompt)  # now, for at the first preview it would be too late
     photos = photos_for(config)
     held_out = photos_for(config, config.held_out) if config.held_out else []
     refuse_what_cannot_fit(config, len(photos), machine, run.folder)
@@ -129,6 +131,7 @@ class _Keeper:
         if self.state.steps_left:
             self._save()
         else:
+            refuse_no_numbers(self.state, self.run.folder)
             method_of(self.run.config).save(self.model, self.run.config, self.run.weights)
             sweep(self.run)
 

@@ -19,6 +19,7 @@ from sdnb.config import TrainConfig, load_config
 from sdnb.dataset.photos import fingerprint
 from sdnb.files import (
     make_writable_folder,
+    sweep_aside,
     write_atomically,
     write_folder_atomically,
     write_problem,
@@ -192,11 +193,8 @@ def claim(run: Run) -> None:
 def sweep(run: Run) -> None:
     """Take away what is of no use any more: half files that a killed run left aside, and, when the
     run is finished, the checkpoint it would have gone on from."""
-    for left in run.folder.glob("**/.*"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+    for folder in (".", "checkpoints", "previews", "class_images"):
+        sweep_aside(run.folder / folder)
     if run.finished and run.config.keep_checkpoints == 1:
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
 
@@ -229,13 +227,19 @@ class History:
 
 
 def read_history(run: Run) -> list[Step]:
-    """The steps that are noted in history.csv, a half line left out; none where there is none."""
+    """The steps that are noted in history.csv, a half line left out; none where there is none.
+    Raises Problem where other things stand there."""
     path = run.folder / "history.csv"
     if not path.exists():
         return []
     whole = path.read_text().rpartition("\n")[0]  # a crash may have cut the last line
     rows = (line.split(",") for line in whole.splitlines()[1:])
-    return [Step(int(row[0]), *map(float, row[1:])) for row in rows]
+    try:
+        return [Step(int(row[0]), *map(float, row[1:])) for row in rows]
+    except (ValueError, TypeError) as error:
+        raise Problem(
+            "The run's history cannot be read", path, "Train again in another folder"
+        ) from error
 
 
 def write_machine(run: Run, machine: Machine, processes: int) -> None:

@@ -50,7 +50,7 @@ def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, s
                 path,
                 "Choose another file",
             )
-        if not torch.isfinite(tensor).all():
+        if not torch.isfinite(tensor.float()).all():  # which an 8-bit tensor cannot tell itself
             raise Problem(f"{name} is not a number throughout", path, "Choose another file")
     return tensors, metadata
 

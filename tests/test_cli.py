@@ -93,6 +93,25 @@ def test_generate_calls_by_name_and_says_how_it_was_drawn(configs, tmp_path, cap
 
 
 @pytest.mark.parametrize(
+    ("words", "prompts"),
+    [
+        (["--prompts=a man, at the beach"], ["a man, at the beach"]),
+        (["--prompts", "[old] a man, at the beach"], ["[old] a man, at the beach"]),
+        (["--prompts", '["a, b", "c"]'], ["a, b", "c"]),
+        (["--prompts", "a, b", "--prompts", "c"], ["a, b", "c"]),
+        (["--prompts", "[1"], ["[1"]),
+    ],
+)
+def test_prompts_stay_whole(words, prompts, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "sdnb.inference.folder.draw_into", lambda out, config, *_: drawn.append(config) or []
+    )
+    assert main(["generate", *words]) == 0
+    assert list(drawn[0].prompts) == prompts
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         (["--prompts", "a <lora:person_lra:1>"], "Did you mean 'person_lora'"),

@@ -198,3 +198,15 @@ def test_lines_that_do_not_go_together_are_told_and_not_remembered():
     form_.model.type("min_length", "60")  # above the default of the other
     assert form_.model.problems == [] and form_.config.max_length == 80
     assert form(sdnb.CaptionConfig).config == form_.config
+
+
+def test_the_plan_is_of_the_precision_that_was_chosen(monkeypatch):
+    asked = []
+
+    def machine(precision="auto"):
+        asked.append(precision)
+        raise Problem("This machine cannot calculate in bf16")
+
+    monkeypatch.setattr("sdnb.machine.find_machine", machine)
+    model = FormModel(LoraConfig(photos=sdnb.sample_photos(), precision="bf16", seed=77))
+    assert "cannot calculate in bf16" in model.plan and asked == ["bf16"]

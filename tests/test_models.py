@@ -6,6 +6,7 @@ import torch
 from sdnb.loading import load_model
 from sdnb.models import find_model
 from sdnb.problems import Problem
+from sdnb.single_file import MINI_FOLDER
 
 
 def test_a_folder_loads_in_fp32_whatever_it_was_saved_in(tiny_folder, tmp_path):
@@ -28,6 +29,11 @@ def test_what_the_folder_says_of_itself(tiny):
     assert (tiny.info.resolution, tiny.info.family) == (64, "mini")
     assert tiny.latent_shape == (4, 8, 8)
     assert tiny.scheduler.config.prediction_type == "epsilon"
+
+
+def test_what_was_made_from_the_mini_draws_squares_only(tmp_path):
+    copy = shutil.copytree(MINI_FOLDER, tmp_path / "mine")
+    assert find_model(str(copy)).bucket_step == find_model("mini").bucket_step == 0
 
 
 def test_text_embeddings_equal_the_pipelines(tiny):

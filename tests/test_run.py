@@ -214,8 +214,57 @@ def test_class_captions(config):
         ("photo of ravo man in a hat", "photo of a man in a hat"),
         ("ravo at the beach", "a man at the beach"),
         ("a ravost, by ravo", "a ravost, by a man"),
+        ("Ravo MAN in a hat", "a man in a hat"),
     ]:
         assert class_caption(caption, changed) == expected
+    assert class_caption("photo of [V] man, [V]", changed.replace(trigger="[V]")) == (
+        "photo of a man, a man"
+    )
+
+
+def test_only_what_a_killed_run_left_is_swept_away(config, cpu, tmp_path):
+    """The folder may hold more than the run: somebody's project, say."""
+    strangers = [".bashrc", ".git/config", "work/.env", ".keep.me"]
+    halves = [".settings.77.toml", ".model.9.new/x.bin", "checkpoints/.step_000001.7.safetensors"]
+    for name in (*strangers, *halves):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    run = train(config.replace(views_per_photo=1), tmp_path, cpu, progress=False)
+    assert run.finished and all((tmp_path / name).exists() for name in strangers)
+    assert not any((tmp_path / name).exists() for name in halves)
+
+
+def test_a_preview_that_cannot_be_drawn_is_told_before_the_training(config, cpu, tmp_path):
+    previews = config.replace(preview_every=2, preview_prompts=("ravo <lora:x:1>",))
+    with pytest.raises(Problem, match="asks for a file"):
+        train(previews, tmp_path / "run", cpu, progress=False)
+    assert not list((tmp_path / "run").iterdir())
+    with pytest.raises(Problem, match="preview_prompts"):
+        config.replace(preview_prompts=())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_that_are_no_numbers_are_not_saved_as_the_result(configs, cpu, tmp_path, method):
+    """The last step spoils them, which no loss sees; the checkpoint before it stays."""
+    config = configs[method].replace(views_per_photo=2, save_every=1)
+    real = run_module.fit
+
+    def spoiling(state, batches, loss):
+        for step in real(state, batches, loss):
+            if not state.steps_left:
+                next(iter(state.parameters.values())).data.fill_(torch.nan)
+            yield step
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Problem, match="no longer numb"):
+        patched.setattr(run_module, "fit", spoiling)
+        train(config.replace(save_every=2), tmp_path, cpu, progress=False)
+    assert not Run(tmp_path, config).finished and Run(tmp_path, config).checkpoints
+
+
+def test_a_history_that_is_none_is_a_problem_and_no_finished_run(straight, tmp_path):
+    copy = shutil.copytree(straight.folder, tmp_path / "runs" / "copy")
+    (copy / "history.csv").write_text("index,loss\none,two\n")
+    assert finished_runs(tmp_path / "runs") == []
 
 
 def test_changed_photos_are_not_mixed_into_a_run(config, cpu, photos_folder, tmp_path):

@@ -92,12 +92,16 @@ def caption_photos(
             readable, pictures = _open(batch, done)
             said = _say(captioner, pictures) if pictures else []
             texts = {path: joined(prefix, words, suffix) for path, words in zip(readable, said)}
-            # Remembered first: should it end here, these have no caption yet and come next time.
-            memory |= {path.name: {"text": text, "made": made} for path, text in texts.items()}
-            write_atomically(_memory(folder), json.dumps(memory, indent=1).encode())
+            # Remembered first: should it end here, these are known as still to be written.
+            before = {path: "" if overwrite else read_caption(path) for path in texts}
+            for path, text in texts.items():
+                memory[path.name] = {"text": text, "made": made, "before": before[path]}
+            _remember(folder, memory)
             for path, text in texts.items():
                 write_caption(path, text)
+                del memory[path.name]["before"]  # written by hand it would be yours
                 done.written.append(path.name)
+            _remember(folder, memory)
             bar.update(len(batch))
     return done
 
@@ -137,9 +141,9 @@ def _sort(
     for photo in sorted(first.values()):
         text = "" if overwrite else read_caption(photo)
         written = memory.get(photo.name, {"text": "", "made": ""})
-        if text and text != written["text"]:
+        if text and text not in (written["text"], written.get("before")):
             done.kept.append(photo.name)
-        elif text and written["made"] == made:
+        elif text and text == written["text"] and written["made"] == made:
             done.unchanged.append(photo.name)
         else:
             waiting.append(photo)
@@ -152,12 +156,18 @@ def _memory(folder: Path) -> Path:
     return (folder.parent if folder.name == HELD_OUT else folder) / MEMORY
 
 
+def _remember(folder: Path, memory: dict[str, dict]) -> None:
+    write_atomically(_memory(folder), json.dumps(memory, indent=1).encode())
+
+
 def _remembered(memory: Path) -> dict[str, dict]:
     """What captioners wrote here; nothing where that is not to be read, so that all is kept."""
     try:
         found = json.loads(memory.read_text("utf-8"))
         return {
-            name: {"text": entry["text"], "made": entry["made"]} for name, entry in found.items()
+            name: {"text": entry["text"], "made": entry["made"]}
+            | ({"before": entry["before"]} if "before" in entry else {})
+            for name, entry in found.items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

@@ -6,6 +6,7 @@ file that is no photo stays where it is and is listed.
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from sdnb.problems import Problem
 
 KOHYA = re.compile(r"(\d+)_(.+)")  # "10_ravo man": ten repeats of what shows a ravo man
 LEFT_BEHIND = ("__MACOSX", ".")  # by programs; hidden files
+BROKEN = (zipfile.BadZipFile, zlib.error)  # what a damaged zip may raise
 LARGEST = 200_000_000  # bytes: no photo is larger, but a hostile zip may be
 
 
@@ -53,7 +55,7 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
         raise Problem("There is no such folder or zip", source, "Check the path")
     try:
         entries = list(_of_zip(source) if source.is_file() else _of_folder(source))
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*BROKEN, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise Problem(
             "The zip cannot be read", source, "Make it anew, without a password"
         ) from error

@@ -1,6 +1,7 @@
 """Read prepared photos: upright, RGB, square or in buckets of shapes, with their captions."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -72,9 +73,9 @@ def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
 def fingerprint(folder: Path | str) -> str:
     """A short digest of the folder's photos and captions: it changes when any of them does."""
     digest = sha256()
-    for path in sorted(path for path in Path(folder).glob("*") if path.is_file()):
+    for path in sorted(path for path in Path(folder).glob("[!.]*") if path.is_file()):
         if path.suffix.lower() in SUFFIXES | {".txt"}:
-            digest.update(path.name.encode() + path.read_bytes())
+            digest.update(os.fsencode(path.name) + path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -48,7 +48,7 @@ def changes(path: Path) -> list[str]:
     with _opened(path) as file:
         found = {
             "turned upright": _turn(file) in range(2, 9),
-            "colours converted to sRGB": "icc_profile" in file.info or file.mode == "CMYK",
+            "colours converted to sRGB": _has_profile(file) or file.mode == "CMYK",
             "transparent parts made white": file.has_transparency_data,
         }
     return [words for words, true in found.items() if true]
@@ -114,15 +114,20 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _srgb(image: Image.Image) -> Image.Image:
     """Colours by the picture's own profile (Display P3 of iPhones, print CMYK) as sRGB; a broken
     profile is no reason to lose a photo."""
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "CMYK", "L"):
+    if not _has_profile(image):
         return image
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        source = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         target = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"  # transparent parts stay so
+        return ImageCms.profileToProfile(image, source, target, outputMode=mode)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
+
+
+def _has_profile(image: Image.Image) -> bool:
+    """Whether its colours are to be read by a profile of its own."""
+    return bool(image.info.get("icc_profile")) and image.mode in ("RGB", "RGBA", "CMYK", "L")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

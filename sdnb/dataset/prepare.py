@@ -77,8 +77,8 @@ def prepare_photos(
     `crops` and `notes` are by the photos' names: the part of the upright picture to take (all of
     it where there is none) and the reason, which the manifest keeps; photos whose names are in
     `good` are held out before others. The captions beside the photos are copied, never over one
-    that is there; a copy that you changed by hand stays as it is. Photos once held out stay so. The
-    photos themselves are only read.
+    that is there; a copy that you changed by hand stays as it is. Photos once held out stay so
+    while as many are asked for. The photos themselves are only read.
 
     Raises Problem for a missing folder, a dataset that cannot be written or lies among the photos,
     a file there that is in the way, and fewer than three photos to train on. A photo that cannot be

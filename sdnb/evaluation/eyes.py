@@ -111,8 +111,8 @@ class DinoEye:
 
 
 def eyes_for(model: Model) -> list[Eye]:
-    """The eyes that suit a base model, on its device: for the mini model the judge and its own
-    CLIP, for others CLIP ViT-B/32 and DINOv2 ViT-S/14, which come from the Hub (0.7 GB).
+    """The eyes that suit a base model: for the mini model the judge and its own CLIP, on the CPU,
+    for others CLIP ViT-B/32 and DINOv2 ViT-S/14 on its device, which come from the Hub (0.7 GB).
 
     Ask for them before anything is trained into `model`: its text encoder is the mini CLIP's.
     Raises Problem where one cannot be loaded.

@@ -225,8 +225,8 @@ def _cost(config: TrainConfig) -> str:
     from sdnb.machine import find_machine
     from sdnb.training.plan import plan
 
-    machine = find_machine()
     try:
+        machine = find_machine(config.precision)
         found = plan(config, 1, machine)
     except Problem as problem:
         return str(problem)

@@ -74,9 +74,10 @@ def _shows_something(image: Image.Image) -> bool:
 
 
 def class_caption(caption: str, config: TrainConfig) -> str:
-    """The class prompt where one is set, else the caption with "ravo man", or "ravo" alone,
-    replaced by "a man"."""
+    """The class prompt where one is set, else the caption with "ravo man", or "ravo" alone, in
+    letters of any size, replaced by "a man"."""
     if getattr(config, "class_prompt", ""):
         return config.class_prompt
-    special = rf"\b{re.escape(config.trigger)}(\s+{re.escape(config.class_word)})?\b"
-    return re.sub(special, with_article(config.class_word), caption)
+    word, kind = re.escape(config.trigger), re.escape(config.class_word)
+    special = re.compile(rf"(?<!\w){word}(\s+{kind})?(?!\w)", re.IGNORECASE)
+    return special.sub(lambda _: with_article(config.class_word), caption)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sdnb.models import Model
+from sdnb.problems import Problem
 from sdnb.training import textual_inversion
 
 
@@ -14,6 +15,12 @@ def load_embedding(model: Model, file: Path | str, word: str | None = None) -> s
     Raises Problem where the file is missing, holds no embedding, or one of another family's width,
     and where the model is an SDXL, whose embeddings are pairs.
     """
+    if model.text_encoder_2 is not None:
+        raise Problem(
+            "An SDXL takes embeddings of two parts, which cannot be used here",
+            file,
+            "Choose a base of SD 1 or 2",
+        )
     rows, named = textual_inversion.read_rows(file, model)
     textual_inversion.add_word(model, word or named, rows)
     return word or named

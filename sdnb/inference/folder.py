@@ -1,5 +1,6 @@
 """Pictures as files: what `sdnb generate` does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sdnb.config import PictureConfig
@@ -21,17 +22,21 @@ def draw_into(
 ) -> list[Path]:
     """Draw what `config` asks for into `folder` as PROMPT_SEED.png, prompts counted from 1, each
     with the text that says how it was made. A LoRA may be named for the prompts that call none, and
-    a learned word. Raises Problem where one of the files cannot be used."""
+    a learned word; the text then tells their files. Raises Problem where one of the files cannot be
+    used."""
     folder, machine = make_writable_folder(folder), find_machine()
     model = load_model(base).to(machine.device)
     if embedding:
         load_embedding(model, embedding)
     if lora:
         load_lora(model, lora)
+    files = {"LoRA": lora, "Embedding": embedding}
+    named = {kind: Path(file).name for kind, file in files.items() if file}
     paths = []
     for index, picture in enumerate(draw(model, config, machine.precision)):
         row, column = divmod(index, config.seeds)
         seed = config.first_seed + column
         paths.append(folder / f"{row + 1:02}_{seed:05}.png")
-        save_picture(picture, paths[-1], recipe_of(config, model.info, config.prompts[row], seed))
+        recipe = recipe_of(config, model.info, config.prompts[row], seed)
+        save_picture(picture, paths[-1], replace(recipe, more={**recipe.more, **named}))
     return paths

@@ -55,8 +55,8 @@ def make_pictures(
             do="Give one seed for each prompt",
         )
     width, height = _sides(model, size)
-    against = _read(negative)
-    pairs = [_evened(model, _read(prompt), against) for prompt in prompts]
+    against = plain_prompt(negative)
+    pairs = [_evened(model, plain_prompt(prompt), against) for prompt in prompts]
     pipe = model.to(model.device).pipeline()  # all parts beside the UNet again
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = make_sampler(sampler, model.scheduler.config)
@@ -142,7 +142,9 @@ def autocast(device: str, precision: str):
     return torch.autocast(device, DTYPES[precision])
 
 
-def _read(text: str) -> Prompt:
+def plain_prompt(text: str) -> Prompt:
+    """The prompt of a picture that is drawn with what is in the model. Raises Problem where it
+    calls a LoRA."""
     prompt = read_prompt(text)
     if prompt.loras:
         raise Problem(

@@ -1,5 +1,6 @@
 """Draw yourself: a made-up person by a form, photographed as well or as badly as you like."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ from sdnb.problems import Problem
 from sdnb.settings import Settings
 
 PIXELS, MARK = 512, "studio.toml"  # a side of a photo; what shows that a folder is the studio's
+OURS = re.compile(r"\d\d\.(jpg|txt)")
 Place = Literal["everywhere", "beach", "forest", "city", "snow", "desert", "night", "garden"]
 
 
@@ -93,10 +95,12 @@ def draw_yourself(config: PersonConfig, folder: Path | str, trigger: str = "ravo
     """
     folder = make_writable_folder(folder)
     mark = folder / MARK
-    if not mark.exists() and any(folder.iterdir()):
+    there = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    taken = [path for path in there if OURS.fullmatch(path.name)]
+    if len(there) > len(taken) + mark.exists() or (taken and not mark.exists()):
         raise Problem("The folder holds files of yours", folder, "Choose an empty one")
     config.save(mark)
-    for old in (*folder.glob("??.jpg"), *folder.glob("??.txt")):
+    for old in taken:
         old.unlink()
     for number, scene in enumerate(config.scenes()):
         path, picture = folder / f"{number + 1:02}.jpg", draw(scene, PIXELS)

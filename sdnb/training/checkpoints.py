@@ -26,6 +26,17 @@ def step_of(path: Path) -> int:
     return int(path.stem.removeprefix("step_"))
 
 
+def refuse_no_numbers(state: TrainState, folder: Path) -> None:
+    """Raise Problem where something that trains is no longer a number: it is not worth saving."""
+    if not all(torch.isfinite(p).all() for p in state.parameters.values()):
+        raise Problem(
+            f"At step {state.step} the weights were no longer numbers",
+            folder,
+            "Lower the learning rate and train again in another folder; what was saved before "
+            "is still there",
+        )
+
+
 def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
     """Write what trains, the optimizer's state, the schedule and the step to a new file in
     `folder`, and then delete all but the last `keep`. Returns the file.
@@ -34,13 +45,7 @@ def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
     file's metadata. Raises Problem where the disk is full, or a weight is no longer a number; the
     checkpoints before are then kept.
     """
-    if not all(torch.isfinite(p).all() for p in state.parameters.values()):
-        raise Problem(
-            f"At step {state.step} the weights were no longer numbers",
-            folder,
-            "Lower the learning rate and train again in another folder; what was saved before "
-            "is still there",
-        )
+    refuse_no_numbers(state, folder)
     optimizer = state.optimizer.state_dict()
     tensors = {WEIGHTS + name: p.detach() for name, p in state.parameters.items()}
     plain: dict[str, dict] = {}  # what an optimizer keeps besides tensors: Adafactor's step

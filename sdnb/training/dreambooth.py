@@ -34,7 +34,6 @@ def prepare(model: Model, config: DreamboothConfig) -> list[dict]:
     groups = [group(model.unet, config.learning_rate)]
     if config.train_text_encoder:
         model.text_encoder.requires_grad_(True)
-        # its last pooling weights take no part: only the hidden states reach the UNet
         groups.append(group(model.text_encoder, config.text_encoder_learning_rate))
     return groups
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, GradientState
 from torch import nn
 
@@ -74,12 +74,16 @@ class TrainState:
 def new_accelerator(machine: Machine, gradient_accumulation: int = 1) -> Accelerator:
     """A fresh Accelerator. Its state is one per process and would else keep the precision and
     accumulation of the run before; so only the latest run of a process may be continued."""
+    # What a text encoder's last layers say goes nowhere in SDXL and with clip skip: they get no
+    # gradient, which several processes take for a mistake unless they are told.
+    told = DistributedDataParallelKwargs(find_unused_parameters=True)
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     return Accelerator(
         cpu=machine.device == "cpu",
         mixed_precision="no" if machine.precision == "fp32" else machine.precision,
         gradient_accumulation_steps=gradient_accumulation,
+        kwargs_handlers=[told],
     )
 
 

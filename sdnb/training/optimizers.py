@@ -34,7 +34,9 @@ def make_optimizer(groups: list[dict], config: TrainConfig) -> torch.optim.Optim
     if name == "adafactor":
         from transformers import Adafactor  # torch's scales every rate by its weights' size
 
-        return Adafactor(groups, weight_decay=decay, scale_parameter=False, relative_step=False)
+        own = {"scale_parameter": False, "relative_step": False}
+        # its one rate is no group's, but the polynomial schedule asks for it
+        return Adafactor(groups, lr=config.learning_rate, weight_decay=decay, **own)
     if name == "adamw8bit":
         from bitsandbytes.optim import AdamW8bit
 

@@ -258,7 +258,8 @@ def _what_would_fit(config: TrainConfig, photos: int, machine: Machine) -> str:
         fitting = plan(config.replace(**changes), photos, machine).memory
         if fitting <= machine.memory_gib:
             words = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
-            return f"Set {words.replace('True', 'true')}: it then takes {fitting:.1f} GiB"
+            words = words.replace("True", "true").replace("False", "false")  # as TOML has them
+            return f"Set {words}: it then takes {fitting:.1f} GiB"
     return 'Choose method = "lora", or a smaller base model'
 
 
@@ -274,6 +275,8 @@ def _ladder(config: TrainConfig) -> Iterator[dict[str, object]]:
     ):
         if getattr(config, name, value) != value:
             changes = {**changes, name: value}
+            if config.optimizer == "prodigy" and name == "optimizer":  # whose rate is 1
+                changes["learning_rate"] = type(config)().learning_rate
             yield changes
     if hasattr(config, "step_in_backward"):
         alone = {"max_grad_norm": 0, "gradient_accumulation": 1, "step_in_backward": True}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 from PIL import Image
@@ -128,6 +129,22 @@ def test_ended_between_memory_and_caption_it_is_made_next_time(folder):
     captioned(folder)
     (folder / "2.txt").unlink()
     assert captioned(folder).written == ["2.png"]
+
+
+def test_ended_while_captions_were_made_anew_they_are_no_ones_but_the_captioners(
+    folder, monkeypatch
+):
+    captioned(folder)
+    module = sys.modules[caption_photos.__module__]
+    with monkeypatch.context() as ended, pytest.raises(KeyboardInterrupt):
+        ended.setattr(module, "write_caption", lambda *_: Counting(stop=1)([0]))
+        captioned(folder, prefix="photo of ravo")
+    (folder / "4.txt").write_text("mine\n")
+    done = captioned(folder, prefix="photo of ravo")
+    assert len(done.written) == 4 and done.kept == ["4.png"]
+    assert captions(folder)["0.txt"] == "photo of ravo, a man 10 wide\n"
+    (folder / "0.txt").write_text("a man 10 wide\n")  # as it was, but by hand
+    assert captioned(folder, prefix="photo of ravo").kept == ["0.png", "4.png"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Photos from folders and zips: the copies, their captions, what is left alone, what is hostile."""
 
+import io
 import os
 import zipfile
 from hashlib import sha256
@@ -29,6 +30,16 @@ def source(tmp_path):
     (folder / ".DS_Store").write_bytes(b"x")
     picture(folder / "__MACOSX" / "a.jpg")
     return folder
+
+
+def damaged() -> bytes:
+    """A zip whose packed bytes are no longer what zlib can unpack."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.jpg", bytes(range(256)) * 9)
+    data = bytearray(whole.getvalue())
+    data[35] = 0xFF  # behind 30 bytes of header and 5 of name: a block of a kind there is not
+    return bytes(data)
 
 
 def zipped(folder, path):
@@ -93,6 +104,7 @@ def test_a_link_out_of_the_folder_is_left_alone(source, tmp_path):
         (lambda p: None, "no such"),
         (lambda p: p.write_bytes(b""), "cannot be read"),
         (lambda p: p.write_bytes(b"PK\x03\x04 and no more"), "cannot be read"),
+        (lambda p: p.write_bytes(damaged()), "cannot be read"),
         (lambda p: p.mkdir(), "no photos"),
         (lambda p: zipfile.ZipFile(p, "w").close(), "no photos"),
     ],

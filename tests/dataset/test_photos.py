@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdnb.dataset.photos import read_image, read_photos
+from sdnb.dataset.photos import fingerprint, read_image, read_photos
 from sdnb.problems import Problem
 
 ORIENTATION = 0x0112  # the EXIF tag
@@ -36,6 +36,17 @@ def test_exif_rotation(tmp_path, orientation):
     exif[ORIENTATION] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(np.array(read_image(tmp_path / "a.png", 64)), upright)
+
+
+def test_the_fingerprint_is_of_what_is_read(tmp_path):
+    """A Mac's ._a.png is no photo; a name that is no Unicode is a name."""
+    for name in ("a.png", "b\udcff.png"):
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    before = fingerprint(tmp_path)
+    (tmp_path / "._a.png").write_bytes(b"x")
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "a.txt").write_text("a")
+    assert fingerprint(tmp_path) != before
 
 
 def test_the_crop_is_the_middle(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from sdnb.dataset.photos import read_photos
-from sdnb.dataset.pictures import SUFFIXES, open_picture
+from sdnb.dataset.pictures import SUFFIXES, changes, open_picture
 from sdnb.problems import Problem
 
 RED = (200, 30, 40)
@@ -121,6 +121,11 @@ def test_colours_by_the_profile(tmp_path):
     half_red().save(tmp_path / "other.png", icc_profile=bytes(lab))
     pixel = open_picture(tmp_path / "other.png").getpixel((4, 4))
     assert pixel[2] > 150 > pixel[0]
+    half_red().convert("RGBA").save(tmp_path / "clear.png", icc_profile=bytes(lab))
+    assert open_picture(tmp_path / "clear.png").getpixel((4, 4)) == pixel
+    Image.new("P", (8, 8)).save(tmp_path / "few.png", icc_profile=bytes(lab))
+    told = [changes(tmp_path / name) for name in ("other.png", "clear.png", "few.png")]
+    assert ["colours converted to sRGB" in words for words in told] == [True, True, False]
     half_red().save(tmp_path / "broken.png", icc_profile=b"no profile at all")
     assert_half_red(open_picture(tmp_path / "broken.png"), 0)
 

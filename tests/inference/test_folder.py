@@ -61,6 +61,14 @@ def test_so_it_does_with_weights_and_the_samples(wish, tmp_path):
     check(draw_into(tmp_path / "out", wish), wish, load_model("mini"))
 
 
+def test_files_named_aside_are_told_too(tiny_folder, wish, tmp_path):
+    named = {"lora": wish.folder / "one.safetensors", "embedding": wish.folder / "ravo.safetensors"}
+    plain = wish.replace(prompts=("a man, ravo",), folder=None, seeds=1)
+    (path,) = draw_into(tmp_path / "out", plain, str(tiny_folder), **named)
+    told = read_picture(path).more
+    assert (told["LoRA"], told["Embedding"]) == ("one.safetensors", "ravo.safetensors")
+
+
 def test_nothing_is_written_where_something_is_missing(tiny_folder, wish, tmp_path):
     for change, words in (
         ({"prompts": ("a", "b <lora:two:1>")}, "no LoRA called 'two'"),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sdnb.inference import load_lora, make_pictures, unload_lora
@@ -63,6 +64,19 @@ def test_kohya_names_with_a_text_encoder(saved, tiny_folder, tmp_path, te):
     fresh = load_model(tiny_folder)
     load_lora(fresh, tmp_path / "kohya.safetensors")
     assert np.array_equal(picture(fresh), expected)
+
+
+def test_a_file_of_eight_bit_numbers(saved, tiny_folder, tmp_path):
+    """e4m3: three bits behind the point, so within a sixteenth of the same matrices."""
+    small = {name: t.to(torch.float8_e4m3fn) for name, t in load_file(saved[0]).items()}
+    with safe_open(saved[0], "pt") as file:
+        save_file(small, tmp_path / "small.safetensors", file.metadata())
+    model = load_model(tiny_folder)
+    load_lora(model, tmp_path / "small.safetensors")
+    loaded = [p for n, p in model.unet.named_parameters() if "lora_" in n]
+    assert loaded and all(p.dtype == torch.float32 for p in loaded)
+    rounded = sorted(t.float().norm().item() for n, t in small.items() if n.startswith("unet"))
+    assert sorted(p.norm().item() for p in loaded) == pytest.approx(rounded, rel=1e-6)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a lora", "other names", "other shapes"])

@@ -35,6 +35,10 @@ def test_another_visit_takes_the_place_of_the_first_and_of_nothing_else(tmp_path
     draw_yourself(PersonConfig(photos=5), tmp_path)
     draw_yourself(few(), tmp_path)
     assert len(list(tmp_path.glob("*.jpg"))) == 3
+    (tmp_path / "me.jpg").write_bytes(b"mine")
+    with pytest.raises(Problem, match="files of yours"):
+        draw_yourself(few(), tmp_path)
+    assert len(list(tmp_path.glob("*.jpg"))) == 4
     other = tmp_path / "holiday"
     other.mkdir()
     (other / "01.jpg").write_bytes(b"mine")

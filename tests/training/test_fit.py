@@ -1,9 +1,11 @@
 import copy
+from typing import get_args
 
 import pytest
 import torch
 from PIL import ImageOps
 
+from sdnb.config import TrainConfig
 from sdnb.dataset.photos import read_photos
 from sdnb.loading import load_model
 from sdnb.problems import Problem
@@ -185,3 +187,10 @@ def test_clip_skip_leaves_out_the_last_layers(tiny, skip):
     with torch.no_grad():
         expected = shorter(ids)[0]
     torch.testing.assert_close(tiny.text_embeddings(["photo of ravo"], skip), expected)
+
+
+@pytest.mark.parametrize("schedule", get_args(TrainConfig.model_fields["lr_schedule"].annotation))
+def test_every_schedule_goes_with_adafactor(ready, schedule):
+    parts, _ = ready(optimizer="adafactor", lr_schedule=schedule, views_per_photo=1)
+    rates = [step.learning_rate for step in fit(*parts)]
+    assert len(rates) == 3 and max(rates) == 1e-2 and rates[0] == 0  # two steps of warm-up

@@ -14,6 +14,7 @@ from sdnb.single_file import FAMILIES
 from sdnb.training.plan import (
     CONTEXT,
     GIB,
+    _ladder,
     empty_model,
     optimizer_bytes,
     plan,
@@ -90,6 +91,19 @@ def test_what_cannot_fit_is_refused_with_what_does():
         refuse_what_cannot_fit(greedy, 20, tiny)
     assert "smaller base" in caught.value.do
     refuse_what_cannot_fit(greedy, 20, Machine("cpu", "fp32", "", 2, 1.0, "", False))
+
+
+def test_the_advice_can_be_typed_as_it_is(monkeypatch):
+    """Lower-case words as TOML has them, and no other optimizer at Prodigy's rate of 1."""
+    monkeypatch.setattr("sdnb.training.optimizers._installed", lambda package: True)
+    greedy = DreamboothConfig(base="sd15", optimizer="prodigy", train_text_encoder=True)
+    changes = list(_ladder(greedy.replace(learning_rate=1, text_encoder_learning_rate=1)))
+    assert all(c.get("learning_rate") == 2e-6 for c in changes if "optimizer" in c)
+    card = Machine("cuda", "fp16", "", 2, 8.5, "a card", False)
+    text = DreamboothConfig(base="sd15", batch_size=1, train_text_encoder=True, **SLIM)
+    with pytest.raises(Problem) as caught:
+        refuse_what_cannot_fit(text, 20, card)
+    assert "train_text_encoder = false" in caught.value.do and "False" not in caught.value.do
 
 
 @pytest.mark.parametrize(

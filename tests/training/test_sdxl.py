@@ -3,10 +3,11 @@
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from safetensors.torch import save_file
 
 from sdnb.conditioning import for_pipeline, for_unet
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
-from sdnb.inference import load_lora, make_pictures
+from sdnb.inference import load_embedding, load_lora, make_pictures
 from sdnb.inference.prompts import read_prompt
 from sdnb.inference.weights import weighed_embeddings
 from sdnb.loading import load_model
@@ -112,3 +113,13 @@ def test_a_plan_counts_both_encoders(config, cpu):
     alone = plan(config.replace(train_text_encoder=False), 5, cpu)
     assert whole.numbers > alone.numbers
     assert plan(LoraConfig(base="sdxl"), 20, cpu).numbers > 0
+
+
+def test_an_embedding_of_one_part_is_refused(folder, tmp_path):
+    """One of SD 1 has the first encoder's width, and would break the second."""
+    model = load_model(folder)
+    width = model.text_encoder.config.hidden_size
+    save_file({"ravo": torch.zeros(1, width)}, tmp_path / "ravo.safetensors")
+    with pytest.raises(Problem, match="two parts"):
+        load_embedding(model, tmp_path / "ravo.safetensors")
+    assert "ravo" not in model.tokenizer.get_added_vocab()

@@ -100,7 +100,7 @@ def edition(notebook: NotebookNode, name: str) -> NotebookNode:
         cells += [_code(f"colab-{tag}", BEFORE[tag].strip()) for tag in tags if tag in BEFORE]
         if cell.cell_type == "markdown":
             there = rf"]({COLAB}/github/{owner}/blob/main/colab/\1)"
-            cell.source = re.sub(r"\]\((\w+\.ipynb)\)", there, cell.source)
+            cell.source = re.sub(r"\]\((?:\.\./colab/)?(\w+\.ipynb)\)", there, cell.source)
         cells.append(cell)
         cells += [_code(f"colab-{tag}", BEHIND[tag].strip()) for tag in tags if tag in BEHIND]
     made.cells = cells

@@ -29,8 +29,8 @@ class PictureConfig(Settings):
     """Rounds of taking noise away; 15 to 30 is safe, with fewer pictures stay blurred, more cost
     time and change little."""
     guidance: float = Field(4.0, ge=1, le=30, title="Guidance")
-    """How strongly the prompt is obeyed; 3 to 8 is safe, at 1 the words hardly count, high and
-    colours burn."""
+    """How strongly the prompt is obeyed; 5 to 9 is safe, 3 to 5 for the mini, at 1 the words hardly
+    count, high and colours burn."""
     sampler: Literal[
         "DPM++ 2M",
         "DPM++ 2M Karras",

@@ -32,10 +32,11 @@ def test_a_form_is_filled_by_the_keyboard_and_its_pictures_drawn(open_notebook, 
     alert.wait_for(state="detached")
     form.get_by_role("status").filter(has_text="1 × 3 = 3 pictures.").wait_for()
     page.shoot(f"form-{theme.lower()}")
-    picture = page.run(DRAW_00).locator("img")
-    picture.scroll_into_view_if_needed()
-    assert picture.evaluate("e => e.naturalWidth > 3 * 128")
-    page.shoot(f"pictures-{theme.lower()}")
+    if theme == "Light":  # pictures have no theme
+        picture = page.run(DRAW_00).locator("img")
+        picture.scroll_into_view_if_needed()
+        assert picture.evaluate("e => e.naturalWidth > 3 * 128")
+        page.shoot("pictures")
     assert page.errors == []
 
 

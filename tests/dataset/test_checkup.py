@@ -107,6 +107,7 @@ def test_the_sheet_shows_every_photo(checkup):
     assert sheet.width > 4 * 100 and sheet.height > 3 * 100
 
 
+@pytest.mark.one_set
 def test_the_sample_photos_are_good():
     person = examine(PhotoConfig(photos=sample_photos()), progress=False)
     assert [v.grade for v in person.verdicts] == [0] * 20

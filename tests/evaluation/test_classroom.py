@@ -220,6 +220,7 @@ def test_a_room_of_machines(tmp_path, capsys):
     assert not (tmp_path / "class.html").exists()  # there is no report to put on it
 
 
+@pytest.mark.one_set
 def test_the_teachers_cell_makes_a_report(tmp_path, monkeypatch):
     """The cell that the guide for teachers gives every learner, with a training cut short."""
     guide = Path(__file__).parents[2] / "notebooks" / "for_teachers.md"

@@ -14,14 +14,14 @@ pytestmark = [pytest.mark.one_set, pytest.mark.long]
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """A state folder of its own, 24 pictures of each set, one step of each stage."""
+    """A state folder of its own, 12 pictures of each set, one step of each stage."""
     monkeypatch.setattr(stages, "DEVICE", "cpu")
     monkeypatch.setattr(optimise, "DEVICE", "cpu")
     for module in (optimise, stages, train):
         monkeypatch.setattr(module, "STATE", tmp_path / "state")
     monkeypatch.setattr(stages, "EARLIER", [])
     monkeypatch.setattr(train, "EARLIER", stages.EARLIER)
-    for table, value in ((stages.COUNTS, 24), (stages.BATCH, 12), (stages.STEPS, 1)):
+    for table, value in ((stages.COUNTS, 12), (stages.BATCH, 6), (stages.STEPS, 1)):
         for name in list(table):
             monkeypatch.setitem(table, name, value)
     return tmp_path
@@ -34,7 +34,7 @@ def test_the_chain_ends_in_a_folder_that_loads(small):
     for name, value in tower.state_dict().items():
         torch.testing.assert_close(shipped.state_dict()[name], value, atol=2e-3, rtol=2e-3)  # fp16
     recipe = json.loads((small / "weights" / "recipe.json").read_text())
-    assert recipe["steps"]["unet"] == 1 and recipe["pictures"]["world"] == 24
+    assert recipe["steps"]["unet"] == 1 and recipe["pictures"]["world"] == 12
 
 
 def test_the_text_tower_learns_with_the_unet_and_rests_while_clip_is_matched(small):

@@ -51,6 +51,7 @@ def test_an_optimizers_memory_on_paper():
     assert optimizer_bytes("adafactor", torch.Size((1280, 320))) == 4 * (1280 + 320)
 
 
+@pytest.mark.one_set
 @pytest.mark.parametrize(
     ("config", "measured"),
     [  # GiB that torch allocated at the peak: tests/benchmarks/full_size.py on an H100
@@ -106,6 +107,7 @@ def test_the_advice_can_be_typed_as_it_is(monkeypatch):
     assert "train_text_encoder = false" in caught.value.do and "False" not in caught.value.do
 
 
+@pytest.mark.one_set
 @pytest.mark.parametrize(
     ("config", "measured"),
     [  # GiB of a whole process, two steps at 64 pixels: tests/benchmarks/full_size_cpu.py

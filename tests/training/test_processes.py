@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from sdnb.machine import find_machine
 from sdnb.run import photos_for, prepare
 from sdnb.training.fit import fit
+
+pytestmark = pytest.mark.one_set
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 

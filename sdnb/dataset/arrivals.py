@@ -19,7 +19,7 @@ def where_photos_go(project: Project | None = None) -> str:
     if not prepared:
         return said
     content = json.loads((dataset / MANIFEST).read_text("utf-8", "surrogateescape"))
-    known = {*prepared, *content["settings"]["skip"]}
+    known = {*prepared, *content["settings"].get("skip", ())}
     there = (path for path in project.photos.iterdir() if path.suffix.lower() in SUFFIXES)
     new = sorted({path.name for path in there if not path.name.startswith(".")} - known)
     if not new:

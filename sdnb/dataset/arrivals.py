@@ -1,9 +1,7 @@
 """Photos that came after the dataset had been prepared: a training would pass over them."""
 
-import json
-
-from sdnb.dataset.manifest import MANIFEST, read_manifest
-from sdnb.dataset.pictures import SUFFIXES
+from sdnb.dataset.manifest import read_manifest
+from sdnb.dataset.photos import photos_in
 from sdnb.project import Project
 
 
@@ -14,14 +12,11 @@ def where_photos_go(project: Project | None = None) -> str:
     list is none."""
     project = project or Project()
     said = f"Your photos belong in {project.photos.absolute()}"
-    dataset = project.folder / "dataset"
-    prepared, _ = read_manifest(dataset)
+    prepared, _, settings = read_manifest(project.folder / "dataset")
     if not prepared:
         return said
-    content = json.loads((dataset / MANIFEST).read_text("utf-8", "surrogateescape"))
-    known = {*prepared, *content["settings"].get("skip", ())}
-    there = (path for path in project.photos.iterdir() if path.suffix.lower() in SUFFIXES)
-    new = sorted({path.name for path in there if not path.name.startswith(".")} - known)
+    known = {*prepared, *settings.get("skip", ())}
+    new = [path.name for path in photos_in(project.photos) if path.name not in known]
     if not new:
         return said
     names = ", ".join([*new[:3], f"... ({len(new)} in all)"] if len(new) > 3 else new)

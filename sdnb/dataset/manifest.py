@@ -38,13 +38,13 @@ class Entry:
         return replace(self, copy=f"{HELD_OUT}/{name}" if held_out else name, held_out=held_out)
 
 
-def read_manifest(folder: Path) -> tuple[dict[str, Entry], set[str]]:
-    """The entries of a dataset by the photo's name, and the checksums of copies that a run which
-    was stopped had begun to write; none where there is no manifest yet. Raises Problem for a file
-    that is no manifest: it may be another program's."""
+def read_manifest(folder: Path) -> tuple[dict[str, Entry], set[str], dict[str, Any]]:
+    """The entries of a dataset by the photo's name, the checksums of copies that a run which was
+    stopped had begun to write, and the settings it was prepared with; none where there is no
+    manifest yet. Raises Problem for a file that is no manifest: it may be another program's."""
     path = folder / MANIFEST
     if not path.exists():
-        return {}, set()
+        return {}, set(), {}
     try:
         # surrogateescape: file names that are no Unicode are kept as they are
         content = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
@@ -52,10 +52,11 @@ def read_manifest(folder: Path) -> tuple[dict[str, Entry], set[str]]:
         if any(entry != entry.placed(entry.held_out) for entry in entries):
             raise ValueError("a copy outside the dataset")
         planned = TypeAdapter(set[str]).validate_python(content.get("planned", []))
+        settings = dict(content.get("settings", {}))
     except (OSError, ValueError, TypeError, KeyError) as error:
         advice = "Move this file elsewhere and run again; copies that are still right are kept"
         raise Problem("The list of the prepared photos cannot be read", path, advice) from error
-    return {entry.name: entry for entry in entries}, planned
+    return {entry.name: entry for entry in entries}, planned, settings
 
 
 def write_manifest(

@@ -39,15 +39,20 @@ def read_photos(
     ]
 
 
+def photos_in(folder: Path) -> list[Path]:
+    """The photos' files, in order of name, however few."""
+    # hidden files are no photos: Macs write ._NAME.jpg, and a power cut leaves a half of ours
+    shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in shown if path.suffix.lower() in SUFFIXES)
+
+
 def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
     """The photos' files, in order of name. Raises Problem for a missing folder and for fewer than
     `fewest` photos."""
     folder = Path(folder)
     if not folder.is_dir():
         raise Problem("The photo folder does not exist", folder, "Check the path")
-    # hidden files are no photos: Macs write ._NAME.jpg, and a power cut leaves a half of ours
-    shown = (path for path in folder.iterdir() if not path.name.startswith("."))
-    paths = sorted(path for path in shown if path.suffix.lower() in SUFFIXES)
+    paths = photos_in(folder)
     if not paths and any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")):
         raise Problem(
             "The photos lie in folders within this one",

@@ -86,7 +86,7 @@ def prepare_photos(
     """
     paths = [path for path in photo_paths(config.photos) if path.name not in config.skip]
     folder = _dataset(config.photos, target)
-    before, planned = read_manifest(folder)
+    before, planned, _ = read_manifest(folder)
     done = Prepared(folder)
     crops, notes, copies = crops or {}, notes or {}, _copy_names(paths, before)
     jobs = [

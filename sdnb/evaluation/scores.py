@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import torch
 from PIL import Image
 
-from sdnb.evaluation.eyes import Eye, JudgeEye, Reader
+from sdnb.evaluation.eyes import ClipEye, Eye, JudgeEye, Reader
 from sdnb.evaluation.parade import Parade
 from sdnb.inference.pictures import make_pictures
 from sdnb.models import Model
@@ -176,7 +176,7 @@ def moved(before: torch.Tensor, after: torch.Tensor) -> Number:
     return Number.over(1 - (before * after).sum(2).mean(0))
 
 
-def prompt_fit(eye: Eye, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> float:
+def prompt_fit(eye: ClipEye, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> float:
     """As `fit`, for pictures that have a prompt each."""
     return fit(eye.embed(pictures)[:, None], eye.read(prompts)).mean
 

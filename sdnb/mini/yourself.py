@@ -97,7 +97,8 @@ def draw_yourself(config: PersonConfig, folder: Path | str, trigger: str = "ravo
     mark = folder / MARK
     there = [path for path in folder.iterdir() if not path.name.startswith(".")]
     taken = [path for path in there if OURS.fullmatch(path.name)]
-    if len(there) > len(taken) + mark.exists() or (taken and not mark.exists()):
+    strangers = set(there) - {mark, *taken}
+    if strangers or (taken and mark not in there):
         raise Problem("The folder holds files of yours", folder, "Choose an empty one")
     config.save(mark)
     for old in taken:

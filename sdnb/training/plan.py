@@ -275,8 +275,11 @@ def _ladder(config: TrainConfig) -> Iterator[dict[str, object]]:
     ):
         if getattr(config, name, value) != value:
             changes = {**changes, name: value}
-            if config.optimizer == "prodigy" and name == "optimizer":  # whose rate is 1
-                changes["learning_rate"] = type(config)().learning_rate
+            if config.optimizer == "prodigy" and name == "optimizer":  # whose rates are 1
+                rates = {"learning_rate", "text_encoder_learning_rate"} & set(
+                    type(config).model_fields
+                )
+                changes |= {rate: getattr(type(config)(), rate) for rate in sorted(rates)}
             yield changes
     if hasattr(config, "step_in_backward"):
         alone = {"max_grad_norm": 0, "gradient_accumulation": 1, "step_in_backward": True}

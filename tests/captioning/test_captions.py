@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 
 import pytest
 from PIL import Image
@@ -134,10 +133,12 @@ def test_ended_between_memory_and_caption_it_is_made_next_time(folder):
 def test_ended_while_captions_were_made_anew_they_are_no_ones_but_the_captioners(
     folder, monkeypatch
 ):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
     captioned(folder)
-    module = sys.modules[caption_photos.__module__]
     with monkeypatch.context() as ended, pytest.raises(KeyboardInterrupt):
-        ended.setattr(module, "write_caption", lambda *_: Counting(stop=1)([0]))
+        ended.setattr("sdnb.captioning.captions.write_caption", interrupted)
         captioned(folder, prefix="photo of ravo")
     (folder / "4.txt").write_text("mine\n")
     done = captioned(folder, prefix="photo of ravo")

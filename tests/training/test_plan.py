@@ -99,7 +99,9 @@ def test_the_advice_can_be_typed_as_it_is(monkeypatch):
     monkeypatch.setattr("sdnb.training.optimizers._installed", lambda package: True)
     greedy = DreamboothConfig(base="sd15", optimizer="prodigy", train_text_encoder=True)
     changes = list(_ladder(greedy.replace(learning_rate=1, text_encoder_learning_rate=1)))
-    assert all(c.get("learning_rate") == 2e-6 for c in changes if "optimizer" in c)
+    others = [c for c in changes if "optimizer" in c]
+    assert others and all(c["learning_rate"] == 2e-6 for c in others)
+    assert all(c["text_encoder_learning_rate"] == 1e-6 for c in others)
     card = Machine("cuda", "fp16", "", 2, 8.5, "a card", False)
     text = DreamboothConfig(base="sd15", batch_size=1, train_text_encoder=True, **SLIM)
     with pytest.raises(Problem) as caught:

@@ -32,6 +32,11 @@ type*) everything runs too, on the small model. The first cell fetches the cours
 what Colab has installed. Nothing of Colab's is upgraded, and no restart is needed.
 """
 
+UNPUBLISHED = """
+**The course is not published yet.** Until it is, the badge and the links to other editions lead
+nowhere, and the first cell finds nothing to fetch.
+"""
+
 # One command, so that what fails ends it. Colab's `!` has a terminal, where git would wait for a
 # name and a password if the address were wrong.
 SETUP = """\
@@ -92,7 +97,8 @@ def edition(notebook: NotebookNode, name: str) -> NotebookNode:
     """The Colab edition of one notebook."""
     owner = project()[0].removeprefix("https://github.com/")
     made = copy.deepcopy(notebook)
-    intro = INTRO.format(colab=COLAB, owner=owner, name=name).strip()
+    intro = INTRO.format(colab=COLAB, owner=owner, name=name)
+    intro = (intro + UNPUBLISHED if "not-published" in owner else intro).strip()
     cells = [new_markdown_cell(intro, id="colab-badge"), _code("colab-setup", setup_cell())]
     cells.append(_code("colab-drive", DRIVE.strip()))
     for cell in made.cells:

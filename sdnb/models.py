@@ -244,7 +244,7 @@ def _read_folder(folder: Path) -> ModelInfo:
         factor = 2 ** (len(vae["block_out_channels"]) - 1)
         step = factor * 2 ** (len(unet["block_out_channels"]) - 1)
         resolution = unet["sample_size"] * factor
-        width = unet["cross_attention_dim"]
+        width, channels = unet["cross_attention_dim"], unet.get("in_channels", 4)
         if width == MINI_WIDTH:
             step = 0  # what was made from the mini knows squares only, as it does
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -253,5 +253,6 @@ def _read_folder(folder: Path) -> ModelInfo:
             folder,
             f"Choose one of {names}, or a folder with model_index.json",
         ) from error
+    single_file.refuse_other_inputs(channels, folder)
     family = "sdxl" if "XL" in kind else WIDTHS.get(width, "mini")
     return ModelInfo(folder.name, family, resolution, (str(folder),), "unknown", step)

@@ -21,6 +21,8 @@ from sdnb.tensors import opened
 FAMILIES = Path(__file__).parent / "families"
 MINI_FOLDER = Path(__file__).parent / "mini" / "weights"
 UNET = "model.diffusion_model."
+FIRST = f"{UNET}input_blocks.0.0.weight"  # (320, channels, 3, 3)
+V_MARKS = {"v_pred", "ztsnr"}  # keys by which SDXL's children say so (ComfyUI, supported_models.py)
 LAST_NORM = f"{UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
 V_SPREAD = 0.09  # above it an SD 2 predicts velocities (ComfyUI, supported_models.py)
 
@@ -53,8 +55,8 @@ MARKS = {  # a key that only this family has
 
 
 def read_family(path: Path) -> Family:
-    """The family of a single file. Raises Problem where it is damaged, or holds no whole Stable
-    Diffusion 1, 2 or XL."""
+    """The family of a single file. Raises Problem where it is damaged, holds no whole Stable
+    Diffusion 1, 2 or XL, or one that cannot be trained here yet."""
     with opened(path) as file:
         names = set(file.keys())
         mark = next((mark for mark in MARKS if mark in names), "")
@@ -64,7 +66,10 @@ def read_family(path: Path) -> Family:
         if family is SD2 and LAST_NORM in names:
             spread = float(file.get_tensor(LAST_NORM).float().std())
             family = SD2_V if spread > V_SPREAD else SD2
-    if family is None or f"{UNET}input_blocks.0.0.weight" not in names:
+        whole = family is not None and FIRST in names
+        channels = file.get_slice(FIRST).get_shape()[1] if whole else 0
+        told = (file.metadata() or {}).get("modelspec.prediction_type", "")
+    if not whole:
         lora = any("lora_" in name for name in names)
         raise Problem(
             "This file is a LoRA, not a base model"
@@ -73,7 +78,26 @@ def read_family(path: Path) -> Family:
             path,
             "Choose the base model itself, a file of some gigabytes",
         )
+    refuse_other_inputs(channels, path)
+    if family in (SD1, SDXL) and (names & V_MARKS or told.startswith("v")):
+        raise Problem(
+            "This base model predicts velocities (v-prediction, zero terminal SNR), which cannot "
+            "be used here yet",
+            path,
+            "Choose one that predicts noise (epsilon), often offered beside it",
+        )
     return family
+
+
+def refuse_other_inputs(channels: int, source: Path) -> None:
+    """Raises Problem where a UNet reads more `channels` than the 4 of a picture's latents."""
+    kind = {9: "for inpainting", 8: "for editing pictures (InstructPix2Pix)"}.get(channels)
+    if channels != 4:
+        raise Problem(
+            f"This is a model {kind}" if kind else f"The model's UNet reads {channels} channels",
+            source,
+            "Choose a base that makes pictures from text alone (its UNet reads 4 channels)",
+        )
 
 
 def folder_of(family: str, resolution: int) -> Path:

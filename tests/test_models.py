@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -53,6 +54,17 @@ def test_the_pipeline_shares_the_modules(tiny):
 def test_a_wrong_name_is_a_problem():
     with pytest.raises(Problem, match=r"no such base model.*mini, cartoon, sd15"):
         load_model("sd51")
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(9, "for inpainting"), (8, "InstructPix2Pix")])
+def test_a_folder_that_reads_more_than_a_picture_is_refused_by_name(
+    tiny_folder, tmp_path, channels, kind
+):
+    shutil.copytree(tiny_folder, tmp_path / "wide")
+    path = tmp_path / "wide" / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"in_channels": channels}))
+    with pytest.raises(Problem, match=kind):
+        find_model(tmp_path / "wide")
 
 
 def test_a_folder_that_is_no_model_is_a_problem(tmp_path):

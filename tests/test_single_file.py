@@ -88,6 +88,36 @@ def test_what_is_no_base_model_is_a_problem(written, tmp_path):
         find_model(bad)
 
 
+@pytest.mark.parametrize("mark", ["v_pred", "ztsnr", "modelspec.prediction_type"])
+@pytest.mark.parametrize("family", ["sd1", "sdxl"], indirect=True)
+def test_one_that_predicts_velocities_is_refused_by_name(written, tmp_path, mark):
+    """As NoobAI's v-pred files are marked: trained as epsilon it would learn the wrong thing."""
+    tensors, metadata = load_file(written[0]), {"format": "pt"}
+    if "." in mark:
+        metadata[mark] = "v"
+    else:
+        tensors[mark] = torch.zeros(0)
+    save_file(tensors, tmp_path / "v.safetensors", metadata)
+    with pytest.raises(Problem, match="v-prediction, zero terminal SNR"):
+        find_model(tmp_path / "v.safetensors")
+    save_file(tensors, tmp_path / "v.safetensors", {"modelspec.prediction_type": "epsilon"})
+    if "." in mark:
+        assert find_model(tmp_path / "v.safetensors").family
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind"), [(9, "for inpainting"), (8, "InstructPix2Pix"), (5, "reads 5 channels")]
+)
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"], indirect=True)
+def test_one_that_reads_more_than_a_picture_is_refused_by_name(written, tmp_path, channels, kind):
+    tensors, path = load_file(written[0]), tmp_path / "wide.safetensors"
+    first = tensors[single_file.FIRST]
+    tensors[single_file.FIRST] = first.new_zeros(first.shape[0], channels, *first.shape[2:])
+    save_file(tensors, path)
+    with pytest.raises(Problem, match=kind):
+        find_model(path)
+
+
 def test_the_mini_model_is_known_as_a_single_file_too(tmp_path):
     model = load_model("mini")
     parts = {"unet": model.unet, "vae": model.vae, "text_encoder": model.text_encoder}

@@ -24,7 +24,10 @@ BEGIN = "as this form began"
 def show(model: FormModel) -> None:
     """Display the form; what is typed goes to the model at once, and its answer is shown below."""
     lines = {entry.name: _widget(model, entry) for entry in model.entries}
-    answer, picture = widgets.HTML(), widgets.Image(format="png", layout={"display": "none"})
+    answer = widgets.HTML()
+    # flex-start: a row would stretch the picture to the height of the lines beside it
+    hidden = {"display": "none", "align_self": "flex-start"}
+    picture = widgets.Image(format="png", layout=hidden)
 
     def refresh() -> None:
         for name, line in lines.items():

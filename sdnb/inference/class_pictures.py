@@ -15,6 +15,7 @@ from sdnb.machine import Machine
 from sdnb.mini.words import with_article
 from sdnb.models import Model
 from sdnb.problems import Problem
+from sdnb.training.common import plain_caption
 from sdnb.training.method import method_of
 
 
@@ -29,17 +30,16 @@ def class_pictures(
 
     The base model draws them from the photos' captions with the class word for the special word,
     with seeds 0, 1, 2, ...; `folder` keeps them for the next time, where a broken or empty one is
-    drawn again. The learner's own `prior_folder` takes their place.
+    drawn again. The learner's own `prior_folder` takes their place; one without a caption is
+    learned as "photo of a man", not with the words of some other photo.
     """
     if not config.prior_weight:
         return []
-    own = method_of(config).captions(config, photos)
     if config.prior_folder:
         found = read_photos(config.prior_folder, model.info.resolution)
-        return [
-            replace(photo, caption=photo.caption or class_caption(own[i % len(own)], config))
-            for i, photo in enumerate(found)
-        ]
+        plain = class_caption(plain_caption(config), config)
+        return [replace(photo, caption=photo.caption or plain) for photo in found]
+    own = method_of(config).captions(config, photos)
     captions = [class_caption(own[i % len(own)], config) for i in range(config.prior_images)]
     paths = [(folder or Path()) / f"{i:04}.png" for i in range(config.prior_images)]
     images = {i: _kept(path) for i, path in enumerate(paths)} if folder else {}

@@ -48,9 +48,11 @@ def use_loras(
                 put_on(parts[name], f"lora_{index}", config, file.layers[name], weight)
         for part in parts.values():
             use_all(part)
-    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+    except BaseException as error:  # an interrupt too: half of a LoRA must not stay
         take_off(*parts.values())
         put_back(before)
+        if not isinstance(error, LookupError | TypeError | ValueError | RuntimeError):
+            raise
         raise Problem(
             "The file is not a LoRA for this base model",
             file.path,

@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass
 
 import torch
-from peft import PeftConfig, set_peft_model_state_dict
+from peft import PeftConfig, inject_adapter_in_model, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
@@ -27,6 +27,18 @@ def has_adapters(part: nn.Module) -> bool:
     return bool(tuner_layers(part))
 
 
+def attach(part: nn.Module, config: PeftConfig, name: str = "default") -> None:
+    """Add fresh matrices to `part`, which peft draws from torch's generator.
+
+    By peft itself: `add_adapter` of a transformers model refuses every peft that is older than the
+    one it was written beside (5.24 asks for 0.22, which PyPI does not have).
+    """
+    with warnings.catch_warnings():  # peft warns of a second adapter, which is what is wanted
+        warnings.simplefilter("ignore", UserWarning)
+        inject_adapter_in_model(config, part, name)
+    part._hf_peft_config_loaded = True  # what diffusers and transformers look at
+
+
 def put_on(
     part: nn.Module,
     name: str,
@@ -36,9 +48,7 @@ def put_on(
 ) -> None:
     """Add matrices to `part` and fill them with `tensors` (peft's names). `weight` scales them.
     Raises what peft does where they do not fit; see `take_off`."""
-    with warnings.catch_warnings():  # peft warns of a second adapter, which is what is wanted
-        warnings.simplefilter("ignore", UserWarning)
-        part.add_adapter(config, name)
+    attach(part, config, name)
     found = set_peft_model_state_dict(part, tensors, name)
     if found.unexpected_keys:
         raise ValueError(f"left over: {found.unexpected_keys[0]}")

@@ -35,8 +35,13 @@ def group(module: torch.nn.Module, learning_rate: float) -> dict:
 
 
 def captions(config: TrainConfig, photos: list[Photo]) -> list[str]:
-    """Each photo's own caption; without one, the plainest prompt that names the subject."""
-    return [p.caption or f"photo of {config.trigger} {config.class_word}" for p in photos]
+    """Each photo's own caption; without one, the plain one."""
+    return [photo.caption or plain_caption(config) for photo in photos]
+
+
+def plain_caption(config: TrainConfig) -> str:
+    """The plainest prompt that names the subject."""
+    return f"photo of {config.trigger} {config.class_word}"
 
 
 def opening(model: Model, config: TrainConfig) -> str:

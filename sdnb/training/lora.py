@@ -14,7 +14,7 @@ from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
 from sdnb.models import Model
 from sdnb.problems import Problem
-from sdnb.training.adapters import put_on, take_off, tuner_layers
+from sdnb.training.adapters import attach, put_on, take_off, tuner_layers
 from sdnb.training.common import captions, closing, freeze, group, opening
 from sdnb.training.lora_file import read_lora
 
@@ -46,10 +46,10 @@ def prepare(model: Model, config: LoraConfig) -> list[dict]:
     devices = [model.device.index or 0] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):  # the caller's own stream of chance goes on undisturbed
         torch.manual_seed(config.seed)
-        model.unet.add_adapter(_adapter(config, UNET_LAYERS[config.layers]))
+        attach(model.unet, _adapter(config, UNET_LAYERS[config.layers]))
         groups = [group(model.unet, config.learning_rate)]
         for encoder in model.encoders.values() if config.train_text_encoder else ():
-            encoder.add_adapter(_adapter(config, TEXT_LAYERS))
+            attach(encoder, _adapter(config, TEXT_LAYERS))
             groups.append(group(encoder, config.text_encoder_learning_rate))
     if config.begin_from and model.device.type != "meta":  # a plan counts, and reads nothing
         begin(model, config)
@@ -109,8 +109,8 @@ def begin(model: Model, config: LoraConfig) -> None:
         if part is None or part.peft_config["default"].peft_type != theirs.peft_type:
             raise _other(model, config)
         put_on(part, "earlier", theirs, file.layers[name])
-        part.set_adapter("default")
         for layer in tuner_layers(part):
+            layer.set_adapter("default")
             if "earlier" in layer.scaling:
                 if not _taken_over(layer):
                     raise _other(model, config)

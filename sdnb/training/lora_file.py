@@ -9,14 +9,13 @@ on text encoders with some versions of transformers (its issue 13984), and finds
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
-from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.lokr.layer import factorization
 from torch import nn
 
@@ -51,6 +50,20 @@ WHOLE = [  # what has to stand together
     *({"lokr_w1"} | second for second in SECOND),
     *({"lokr_w1_a", "lokr_w1_b"} | second for second in SECOND),
 ]
+KINDS = {"LORA": LoraConfig, "LOHA": LoHaConfig, "LOKR": LoKrConfig}  # by peft's names
+# What is taken from a header: how large the matrices are and how they are scaled. Nothing else, for
+# peft acts on the rest: init_lora_weights = "pissa" rewrites the base's own weights.
+TAKEN = {
+    "r": int,
+    "lora_alpha": int | float,
+    "alpha": int | float,
+    "rank_pattern": dict,
+    "alpha_pattern": dict,
+    "use_rslora": bool,
+    "use_effective_conv2d": bool,  # these three say which factors a LoHa's or LoKr's layers have
+    "decompose_both": bool,
+    "decompose_factor": int,
+}
 FULL = 10**6  # a rank from which peft splits no factor of a LoKr
 READS_TEXT = (  # matrices (..., width) of a cross-attention, or of its whole weight
     r"attn2[._]to_k\.(weight|lora_(A|down)(\.\w+)?\.weight|lora(_linear_layer)?\.down\.weight"
@@ -105,7 +118,7 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
             _check(path, module, ends, weight)
             if _kind(ends) == "lokr" and not own:
                 modules[module] = _multiplied(ends, weight)
-        configs[part] = _told(header, part, path) if own else _guessed(modules, path)
+        configs[part] = _told(header, part, modules, path) if own else _guessed(modules, path)
         layers[part] = {
             f"{module}.{end}": tensor
             for module, ends in modules.items()
@@ -259,19 +272,24 @@ def _header(metadata: dict[str, str]) -> dict:
     return header if isinstance(header, dict) else {}
 
 
-def _told(header: dict, part: str, path: Path) -> PeftConfig:
-    """The settings from the header, as far as the installed peft knows them: a newer one writes
-    more of them, for things that nothing here uses."""
+def _told(header: dict, part: str, modules: Iterable[str], path: Path) -> PeftConfig:
+    """peft's settings from what the header says of the part, for the layers that the file has."""
     values = {
         name.removeprefix(f"{part}."): value
         for name, value in header.items()
         if name.startswith(f"{part}.") and value is not None
     }
+    if values.get("use_dora"):
+        raise Problem("The file is a DoRA, which cannot be used here", path, "Choose another LoRA")
+    kind = KINDS.get(str(values.get("peft_type", "LORA")))
+    taken = {name: values[name] for name in TAKEN if name in values}
     try:
-        kind = PEFT_TYPE_TO_CONFIG_MAPPING[values.pop("peft_type", "LORA")]
-        known = {field.name for field in fields(kind)}
-        return kind(**{name: value for name, value in values.items() if name in known})
-    except (KeyError, TypeError, ValueError) as error:
+        if not all(isinstance(value, TAKEN[name]) for name, value in taken.items()):
+            raise TypeError("a value of another type")
+        if taken.get("r", 1) < 1:
+            raise ValueError("a rank below 1")
+        return kind(target_modules=list(modules), **taken)
+    except (TypeError, ValueError) as error:
         raise Problem(
             "The settings in the file's header make no sense", path, "Choose another LoRA"
         ) from error

@@ -98,7 +98,8 @@ def add_word(model: Model, word: str, rows: torch.Tensor) -> None:
     """Teach the tokenizer `word` and give it the vectors `rows` (n, d). The word is read in lower
     case, as CLIP reads all text; its further vectors are the tokens word_1, word_2, ...
 
-    Raises Problem where the word cannot be one, or is in the vocabulary already.
+    Raises Problem, before anything is changed, where the word cannot be one, is in the vocabulary
+    already, or could not be told from the tokens of a word that is loaded.
     """
     word = word.lower()
     known = model.tokenizer.tokenize(word)
@@ -108,16 +109,32 @@ def add_word(model: Model, word: str, rows: torch.Tensor) -> None:
             + ("the model knows it already" if word.isidentifier() else "it is not one plain word"),
             do="Choose a made-up word of letters",
         )
+    names = [word, *(f"{word}_{i}" for i in range(1, len(rows)))]
+    if other := _mixed_up_with(model.tokenizer, word, names):
+        raise Problem(
+            f"{word!r} cannot be a new word beside {other!r}, which is loaded already: the further "
+            "vectors of a word are called WORD_1, WORD_2 and so on",
+            do="Unload the other one first, or give one of them another name",
+        )
     embeddings = embeddings_of(model.text_encoder)
     if not isinstance(embeddings.token_embedding, NewWords):
         embeddings.token_embedding = NewWords(embeddings.token_embedding, model.tokenizer)
         model.tokenizer = copy.deepcopy(model.tokenizer)
-    names = [word, *(f"{word}_{i}" for i in range(1, len(rows)))]
     # whole words only: "ravo" must not be found in "bravo"
     model.tokenizer.add_tokens([AddedToken(name, single_word=True) for name in names])
     words = embeddings.token_embedding
     rows = rows.to(words.rows)
     words.rows = nn.Parameter(torch.cat([words.rows.detach(), rows]), requires_grad=False)
+
+
+def _mixed_up_with(tokenizer: CLIPTokenizer, word: str, names: list[str]) -> str:
+    """A token that is there and would be read as one of the new word's, or one of its further
+    vectors as this word's; empty where there is none."""
+    there = tokenizer.added_tokens_encoder
+    stem, _, number = word.rpartition("_")
+    if number.isdigit() and stem in there:
+        return stem
+    return next((name for name in (*names, f"{word}_{len(names)}") if name in there), "")
 
 
 def first_rows(model: Model, config: TextualInversionConfig) -> torch.Tensor:

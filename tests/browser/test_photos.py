@@ -40,6 +40,9 @@ def test_a_crop_is_moved_and_a_photo_left_out(open_notebook):
     for _ in range(6):
         page.view.keyboard.press("ArrowLeft")
     page.until(lambda: portrait() != before, "the portrait follows")
+    shape = "e => [e.clientWidth / e.clientHeight, e.naturalWidth / e.naturalHeight]"
+    shown, stored = form.locator("img").evaluate(shape)
+    assert abs(shown / stored - 1) < 0.02  # not stretched to the height of the lines beside it
     form.locator("img").scroll_into_view_if_needed()
     page.shoot("studio")
     assert page.errors == []

@@ -1,17 +1,20 @@
 """LoRA files: every spelling read, every broken one refused with the model as it was."""
 
+import json
 import re
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sdnb.inference import load_lora, make_pictures
+from sdnb.inference import load_lora, make_pictures, unload_lora
 from sdnb.inference.lora import use_loras
 from sdnb.problems import Problem
 from sdnb.run import photos_for, prepare, train
-from sdnb.training.adapters import tuner_layers
+from sdnb.training.adapters import put_on, tuner_layers
 from sdnb.training.fit import fit
+from sdnb.training.lora_file import HEADER
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +192,80 @@ def test_the_relatives_come_back_as_they_were(config, tiny, tmp_path, kind):
     with pytest.raises(Problem, match="at the same time"):
         plain = train(config, tmp_path / "plain")
         use_loras(tiny, [(run.weights, 1, 1), (plain.weights, 1, 1)])
+
+
+def with_header(file, path, **more):
+    """The same file whose header says `more` of each part."""
+    with safe_open(file, "pt") as opened:
+        header = json.loads(opened.metadata()[HEADER])
+    for part in ("unet", "text_encoder"):
+        header |= {f"{part}.{name}": value for name, value in more.items()}
+    save_file(load_file(file), path, {"format": "pt", HEADER: json.dumps(header)})
+    return path
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"init_lora_weights": "pissa"},
+        {"init_lora_weights": "olora"},
+        {"init_lora_weights": "gaussian", "bias": "all"},
+        {"modules_to_save": ["conv_in"]},
+        {"trainable_token_indices": [1, 2]},
+        {"layer_replication": [[0, 2]]},
+        {"target_modules": "(((("},
+    ],
+    ids=str,
+)
+def test_a_header_says_how_large_and_how_strong_and_acts_on_nothing(tiny, trained, tmp_path, more):
+    before = {k: v.clone() for part in tiny.modules for k, v in part.state_dict().items()}
+    load_lora(tiny, trained)
+    plain = deltas(tiny)
+    load_lora(tiny, with_header(trained, tmp_path / "odd.safetensors", **more))
+    odd = deltas(tiny)
+    assert odd.keys() == plain.keys() and all(torch.equal(odd[k], plain[k]) for k in odd)
+    unload_lora(tiny)
+    after = {k: v for part in tiny.modules for k, v in part.state_dict().items()}
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"use_dora": True},
+        {"r": "four"},
+        {"r": 0},
+        {"lora_alpha": [1.0]},
+        {"rank_pattern": [1]},
+        {"peft_type": "OFT"},
+    ],
+    ids=str,
+)
+def test_a_header_that_makes_no_sense_is_refused(tiny, trained, tmp_path, more):
+    load_lora(tiny, trained)
+    before = deltas(tiny)
+    with pytest.raises(Problem, match="header make no sense|is a DoRA"):
+        load_lora(tiny, with_header(trained, tmp_path / "odd.safetensors", **more))
+    after = deltas(tiny)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, AttributeError])
+def test_a_load_that_breaks_off_between_two_parts_gives_back_what_was_there(
+    tiny, trained, tmp_path, monkeypatch, error
+):
+    load_lora(tiny, trained, 0.7)
+    before = deltas(tiny)
+
+    def breaks_off(part, *rest):
+        if part is tiny.text_encoder:
+            raise error
+        put_on(part, *rest)
+
+    monkeypatch.setattr("sdnb.inference.lora.put_on", breaks_off)
+    with pytest.raises(error):
+        load_lora(tiny, trained)
+    after = deltas(tiny)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)

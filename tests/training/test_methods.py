@@ -1,6 +1,7 @@
 """What each method trains, leaves alone, saves and gives back."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sdnb.config import preset, presets
+from sdnb.config import PRESETS, preset, presets
 from sdnb.inference import load_embedding, load_lora, make_pictures, unload_embeddings
 from sdnb.loading import load_model
 from sdnb.machine import Machine
@@ -141,6 +142,28 @@ def test_several_vectors_stand_one_after_the_other(tiny, configs):
     assert len(tiny.tokenizer) == size
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("ravo_1", 1), ("ravo", 2)),  # whose second vector would be called ravo_1 too
+        (("ravo", 2), ("ravo_1", 1)),
+        (("ravo_1", 1), ("ravo", 1)),  # "ravo" would be read as "ravo ravo_1"
+        (("ravo", 1), ("ravo_1", 1)),
+        (("ravo", 2), ("ravo_2", 1)),
+        (("ravo", 1), ("ravo", 1)),
+    ],
+)
+def test_words_that_would_share_a_token_are_refused(tiny, first, second):
+    textual_inversion.add_word(tiny, first[0], torch.ones(first[1], 32))
+    size = len(tiny.tokenizer)
+    with pytest.raises(Problem, match="cannot be a new word"):
+        textual_inversion.add_word(tiny, second[0], torch.zeros(second[1], 32))
+    textual_inversion.add_word(tiny, "mira", torch.full((1, 32), 7.0))  # the next word's row
+    words = tiny.text_encoder.embeddings.token_embedding
+    assert len(tiny.tokenizer) == size + 1 == len(words.rows) + words.vocabulary.num_embeddings
+    assert words(tiny.token_ids(["mira"]))[0, 1, 0] == 7.0
+
+
 @pytest.mark.parametrize("word", ["man", "two words", "<ravo>", "a:b"])
 def test_what_cannot_be_a_new_word_is_a_problem(tiny, word):
     with pytest.raises(Problem, match="cannot be a new word"):
@@ -208,6 +231,13 @@ def test_a_new_words_beginning_and_end_are_told(configs, cpu, tmp_path, capsys):
     said = textual_inversion.opening(tiny, config.replace(init_word="man ax"))
     assert "the mean of 3 tokens, man, a, x" in said and "one token is better" in said
     assert "noise" in textual_inversion.opening(tiny, config.replace(init_word=""))
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_presets_comment_tells_the_plans_own_number(name):
+    told = re.findall(r"(\d+\.\d) GiB", (PRESETS / f"{name}.toml").read_text())
+    machine = Machine("cuda", "fp16", "for tests", 2, 14.56, "Tesla T4", True)
+    assert not told or told == [f"{plan(preset(name), 20, machine).memory:.1f}"]
 
 
 @pytest.mark.parametrize("name", [name for name in presets() if name.endswith("_t4")])

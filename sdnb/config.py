@@ -13,6 +13,7 @@ from pydantic import Field
 from sdnb.picture_config import PictureConfig as PictureConfig  # by this name everywhere
 from sdnb.problems import Problem, nearest
 from sdnb.settings import Settings, read_toml
+from sdnb.trials import trial
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -235,7 +236,7 @@ class TextualInversionConfig(TrainConfig):
 def steps(config: TrainConfig, photos: int, processes: int = 1) -> int:
     """Optimizer steps of a run: every one of `photos` photos is seen `views_per_photo` times."""
     samples = config.batch_size * config.gradient_accumulation * processes
-    return math.ceil(config.views_per_photo * photos / samples)
+    return trial().steps(math.ceil(config.views_per_photo * photos / samples))
 
 
 def presets() -> list[str]:

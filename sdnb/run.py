@@ -28,6 +28,7 @@ from sdnb.training.loss import Denoiser, DenoisingLoss
 from sdnb.training.method import base_dtype, method_of, restore
 from sdnb.training.plan import refuse_what_cannot_fit
 from sdnb.training.validation import Validation
+from sdnb.trials import trial
 
 
 def train(
@@ -115,7 +116,7 @@ class _Keeper:
     saved: float = field(default_factory=time.monotonic)
 
     def preview(self, display: Progress) -> None:
-        every, index = self.run.config.preview_every, self.state.step
+        every, index = trial().every(self.run.config.preview_every), self.state.step
         if every and index % every == 0:
             display.preview(save_preview(self.run, self.model, self.machine, index))
             self.model.park()
@@ -123,7 +124,7 @@ class _Keeper:
     def save_now_and_then(self) -> None:
         config = self.run.config
         late = time.monotonic() - self.saved > 60 * config.save_minutes
-        if late or self.state.step % config.save_every == 0:
+        if late or self.state.step % trial().every(config.save_every) == 0:
             self._save()
 
     def end(self) -> None:
@@ -168,7 +169,8 @@ def _validation(
     captions = method_of(config).captions(config, held_out)
     examples = encode_examples(model, held_out, captions, config)
     model.park()
-    validation = Validation(examples, loss, config.seed, config.validate_every)
+    every = trial().every(config.validate_every)
+    validation = Validation(examples, loss, config.seed, every)
     if main:
         validation.take_up(run.looks, step)
     return validation
@@ -188,16 +190,19 @@ def prepare(
     `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
     `class_photos` serve prior preservation and are made from the base where they are missing.
     """
-    method = method_of(config)
+    method, config = method_of(config), config.replace(seed=trial().moved(config.seed))
     model.to(machine.device)
     restore(model)
     if class_photos is None:
         class_photos = class_pictures(config, photos, model, machine)
     groups = method.prepare(model, config)
+    if "untrained" in trial().kinds:
+        groups = [{**group, "lr": 0.0} for group in groups]
     _keep_less(model, config.gradient_checkpointing)
     accelerator = new_accelerator(machine, config.gradient_accumulation)
+    captions = trial().dealt(method.captions(config, photos))
     batches = Batches(
-        instance=encode_examples(model, photos, method.captions(config, photos), config),
+        instance=encode_examples(model, photos, captions, config),
         prior=encode_examples(model, class_photos, [p.caption for p in class_photos], config)
         if class_photos
         else None,

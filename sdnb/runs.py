@@ -32,8 +32,10 @@ from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.fit import Step
 from sdnb.training.method import method_of
 from sdnb.training.validation import Look, read_looks
+from sdnb.trials import trial
 
 LESSONS = ("notebook 08", "quickstart")  # a project's folders of copied sample photos
+TRIAL = "trial.txt"
 READY = "SDNB_RUNS"  # the variable that names a folder of finished runs to look in first
 
 
@@ -83,7 +85,13 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.weights.exists()
+        return self.weights.exists() and self.made_by == trial().mark
+
+    @property
+    def made_by(self) -> str:
+        """The trial (of the course's tests) that it was made by; empty for a learner's run."""
+        mark = self.folder / TRIAL
+        return mark.read_text() if mark.exists() else ""
 
     def __str__(self) -> str:
         """What has come of it, in a sentence."""
@@ -111,7 +119,7 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
     """
     photos = fingerprint(config.photos)
     if folder is None:
-        told = config.model_dump_json(exclude={"photos"}) + photos
+        told = config.model_dump_json(exclude={"photos"}) + photos + trial().mark
         digest = sha256(told.encode()).hexdigest()[:8]
         folder = Project().runs / f"{config.photos.name}-{config.method}-{digest}"
         _fetch(config, folder)
@@ -122,6 +130,12 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
             "The folder already holds a run with other settings",
             run.folder,
             "Choose another folder, or delete this one",
+        )
+    if run.settings.exists() and run.made_by != trial().mark:
+        raise Problem(
+            "The folder holds a run of the course's tests, or this is one",
+            run.folder,
+            "Choose another folder",
         )
     if run.photos.exists() and run.photos.read_text() != photos:
         raise Problem(
@@ -186,6 +200,8 @@ def own_runs() -> list[Run]:
 def claim(run: Run) -> None:
     """From here on the folder belongs to these settings and these photos."""
     sweep(run)
+    if trial().mark:
+        write_atomically(run.folder / TRIAL, trial().mark.encode())
     run.config.save(run.settings)
     write_atomically(run.photos, fingerprint(run.config.photos).encode())
 

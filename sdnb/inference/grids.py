@@ -25,6 +25,7 @@ from sdnb.models import Model
 from sdnb.problems import Problem, nearest
 from sdnb.sheet import grid
 from sdnb.training.adapters import tuner_layers
+from sdnb.trials import trial
 
 FIELDS = {"seed": "first_seed", "steps": "steps", "guidance": "guidance", "sampler": "sampler"}
 KINDS = ("replace", "checkpoint", "weight", *FIELDS)  # in the order in which they are applied
@@ -189,7 +190,7 @@ def _names(model: Model, cells: Sequence[_Cell], precision: str) -> list[str]:
     names = []
     for cell in cells:
         files = [[content[path], *rest] for path, *rest in (*cell.loras, *cell.words)]
-        told = json.dumps([write_text(cell.recipe), files, base, precision])
+        told = json.dumps([write_text(cell.recipe), files, base, precision, trial().mark])
         names.append(sha256(told.encode()).hexdigest()[:16])
     return names
 

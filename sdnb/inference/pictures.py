@@ -19,6 +19,7 @@ from sdnb.inference.weights import chunks_of, weighed_embeddings
 from sdnb.machine import DTYPES
 from sdnb.models import Model
 from sdnb.problems import Problem
+from sdnb.trials import trial
 
 AREA = 512 * 512  # pixels: the VAE's share at a time, and an eighth of the UNet's
 
@@ -55,11 +56,14 @@ def make_pictures(
             do="Give one seed for each prompt",
         )
     width, height = _sides(model, size)
-    against = plain_prompt(negative)
+    against, whole = plain_prompt(negative), len(prompts)
     pairs = [_evened(model, plain_prompt(prompt), against) for prompt in prompts]
+    pairs = pairs[: trial().capped(whole)]
+    seeds = [trial().moved(seed) for seed in seeds]
     pipe = model.to(model.device).pipeline()  # all parts beside the UNet again
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = make_sampler(sampler, model.scheduler.config)
+    steps = trial().capped(steps)
     how = {"num_inference_steps": steps, "guidance_scale": guidance, "output_type": "latent"}
     together = batch or _fitting(8 * AREA, width, height)
     pictures: dict[int, Image.Image] = {}
@@ -72,7 +76,7 @@ def make_pictures(
                 latents = pipe(**for_pipeline(model.unet, *told), **noise, **how).images
             decoded = _decoded(pipe, latents, _fitting(AREA, width, height))
             pictures |= dict(zip(places, decoded, strict=True))
-    return [pictures[place] for place in range(len(prompts))]
+    return [pictures[place % len(pairs)] for place in range(whole)]
 
 
 def generate(model: Model, config: PictureConfig, precision: str = "fp32") -> list[Image.Image]:

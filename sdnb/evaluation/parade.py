@@ -18,6 +18,7 @@ from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, Person, Product, l
 from sdnb.models import MODELS, Model
 from sdnb.single_file import MINI_FOLDER
 from sdnb.training.latents import encode_photos
+from sdnb.trials import trial
 
 LINE, VIEWS, GLASSES = 20, 8, ("none", "round")
 SAMPLES = {"person": SAMPLE_PERSON, "product": SAMPLE_PRODUCT}
@@ -59,11 +60,12 @@ def look_at(
     members: Sequence[Person | Product], model: Model, judge: Judge, style: str
 ) -> torch.Tensor:
     """`Parade.known` for these members, of which the first takes the places for all."""
-    scenes = photos_of(members[0], VIEWS, seed=7, style=style)
+    views = trial().capped(VIEWS)
+    scenes = photos_of(members[0], views, seed=7, style=style)
     if isinstance(members[0], Person):
         scenes = [replace(scene, glasses=GLASSES[i % 2]) for i, scene in enumerate(scenes)]
     shown = [draw(replace(scene, subject=member)) for member in members for scene in scenes]
-    seen = judge.embed(through_autoencoder(model, shown)).reshape(len(members), VIEWS, -1).mean(1)
+    seen = judge.embed(through_autoencoder(model, shown)).reshape(len(members), views, -1).mean(1)
     return torch.nn.functional.normalize(seen, dim=1)
 
 

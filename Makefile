@@ -11,7 +11,7 @@ demo: .venv/.ready-demo
 
 # Two at a time with a core each are faster than one with two: half of the work is not PyTorch's.
 test: .venv/.ready-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --maxschedchunk 1
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --maxschedchunk 1 -m "not thorough"
 
 # NOTEBOOKS="00 05": only these of the notebooks, and not the demo
 test-colab: .venv-colab/.ready

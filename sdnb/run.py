@@ -200,6 +200,7 @@ def prepare(
         groups = [{**group, "lr": 0.0} for group in groups]
     _keep_less(model, config.gradient_checkpointing)
     accelerator = new_accelerator(machine, config.gradient_accumulation)
+    photos, class_photos = trial().few(photos), trial().few(class_photos)
     captions = trial().dealt(method.captions(config, photos))
     batches = Batches(
         instance=encode_examples(model, photos, captions, config),

@@ -9,6 +9,7 @@ run without it never takes it for its own.
 
 import os
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sdnb.problems import Problem
 
@@ -16,6 +17,8 @@ VARIABLE = "SDNB_TRIAL"
 KINDS = ("quick", "untrained", "swapped")
 QUICK = 2  # steps, or pictures
 APART = 10_000  # between the seeds of two trials: further than any lesson counts
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Trial:
     def capped(self, count: int) -> int:
         """So many steps, but few where it has to be quick."""
         return min(count, QUICK) if "quick" in self.kinds else count
+
+    def few(self, items: list[T]) -> list[T]:
+        """The items, or the first two."""
+        return items[: self.capped(len(items))]
 
     def every(self, count: int) -> int:
         """Every so many steps, or at each of the few; 0 stays never."""

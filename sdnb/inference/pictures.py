@@ -57,8 +57,7 @@ def make_pictures(
         )
     width, height = _sides(model, size)
     against, whole = plain_prompt(negative), len(prompts)
-    pairs = [_evened(model, plain_prompt(prompt), against) for prompt in prompts]
-    pairs = pairs[: trial().capped(whole)]
+    pairs = [_evened(model, plain_prompt(prompt), against) for prompt in trial().few(prompts)]
     seeds = [trial().moved(seed) for seed in seeds]
     pipe = model.to(model.device).pipeline()  # all parts beside the UNet again
     pipe.set_progress_bar_config(disable=True)

@@ -14,6 +14,7 @@ def type_over(page, text: str) -> None:
     page.view.keyboard.type(text)
 
 
+@pytest.mark.thorough  # the training below fills in a form too
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_a_form_is_filled_by_the_keyboard_and_its_pictures_drawn(open_notebook, theme):
     page = open_notebook("00_start_here.ipynb", f"JupyterLab {theme}")

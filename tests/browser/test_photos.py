@@ -2,6 +2,11 @@
 
 import json
 
+import pytest
+
+# What the forms do without a browser: tests/test_crop_form.py and tests/test_caption_form.py.
+pytestmark = pytest.mark.thorough
+
 CROPS, PREPARE, STUDIO = "crops = sdnb.crop_form", "import json", "you = sdnb.form"
 EDITOR = "editor = sdnb.caption_editor"
 

@@ -24,6 +24,7 @@ def test_what_is_called_a_photo_is_drawn(cartoon):
     assert sum(r["place"] == p for r, p in zip(seen, PLACES)) >= len(seen) - 1
 
 
+@pytest.mark.thorough  # notebook 07 shows it too
 @pytest.mark.one_set
 def test_a_person_learned_on_photos_is_recognised(cartoon):
     """The aim of 60 % is met by five other people, 84 % of 400 pictures (the model's card). The

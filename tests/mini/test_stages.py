@@ -9,7 +9,8 @@ from transformers import CLIPTextModel
 from sdnb.mini import optimise, parts, stages, train
 from sdnb.mini.judge import WEIGHTS
 
-pytestmark = [pytest.mark.one_set, pytest.mark.long]
+pytestmark = pytest.mark.one_set
+WHOLE = pytest.mark.thorough  # every day a stage of no steps: it draws, loads and builds all parts
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def small(tmp_path, monkeypatch):
     return tmp_path
 
 
+@WHOLE
 def test_the_chain_ends_in_a_folder_that_loads(small):
     train.main(["--stage", "all", "--out", str(small / "weights")])
     shipped = CLIPTextModel.from_pretrained(small / "weights" / "text_encoder")
@@ -37,6 +39,7 @@ def test_the_chain_ends_in_a_folder_that_loads(small):
     assert recipe["steps"]["unet"] == 1 and recipe["pictures"]["world"] == 12
 
 
+@WHOLE
 def test_the_text_tower_learns_with_the_unet_and_rests_while_clip_is_matched(small):
     stages.draw()
     before, after = parts.text_encoder_of(stages.clip(1)), stages.unet(1)[1]

@@ -22,16 +22,16 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 def launch(words: list, tmp_path: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "SDNB_PROJECT": str(tmp_path)}
+    environment["CUDA_VISIBLE_DEVICES"] = ""  # two processes would want two GPUs
     command = [*TORCHRUN, *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def gradients_and_weights(config) -> dict[str, torch.Tensor]:
+def gradients_and_weights(config, machine) -> dict[str, torch.Tensor]:
     """Of a run in memory: the first step's gradients and the last step's weights."""
     from sdnb.loading import load_model
 
-    machine = find_machine("fp32")
     parts = prepare(config, photos_for(config), load_model(config.base), machine)
     found = {}
 
@@ -47,7 +47,7 @@ def gradients_and_weights(config) -> dict[str, torch.Tensor]:
     return found
 
 
-def test_two_processes_equal_one_with_their_batches_together(configs, tmp_path):
+def test_two_processes_equal_one_with_their_batches_together(configs, cpu, tmp_path):
     """Gradients to 1e-5 relative, weights after AdamW to 1e-4: sums in another order. With clip
     skip a layer of the text encoder gets no gradient, which must not stop them."""
     configs = {
@@ -58,7 +58,7 @@ def test_two_processes_equal_one_with_their_batches_together(configs, tmp_path):
         config.replace(batch_size=2).save(tmp_path / f"{method}.toml")
     launch([__file__, tmp_path], tmp_path)
     for method, config in configs.items():
-        alone = gradients_and_weights(config.replace(batch_size=4))
+        alone = gradients_and_weights(config.replace(batch_size=4), cpu)
         both = [torch.load(tmp_path / f"{method}_{rank}.pt") for rank in (0, 1)]
         assert [found["processes"] for found in both] == [2, 2]
         for found in both:
@@ -86,6 +86,6 @@ if __name__ == "__main__":
     from sdnb.config import load_config
 
     for path in sorted(Path(sys.argv[1]).glob("*.toml")):
-        found = gradients_and_weights(load_config(path))
+        found = gradients_and_weights(load_config(path), find_machine("fp32"))
         torch.save(found, path.with_name(f"{path.stem}_{os.environ['RANK']}.pt"))
     torch.distributed.destroy_process_group()

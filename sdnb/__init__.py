@@ -88,15 +88,11 @@ _ROOMS = {
     "own_runs": "sdnb.runs",  # of these, the ones on the learner's own photos
     "restore": "sdnb.training.method",  # a base model as it was before any training
     "export_kohya": "sdnb.export",  # a LoRA as the web UIs read it
-    "export_diffusers": "sdnb.export",  # and as diffusers reads it
     "export_embedding": "sdnb.export",  # a learned word as the web UIs read it
     "merge_lora": "sdnb.export",  # bake a LoRA into its base
     "export_model": "sdnb.export",  # a whole model for other programs
     "where_to_put": "sdnb.export",  # where another program looks for a file
     "put_there": "sdnb.export",  # copy it there
-    "CardFacts": "sdnb.export",  # what a model card tells
-    "write_card": "sdnb.export",  # the card, for those who publish
-    "upload": "sdnb.export",  # to the Hub: shows what it would send, and asks
     "sample_photos": "sdnb.sample",  # photos of a made-up person, a mug, a style, to learn with
     "sample_trained": "sdnb.sample",  # and what was learned from them
 }

@@ -14,7 +14,7 @@ import sdnb
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
     "__version__ settings config picture_config problems recognise files tensors conditioning "
-    "single_file ldm sheet colab machine project sample mini",
+    "single_file ldm sheet colab machine project sample trials bands mini",
     "models",
     "loading saving",
     "dataset captioning",

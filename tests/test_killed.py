@@ -2,9 +2,9 @@
 
 The points are before and after each flush and rename of every file that a run writes, each
 deletion, and between the steps. `make test-all` takes every one of them for LoRA, and for the other
-methods, which are saved by the same code, every third; `make test` some of LoRA's. The run dies in a
-process of its own, without a last word. Planning is left out: it writes nothing, and would take
-half of the time.
+methods, which are saved by the same code, every third; `make test` takes some of LoRA's. The run
+dies in a process of its own, without a last word. Planning is left out: it writes nothing, and
+would take half of the time.
 """
 
 import os

@@ -13,7 +13,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 SOURCES = sorted(CHECKOUT.glob("sdnb/**/*.py"))
 MODULE, FUNCTION = 300, 50  # lines; the aim is 250 and 40
-PACKAGE = 9100  # lines of code without mini/: read in an evening or two
+PACKAGE = 9000  # lines of code without mini/: read in an evening or two
 
 
 def lines(path: Path) -> int:

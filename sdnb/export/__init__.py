@@ -1,18 +1,13 @@
 """The files that other programs read: made, put where they look, and told of."""
 
-from sdnb.export.card import CardFacts, write_card
 from sdnb.export.checkpoint import export_checkpoint, export_folder, export_model
-from sdnb.export.diffusers_lora import export_diffusers
 from sdnb.export.embeddings import export_embedding
-from sdnb.export.hub import upload
 from sdnb.export.kohya import export_kohya, tag_metadata
 from sdnb.export.merge import merge_lora
 from sdnb.export.placing import put_there, where_to_put
 
 __all__ = [
-    "CardFacts",
     "export_checkpoint",
-    "export_diffusers",
     "export_embedding",
     "export_folder",
     "export_kohya",
@@ -20,7 +15,5 @@ __all__ = [
     "merge_lora",
     "put_there",
     "tag_metadata",
-    "upload",
     "where_to_put",
-    "write_card",
 ]

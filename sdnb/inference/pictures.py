@@ -56,13 +56,12 @@ def make_pictures(
             do="Give one seed for each prompt",
         )
     width, height = _sides(model, size)
-    against, whole = plain_prompt(negative), len(prompts)
+    against = plain_prompt(negative)
     pairs = [_evened(model, plain_prompt(prompt), against) for prompt in trial().few(prompts)]
-    seeds = [trial().moved(seed) for seed in seeds]
+    seeds, steps = [trial().moved(seed) for seed in seeds], trial().capped(steps)
     pipe = model.to(model.device).pipeline()  # all parts beside the UNet again
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = make_sampler(sampler, model.scheduler.config)
-    steps = trial().capped(steps)
     how = {"num_inference_steps": steps, "guidance_scale": guidance, "output_type": "latent"}
     together = batch or _fitting(8 * AREA, width, height)
     pictures: dict[int, Image.Image] = {}
@@ -75,7 +74,7 @@ def make_pictures(
                 latents = pipe(**for_pipeline(model.unet, *told), **noise, **how).images
             decoded = _decoded(pipe, latents, _fitting(AREA, width, height))
             pictures |= dict(zip(places, decoded, strict=True))
-    return [pictures[place % len(pairs)] for place in range(whole)]
+    return [pictures[place % len(pairs)] for place in range(len(prompts))]
 
 
 def generate(model: Model, config: PictureConfig, precision: str = "fp32") -> list[Image.Image]:

@@ -6,10 +6,9 @@ model's blocks), and LoHa and LoKr in both. diffusers' own reader takes only a p
 on text encoders with some versions of transformers (its issue 13984), and finds out late.
 """
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -23,8 +22,8 @@ from sdnb.ldm import renamed, unet_names
 from sdnb.problems import Problem
 from sdnb.single_file import WIDTHS
 from sdnb.tensors import read_tensors
+from sdnb.training.lora_header import peft_config, read_header
 
-HEADER = "lora_adapter_metadata"  # where diffusers keeps peft's settings, as JSON
 PREFIXES = {  # of kohya's names, by part
     "lora_unet_": "unet",
     "lora_te_": "text_encoder",
@@ -50,20 +49,6 @@ WHOLE = [  # what has to stand together
     *({"lokr_w1"} | second for second in SECOND),
     *({"lokr_w1_a", "lokr_w1_b"} | second for second in SECOND),
 ]
-KINDS = {"LORA": LoraConfig, "LOHA": LoHaConfig, "LOKR": LoKrConfig}  # by peft's names
-# What is taken from a header: how large the matrices are and how they are scaled. Nothing else, for
-# peft acts on the rest: init_lora_weights = "pissa" rewrites the base's own weights.
-TAKEN = {
-    "r": int,
-    "lora_alpha": int | float,
-    "alpha": int | float,
-    "rank_pattern": dict,
-    "alpha_pattern": dict,
-    "use_rslora": bool,
-    "use_effective_conv2d": bool,  # these three say which factors a LoHa's or LoKr's layers have
-    "decompose_both": bool,
-    "decompose_factor": int,
-}
 FULL = 10**6  # a rank from which peft splits no factor of a LoKr
 READS_TEXT = (  # matrices (..., width) of a cross-attention, or of its whole weight
     r"attn2[._]to_k\.(weight|lora_(A|down)(\.\w+)?\.weight|lora(_linear_layer)?\.down\.weight"
@@ -109,7 +94,7 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
                 "Use the base model it was trained on",
             )
         found.setdefault(part, {}).setdefault(module, {})[end] = tensor
-    header = _header(metadata)
+    header = read_header(metadata)
     layers, configs = {}, {}
     for part, modules in found.items():
         own = any(key.startswith(f"{part}.") for key in header)
@@ -118,7 +103,9 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
             _check(path, module, ends, weight)
             if _kind(ends) == "lokr" and not own:
                 modules[module] = _multiplied(ends, weight)
-        configs[part] = _told(header, part, modules, path) if own else _guessed(modules, path)
+        configs[part] = (
+            peft_config(header, part, modules, path) if own else _guessed(modules, path)
+        )
         layers[part] = {
             f"{module}.{end}": tensor
             for module, ends in modules.items()
@@ -261,38 +248,6 @@ def _multiplied(ends: dict[str, torch.Tensor], weight: torch.Tensor) -> dict[str
         else:
             second = (a @ b).reshape(a.shape[0], -1, *weight.shape[2:])
     return {"lokr_w1": first.float() * scale, "lokr_w2": second.float()}
-
-
-def _header(metadata: dict[str, str]) -> dict:
-    """peft's settings as diffusers keeps them; empty where there are none that can be read."""
-    try:
-        header = json.loads(metadata.get(HEADER, "{}"))
-    except ValueError:
-        return {}
-    return header if isinstance(header, dict) else {}
-
-
-def _told(header: dict, part: str, modules: Iterable[str], path: Path) -> PeftConfig:
-    """peft's settings from what the header says of the part, for the layers that the file has."""
-    values = {
-        name.removeprefix(f"{part}."): value
-        for name, value in header.items()
-        if name.startswith(f"{part}.") and value is not None
-    }
-    if values.get("use_dora"):
-        raise Problem("The file is a DoRA, which cannot be used here", path, "Choose another LoRA")
-    kind = KINDS.get(str(values.get("peft_type", "LORA")))
-    taken = {name: values[name] for name in TAKEN if name in values}
-    try:
-        if not all(isinstance(value, TAKEN[name]) for name, value in taken.items()):
-            raise TypeError("a value of another type")
-        if taken.get("r", 1) < 1:
-            raise ValueError("a rank below 1")
-        return kind(target_modules=list(modules), **taken)
-    except (TypeError, ValueError) as error:
-        raise Problem(
-            "The settings in the file's header make no sense", path, "Choose another LoRA"
-        ) from error
 
 
 def text_width(shapes: Mapping[str, Sequence[int]]) -> int | None:

@@ -14,7 +14,7 @@ from sdnb.problems import Problem
 from sdnb.run import photos_for, prepare, train
 from sdnb.training.adapters import put_on, tuner_layers
 from sdnb.training.fit import fit
-from sdnb.training.lora_file import HEADER
+from sdnb.training.lora_header import HEADER
 
 
 @pytest.fixture(scope="module")

@@ -58,11 +58,10 @@ def make_pictures(
     width, height = _sides(model, size)
     against = plain_prompt(negative)
     pairs = [_evened(model, plain_prompt(prompt), against) for prompt in trial().few(prompts)]
-    seeds, steps = [trial().moved(seed) for seed in seeds], trial().capped(steps)
     pipe = model.to(model.device).pipeline()  # all parts beside the UNet again
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = make_sampler(sampler, model.scheduler.config)
-    how = {"num_inference_steps": steps, "guidance_scale": guidance, "output_type": "latent"}
+    how = {"num_inference_steps": trial().capped(steps), "guidance_scale": guidance}
     together = batch or _fitting(8 * AREA, width, height)
     pictures: dict[int, Image.Image] = {}
     with _evaluating(model), torch.inference_mode():
@@ -195,12 +194,13 @@ def _batches(lengths: Sequence[int], batch: int) -> Iterator[list[int]]:
 
 def _noise(model: Model, seeds: Sequence[int], width: int, height: int) -> dict[str, Any]:
     """The pipeline's `latents` (n, 4, h, w), standard normal, and its `generator`: for each picture
-    its own, which has drawn them and draws what a sampler adds on the way."""
+    its own, which has drawn them and draws what a sampler adds on the way. Latents come back."""
     factor = model.vae_factor
     shape = (model.unet.config.in_channels, height // factor, width // factor)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    generators = [torch.Generator().manual_seed(trial().moved(seed)) for seed in seeds]
     rows = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-    return {"latents": rows.to(model.device, model.unet.dtype), "generator": generators}
+    latents = rows.to(model.device, model.unet.dtype)
+    return {"latents": latents, "generator": generators, "output_type": "latent"}
 
 
 def _fitting(area: int, width: int, height: int) -> int:

@@ -31,7 +31,7 @@ def lora(path, width=768, key=KEY, **header):
 
 def checkpoint(path, width=768):
     mark = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
-    ends = {mark: (2, 2), "model.diffusion_model.input_blocks.0.0.weight": (2, 2)}
+    ends = {mark: (2, 2), "model.diffusion_model.input_blocks.0.0.weight": (2, 4)}
     return write(path, {LDM: (2, width), **ends})
 
 

@@ -199,7 +199,11 @@ def prepare(
     if "untrained" in trial().kinds:
         groups = [{**group, "lr": 0.0} for group in groups]
     _keep_less(model, config.gradient_checkpointing)
-    accelerator = new_accelerator(machine, config.gradient_accumulation)
+    # What a text encoder's last layers say goes nowhere with clip skip, and in SDXL.
+    unused = any(map(trains, model.encoders.values())) and bool(
+        config.clip_skip or model.text_encoder_2
+    )
+    accelerator = new_accelerator(machine, config.gradient_accumulation, unused)
     photos, class_photos = trial().few(photos), trial().few(class_photos)
     captions = trial().dealt(method.captions(config, photos))
     batches = Batches(

@@ -50,21 +50,16 @@ def offline() -> list[str]:
     pytest.skip("outside connections can be blocked only where `unshare -n` or `unshare -rn` works")
 
 
-def test_the_installed_package_is_the_one_imported(python, tmp_path):
+@pytest.mark.long
+def test_the_installed_package_works_without_a_network(python, offline, tmp_path):
+    """In one test, for making the environment takes the longest. The demo runs quickly: `make
+    lessons` does it whole, here the point is where its files come from."""
     where = Path(run(python, "-c", "import sdnb; print(sdnb.__file__)", cwd=tmp_path).strip())
     assert where.is_relative_to(python.parents[1])
-
-
-def test_the_command_speaks_in_sentences(python, tmp_path):
     command = [python.parent / "sdnb", "train", "missing.toml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == ""
     assert "missing.toml" in done.stderr and len(done.stderr.splitlines()) == 1
-
-
-@pytest.mark.long
-def test_demo_runs_from_the_wheel_without_a_network(python, offline, tmp_path):
-    """Quickly: `make lessons` does it whole, here the point is where its files come from."""
     quick = os.environ | {"SDNB_TRIAL": "quick"}
     run(*offline, python, "-m", "sdnb", "demo", "--out", "out", cwd=tmp_path, env=quick)
     (grid,) = (tmp_path / "out").glob("*.png")

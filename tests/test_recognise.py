@@ -125,6 +125,11 @@ def test_what_they_raise_of_files(function, sentence, tmp_path):
             ImportError("Found an incompatible version of torchao. Found 0.10.0"),
             "uninstall -y torc",
         ),
+        (
+            ValueError("The version of PEFT you are using is not compatible, please use 0.22.0"),
+            "do not suit each other.*--upgrade peft",
+        ),
+        (ImportError("tokenizers>=0.23,<=0.24 is required, found 0.22"), "suit each other"),
         (ModuleNotFoundError("No module named 'ipywidgets'"), "not installed.*sdnb doctor"),
         (NameError("name 'my_run' is not defined", name="my_run"), r"\(my_run\).*from the top"),
         (RuntimeError("Found no NVIDIA driver on your system."), "T4 GPU"),

@@ -71,12 +71,15 @@ class TrainState:
         return self.accelerator.reduce(said, "sum").item() > 0
 
 
-def new_accelerator(machine: Machine, gradient_accumulation: int = 1) -> Accelerator:
+def new_accelerator(
+    machine: Machine, gradient_accumulation: int = 1, unused: bool = False
+) -> Accelerator:
     """A fresh Accelerator. Its state is one per process and would else keep the precision and
-    accumulation of the run before; so only the latest run of a process may be continued."""
-    # What a text encoder's last layers say goes nowhere in SDXL and with clip skip: they get no
-    # gradient, which several processes take for a mistake unless they are told.
-    told = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accumulation of the run before; so only the latest run of a process may be continued.
+
+    `unused`: some of what trains gets no gradient, which several processes take for a mistake
+    unless they are told; being told for nothing they warn, and search each step in vain."""
+    told = DistributedDataParallelKwargs(find_unused_parameters=unused)
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     return Accelerator(

@@ -63,7 +63,7 @@ def test_a_made_up_name_falls_into_pieces(model):
 @pytest.mark.parametrize("through", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_the_judge_sees_what_there_is(model, judge, unseen, through):
     """Fresh pictures, sharp and through the autoencoder; the full figures are on the model card."""
-    scenes, pictures = unseen
+    scenes, pictures = unseen if not through else [half[:40] for half in unseen]
     readings = judge.read(through_autoencoder(model, pictures) if through else pictures)
     for name, least in (("glasses", 0.95), ("hat", 0.95), ("place", 0.95), ("brows", 0.8)):
         truth = [features(scene)[name] for scene in scenes]

@@ -33,9 +33,8 @@ def wish(tiny, config, tmp_path):
 
 
 def check(paths, wish, model) -> None:
-    """Picture to text to settings to picture: within one grey level of 255, as batches differ. On a
-    GPU each batch size sums in an order of its own, and three steps of Euler a, which adds noise,
-    make more of it: there within two levels in the mean."""
+    """Picture to text to settings to picture: within one grey level of 255, as batches differ; on a
+    GPU, where each batch size sums in an order of its own, within four (two were seen)."""
     names = ["01_00003.png", "01_00004.png", "02_00003.png", "02_00004.png"]
     assert [path.name for path in paths] == names
     machine = find_machine()
@@ -48,8 +47,7 @@ def check(paths, wish, model) -> None:
         (again,) = generate(model, told, machine.precision)
         assert again.size == recipe.size == wish.size(model.info.resolution)
         apart = np.abs(np.subtract(Image.open(path), again, dtype=int))
-        print(f"{path.name}: {apart.max()} at most, {apart.mean():.3f} in the mean")
-        assert apart.mean() <= 2 if machine.device == "cuda" else apart.max() <= 1
+        assert apart.max() <= (4 if machine.device == "cuda" else 1)
 
 
 def test_a_file_says_how_to_draw_it_again(tiny, tiny_folder, wish, tmp_path):

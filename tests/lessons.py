@@ -4,6 +4,9 @@ The statements stand in the cell tagged "bands" that ends each lesson, each with
 The ranges come from three runs with other chance (`tests/benchmarks/bands.py`).
 """
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,12 @@ def test_a_wrong_run_is_noticed(path, tmp_path, trial):
     if f'"{trial}"' not in path.read_text().replace('\\"', '"'):
         pytest.skip("no statement of this notebook names it")
     assert not not_refuted(run_lesson(path, tmp_path, trial), trial)
+
+
+def test_the_demo_learns_its_person(tmp_path):
+    """What the README's picture stands for: a stranger before, and ravo after."""
+    command = [sys.executable, "-m", "sdnb", "demo", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "numbers.json").read_text())["parade"]
+    assert found["before"] <= 0.1 and found["after"] >= 0.6, found

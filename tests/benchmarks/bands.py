@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).parents[2]
 sys.path.insert(0, str(CHECKOUT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tests.lessons import NOTEBOOKS, run_lesson
+from tests.lessons import NOTEBOOKS, run_lesson  # noqa: E402
 
 
 def measure(path: Path, trial: str) -> dict:
@@ -57,7 +57,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("bands.jsonl"))
     asked = parser.parse_args()
     results = asked.results
-    rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    results.touch()
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
     done = {(row["lesson"], row["trial"]) for row in rows}
     paths = [path for path in NOTEBOOKS if path.stem.startswith(tuple(asked.only))]
     todo = [(path, trial) for trial in asked.trials for path in paths]

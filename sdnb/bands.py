@@ -33,16 +33,16 @@ class Band:
 
 
 def lesson_says(*rows: tuple[str, float, float, float, str | float]) -> None:
-    """Show whether this run bears out what the lesson says. Each row is a Band's five parts."""
+    """Show whether this run shows what the lesson says. Each row is a Band's five parts."""
     bands = [Band(row[0], *map(float, row[1:4]), _plain(row[4])) for row in rows]
     display({"text/plain": summary(bands), MIME: [asdict(band) for band in bands]}, raw=True)
 
 
 def summary(bands: Iterable[Band]) -> str:
-    """One line, and one for each statement that this run does not bear out."""
+    """One line, and one for each statement that this run does not show."""
     bands = list(bands)
     others = [band.told for band in bands if not band.holds(band.value)]
-    line = f"Your run bears out {len(bands) - len(others)} of {len(bands)} things this lesson says."
+    line = f"Your run shows {len(bands) - len(others)} of {len(bands)} things that this lesson says."
     if not others:
         return line
     reason = "Changed settings do that, and so may chance:"

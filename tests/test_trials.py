@@ -20,12 +20,8 @@ def asked(monkeypatch):
 def test_a_learner_runs_none(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     learners = trial()
-    assert (learners.mark, learners.steps(500), learners.capped(20), learners.every(0)) == (
-        "",
-        500,
-        20,
-        0,
-    )
+    assert learners.mark == "" and learners.steps(500) == 500
+    assert learners.capped(20) == 20 and learners.every(0) == 0
     assert learners.few([1, 2, 3]) == [1, 2, 3] and learners.moved(7) == 7
     assert learners.dealt(["a", "b"]) == ["a", "b"]
 
@@ -90,7 +86,7 @@ def test_a_band_tells_what_came_out_otherwise():
     good = Band("Ravo is recognised", 0.8, 0.5, 1, "quick")
     bad = Band("A word moves nobody", 0.25, 0, 0.001, 0.2)
     assert good.holds(good.value) and not bad.holds(bad.value)
-    assert summary([good]) == "Your run bears out 1 of 1 things this lesson says."
+    assert summary([good]) == "Your run shows 1 of 1 things that this lesson says."
     told = "\n- A word moves nobody: 0.25; expected was 0 to 0.001"
-    assert summary([good, bad]).startswith("Your run bears out 1 of 2 things")
+    assert summary([good, bad]).startswith("Your run shows 1 of 2 things")
     assert summary([good, bad]).endswith(told)

@@ -42,7 +42,8 @@ def summary(bands: Iterable[Band]) -> str:
     """One line, and one for each statement that this run does not show."""
     bands = list(bands)
     others = [band.told for band in bands if not band.holds(band.value)]
-    line = f"Your run shows {len(bands) - len(others)} of {len(bands)} things that this lesson says."
+    shown = len(bands) - len(others)
+    line = f"Your run shows {shown} of {len(bands)} things that this lesson says."
     if not others:
         return line
     reason = "Changed settings do that, and so may chance:"

@@ -30,9 +30,9 @@ _ROOMS = {
     "presets": "sdnb.config",  # the names there are
     "form": "sdnb.forms",  # settings to fill in, in a notebook
     "find_machine": "sdnb.machine",  # where am I: device, precision, memory
-    "default_base": "sdnb.models",  # the base model that suits this machine
+    "default_base": "sdnb.models.base",  # the base model that suits this machine
     "Project": "sdnb.project",  # your folder: photos, runs, exports
-    "load_model": "sdnb.loading",  # a base model, ready to make pictures and to learn
+    "load_model": "sdnb.models.loading",  # a base model, ready to make pictures and to learn
     "PersonConfig": "sdnb.mini.yourself",  # a made-up person, and how the photos are taken
     "draw_yourself": "sdnb.mini.yourself",  # take them
     "PhotoConfig": "sdnb.dataset.settings",  # from your photos to prepared copies
@@ -45,7 +45,7 @@ _ROOMS = {
     "judge_sees": "sdnb.captioning",  # what the coach asks of drawn photos
     "clip_sees": "sdnb.captioning",  # and of real ones
     "with_article": "sdnb.mini.words",  # "a man", "an owl"
-    "load_tokenizer": "sdnb.loading",  # how a base model cuts words into pieces
+    "load_tokenizer": "sdnb.models.loading",  # how a base model cuts words into pieces
     "import_photos": "sdnb.dataset.importing",  # your photos from a folder or a zip, as copies
     "read_photos": "sdnb.dataset",  # a folder of photos and their captions
     "where_photos_go": "sdnb.dataset.arrivals",  # and which of yours are not prepared yet

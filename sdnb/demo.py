@@ -15,13 +15,13 @@ from sdnb.evaluation import drift, line_up, load_clip, nearest_photo, prompt_fit
 from sdnb.evaluation.eyes import ClipEye
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.inference import load_lora, make_pictures, unload_lora
-from sdnb.loading import load_model
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.loading import load_model
 from sdnb.run import train
 from sdnb.sample import sample_photos
 from sdnb.sheet import grid

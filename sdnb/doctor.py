@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from sdnb.colab import on_colab
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.machine import GIB, PACKAGES, Machine, find_machine
-from sdnb.models import MODELS, default_base
+from sdnb.models.base import MODELS, default_base
 from sdnb.problems import Problem
 from sdnb.project import Project
 from sdnb.runs import READY, finished_runs, ready_runs

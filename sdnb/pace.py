@@ -8,9 +8,9 @@ import torch
 
 from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
-from sdnb.loading import load_model
 from sdnb.machine import Machine, find_machine
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.loading import load_model
 from sdnb.run import photos_for, prepare
 from sdnb.training.fit import fit
 from sdnb.training.method import base_dtype

@@ -13,9 +13,9 @@ from sdnb.dataset.photos import FEWEST, Photo, read_photos
 from sdnb.files import write_atomically
 from sdnb.inference.class_pictures import class_pictures
 from sdnb.inference.pictures import make_pictures, plain_prompt
-from sdnb.loading import load_model
 from sdnb.machine import Machine, find_machine, find_rank
-from sdnb.models import Model, find_model, trains
+from sdnb.models.base import Model, find_model, trains
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.progress import Progress, watch
 from sdnb.runs import History, Run, claim, open_run, read_history, sweep, write_machine

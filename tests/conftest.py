@@ -96,7 +96,7 @@ def tiny_folder(tmp_path_factory):
 @pytest.fixture
 def tiny(tiny_folder):
     """The tiny model, freshly loaded."""
-    from sdnb.loading import load_model
+    from sdnb.models.loading import load_model
 
     return load_model(tiny_folder)
 

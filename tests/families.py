@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from sdnb.single_file import FAMILIES
+from sdnb.models.single_file import FAMILIES
 
 CHANNELS = (32, 32, 32, 32)  # four blocks of two layers, as the real ones
 XL = {
@@ -53,7 +53,7 @@ def tiny_parts(family: str) -> dict[str, torch.nn.Module]:
 
 
 def write_configs(parts: dict[str, torch.nn.Module], family: str, folder: Path) -> None:
-    """What `sdnb/families/` holds of a family, for these parts."""
+    """What `sdnb/models/configs/` holds of a family, for these parts."""
     folder = folder / family
     for name, part in parts.items():
         if isinstance(part, CLIPTextModel | CLIPTextModelWithProjection):

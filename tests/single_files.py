@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sdnb.ldm import renamed, unet_names, vae_names
+from sdnb.models.original_keys import renamed, unet_names, vae_names
 
 OPEN_CLIP = {  # OpenCLIP's names (mlfoundations/open_clip, transformer.py) for those of CLIP here
     "encoder.layers.": "transformer.resblocks.",

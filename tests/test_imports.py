@@ -13,10 +13,11 @@ import sdnb
 
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
-    "__version__ settings config picture_config problems recognise files tensors conditioning "
-    "single_file ldm sheet colab machine project sample trials bands mini",
-    "models",
-    "loading saving",
+    "__version__ settings config picture_config problems recognise files models.tensors models "
+    "models.conditioning models.single_file models.original_keys sheet colab machine project "
+    "sample trials bands mini",
+    "models.base",
+    "models.loading models.saving",
     "dataset captioning",
     "training",
     "inference",

@@ -25,7 +25,7 @@ import sdnb
 from sdnb.cli import main
 from sdnb.colab import use_drive
 from sdnb.config import LoraConfig
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.recognise import recognised, speak_in
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from sdnb import run as run_module
 from sdnb.inference import load_lora, make_pictures
 from sdnb.inference.class_pictures import class_caption
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import interruptible, prepare, train
 from sdnb.runs import Run, finished_runs, own_runs

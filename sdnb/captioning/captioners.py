@@ -22,10 +22,10 @@ from transformers import (
 from sdnb.captioning.captions import Captioned, caption_photos
 from sdnb.captioning.settings import CaptionConfig
 from sdnb.dataset.photos import photo_paths
-from sdnb.loading import loading
 from sdnb.machine import Machine, find_machine
+from sdnb.models.loading import loading
+from sdnb.models.single_file import MINI_FOLDER
 from sdnb.problems import Problem, nearest
-from sdnb.single_file import MINI_FOLDER
 
 MINI = MINI_FOLDER / "captioner"
 HUB = {

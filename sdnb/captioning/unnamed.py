@@ -164,8 +164,8 @@ def _load_clip(source: str, machine: "Machine | None") -> Callable:
     import torch
     from transformers import AutoProcessor, CLIPModel
 
-    from sdnb.loading import loading
     from sdnb.machine import find_machine
+    from sdnb.models.loading import loading
 
     device = (machine or find_machine()).device
     dtype = torch.float16 if device == "cuda" else torch.float32

@@ -2,7 +2,7 @@
 
 import torch
 
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem
 from sdnb.training.adapters import tuner_layers
 

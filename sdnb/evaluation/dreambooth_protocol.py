@@ -21,7 +21,7 @@ from sdnb.evaluation.eyes import (
     load_dino_eye,
 )
 from sdnb.evaluation.scores import Number, Scores, draw, fit, likeness
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem
 
 PLACES = (

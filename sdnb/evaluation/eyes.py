@@ -23,10 +23,10 @@ from transformers import (
     PreTrainedModel,
 )
 
-from sdnb.conditioning import core_of
-from sdnb.loading import loading
 from sdnb.mini.judge import Judge, as_tensor, load_judge
-from sdnb.models import Model, quiet
+from sdnb.models.base import Model, quiet
+from sdnb.models.conditioning import core_of
+from sdnb.models.loading import loading
 from sdnb.problems import Problem
 
 CLIP = "openai/clip-vit-base-patch32"

@@ -15,8 +15,8 @@ from sdnb.mini.judge import Judge, as_tensor
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, Person, Product, lookalikes
-from sdnb.models import MODELS, Model
-from sdnb.single_file import MINI_FOLDER
+from sdnb.models.base import MODELS, Model
+from sdnb.models.single_file import MINI_FOLDER
 from sdnb.training.latents import encode_photos
 from sdnb.trials import trial
 

@@ -19,10 +19,10 @@ from sdnb.evaluation.parade import Parade
 from sdnb.evaluation.scores import Drawn, Number, Scores, draw, measure
 from sdnb.inference.embedding import load_embedding
 from sdnb.inference.lora import load_lora
-from sdnb.loading import load_model, take_weights
 from sdnb.machine import Machine, find_machine
 from sdnb.mini.words import with_article
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.loading import load_model, take_weights
 from sdnb.problems import Problem
 from sdnb.runs import Run
 from sdnb.sheet import grid

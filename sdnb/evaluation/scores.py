@@ -13,7 +13,7 @@ from PIL import Image
 from sdnb.evaluation.eyes import ClipEye, Eye, JudgeEye, Reader
 from sdnb.evaluation.parade import Parade
 from sdnb.inference.pictures import make_pictures
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem
 
 

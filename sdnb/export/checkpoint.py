@@ -7,13 +7,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sdnb.conditioning import core_of
 from sdnb.export.writing import checked, modelspec
 from sdnb.files import write_atomically
-from sdnb.ldm import renamed, unet_names, vae_names
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.conditioning import core_of
+from sdnb.models.original_keys import renamed, unet_names, vae_names
+from sdnb.models.saving import held_in, save_folder
 from sdnb.problems import Problem
-from sdnb.saving import held_in, save_folder
 from sdnb.training.adapters import has_adapters
 from sdnb.training.textual_inversion import NewWords, embeddings_of
 

@@ -6,9 +6,9 @@ from safetensors.torch import save as to_bytes
 
 from sdnb.export.writing import IN_PROMPTS, checked
 from sdnb.files import write_atomically
+from sdnb.models.saving import held_in
+from sdnb.models.tensors import read_tensors
 from sdnb.problems import Problem
-from sdnb.saving import held_in
-from sdnb.tensors import read_tensors
 from sdnb.training.textual_inversion import KEY
 
 

@@ -1,6 +1,6 @@
 """Bake a LoRA into the base model's own weights."""
 
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem
 from sdnb.training.adapters import take_off, tuner_layers
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from sdnb.dataset.pictures import open_picture
 from sdnb.export.writing import IN_PROMPTS
 from sdnb.files import write_atomically, write_folder_atomically
-from sdnb.models import find_model
+from sdnb.models.base import find_model
+from sdnb.models.single_file import UNET, WIDTHS, read_family
+from sdnb.models.tensors import opened
 from sdnb.problems import Problem, nearest
-from sdnb.single_file import UNET, WIDTHS, read_family
-from sdnb.tensors import opened
 from sdnb.training.lora_file import text_width
 
 TABLE = tomllib.loads(Path(__file__).with_name("programs.toml").read_text(encoding="utf-8"))

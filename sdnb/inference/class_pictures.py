@@ -13,7 +13,7 @@ from sdnb.inference.pictures import make_pictures
 from sdnb.inference.prompts import escape
 from sdnb.machine import Machine
 from sdnb.mini.words import with_article
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem
 from sdnb.training.common import plain_caption
 from sdnb.training.method import method_of

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem
 from sdnb.training import textual_inversion
 

@@ -9,8 +9,8 @@ from sdnb.inference.embedding import load_embedding
 from sdnb.inference.infotext import recipe_of, save_picture
 from sdnb.inference.lora import load_lora
 from sdnb.inference.pictures import draw
-from sdnb.loading import load_model
 from sdnb.machine import find_machine
+from sdnb.models.loading import load_model
 
 
 def draw_into(

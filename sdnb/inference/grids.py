@@ -21,7 +21,7 @@ from sdnb.inference.infotext import Recipe, read_picture, recipe_of, save_pictur
 from sdnb.inference.names import called, find_lora, is_embedding
 from sdnb.inference.pictures import how_of, make_pictures, words_of
 from sdnb.inference.prompts import LoraCall, read_prompt, weigh_calls, without_calls
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem, nearest
 from sdnb.sheet import grid
 from sdnb.training.adapters import tuner_layers

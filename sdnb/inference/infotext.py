@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from sdnb.config import PictureConfig
 from sdnb.files import write_atomically
 from sdnb.inference.samplers import KARRAS, known_sampler
-from sdnb.models import ModelInfo
+from sdnb.models.base import ModelInfo
 from sdnb.problems import Problem
 
 KEY, NEGATIVE, LONGEST = "parameters", "Negative prompt: ", 100_000

@@ -7,7 +7,7 @@ from diffusers import DiffusionPipeline
 from torch import nn
 
 from sdnb.machine import mend_peft
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem
 from sdnb.training.adapters import put_back, put_on, take_off, use_all
 from sdnb.training.lora_file import read_lora

@@ -10,14 +10,14 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from sdnb.conditioning import for_pipeline
 from sdnb.config import PictureConfig
 from sdnb.inference.names import called, find_embeddings, find_lora
 from sdnb.inference.prompts import LoraCall, Prompt, read_prompt, without_calls
 from sdnb.inference.samplers import DEFAULT, make_sampler
 from sdnb.inference.weights import chunks_of, weighed_embeddings
 from sdnb.machine import DTYPES
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.conditioning import for_pipeline
 from sdnb.problems import Problem
 from sdnb.trials import trial
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from transformers import CLIPTokenizer
 
-from sdnb.conditioning import conditioning
 from sdnb.inference.prompts import Prompt
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.conditioning import conditioning
 
 
 @torch.no_grad()

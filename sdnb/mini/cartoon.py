@@ -22,14 +22,14 @@ from sdnb.config import LoraConfig, preset
 from sdnb.evaluation.parade import Parade, line_up
 from sdnb.inference.lora import load_lora, unload_lora
 from sdnb.inference.pictures import make_pictures
-from sdnb.loading import load_model
 from sdnb.machine import find_machine
 from sdnb.mini import data, gate
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.optimise import DEVICE, STATE, optimise
 from sdnb.mini.stages import EARLIER, compiled, noise_loss
 from sdnb.mini.subjects import Person, held_out_person
-from sdnb.models import MODELS, Model
+from sdnb.models.base import MODELS, Model
+from sdnb.models.loading import load_model
 from sdnb.run import prepare
 from sdnb.sheet import grid
 from sdnb.training.fit import fit

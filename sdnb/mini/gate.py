@@ -16,14 +16,14 @@ from sdnb.config import LoraConfig, preset
 from sdnb.dataset.photos import Photo
 from sdnb.evaluation.parade import Parade, line_up
 from sdnb.inference.pictures import make_pictures
-from sdnb.loading import load_model
 from sdnb.machine import find_machine
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.scenes import HATS, PLACES, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import COLOURS, Person, held_out_person
 from sdnb.mini.words import learner_caption, with_article
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.loading import load_model
 from sdnb.run import prepare
 from sdnb.sheet import grid
 from sdnb.training.fit import fit

@@ -16,13 +16,13 @@ from sdnb.config import TrainConfig, preset
 from sdnb.dataset.photos import read_photos
 from sdnb.evaluation.parade import line_up
 from sdnb.inference.pictures import make_pictures
-from sdnb.loading import load_model
 from sdnb.machine import find_machine
 from sdnb.mini.gate import gate_prompts, measure
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.scenes import PLACES, SAMPLE_LOOK
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.loading import load_model
 from sdnb.run import prepare
 from sdnb.sample import sample_photos
 from sdnb.sheet import grid

@@ -8,9 +8,9 @@ from safetensors.torch import save_file
 
 from sdnb.evaluation.parade import KNOWN, LINE, SAMPLES, look_at
 from sdnb.files import write_atomically
-from sdnb.loading import load_model
 from sdnb.mini.judge import load_judge
 from sdnb.mini.subjects import lookalikes
+from sdnb.models.loading import load_model
 
 STYLES = {"person": {"photo": "mini", "cartoon": "cartoon"}, "product": {"photo": "mini"}}
 

@@ -17,14 +17,14 @@ from PIL import Image
 from sdnb.evaluation.eyes import load_clip
 from sdnb.evaluation.parade import through_autoencoder
 from sdnb.inference.pictures import make_pictures
-from sdnb.loading import load_model
 from sdnb.mini import data
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.scenes import FEATURES, GLASSES, HATS, PLACES, features
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import BROWS, COLOURS, HAIR, HAIR_COLOURS, MARKS
 from sdnb.mini.words import caption, glasses_words, with_article
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.loading import load_model
 from sdnb.sheet import grid
 
 

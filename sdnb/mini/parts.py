@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from sdnb.conditioning import core_of
 from sdnb.mini.scenes import random_world
 from sdnb.mini.words import caption
+from sdnb.models.conditioning import core_of
 
 SIZE, TEXT_WIDTH, POSITIONS = 128, 128, 77
 START, END = "<|startoftext|>", "<|endoftext|>"

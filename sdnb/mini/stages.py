@@ -11,11 +11,11 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from sdnb.conditioning import core_of
 from sdnb.mini import data, parts
 from sdnb.mini.judge import Judge, centred
 from sdnb.mini.losses import copy_loss, judge_loss
 from sdnb.mini.optimise import DEVICE, STATE, autocast, optimise, seed_step
+from sdnb.models.conditioning import core_of
 
 Module = TypeVar("Module", bound=nn.Module)
 

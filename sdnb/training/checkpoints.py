@@ -8,8 +8,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sdnb.files import write_atomically
+from sdnb.models.tensors import opened
 from sdnb.problems import Problem
-from sdnb.tensors import opened
 from sdnb.training.fit import TrainState
 
 NAME = "step_{:06}.safetensors"

@@ -6,7 +6,7 @@ import torch
 
 from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from sdnb.config import DreamboothConfig
 from sdnb.dataset.photos import Photo
-from sdnb.loading import reload
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.loading import reload
+from sdnb.models.saving import save_folder
 from sdnb.problems import Problem
-from sdnb.saving import save_folder
 from sdnb.training import common, lora
 from sdnb.training.common import closing, freeze, group, opening, refuse_sdxl
 

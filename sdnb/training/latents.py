@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
-from sdnb.models import Model, trains
+from sdnb.models.base import Model, trains
 from sdnb.training.batches import Examples
 
 WORDINGS = 16  # orders of a shuffled caption that are kept ready

@@ -12,7 +12,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from sdnb.config import LoraConfig
 from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.problems import Problem
 from sdnb.training.adapters import attach, put_on, take_off, tuner_layers
 from sdnb.training.common import captions, closing, freeze, group, opening

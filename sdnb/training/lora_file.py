@@ -18,10 +18,10 @@ from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
 from peft.tuners.lokr.layer import factorization
 from torch import nn
 
-from sdnb.ldm import renamed, unet_names
+from sdnb.models.original_keys import renamed, unet_names
+from sdnb.models.single_file import WIDTHS
+from sdnb.models.tensors import read_tensors
 from sdnb.problems import Problem
-from sdnb.single_file import WIDTHS
-from sdnb.tensors import read_tensors
 from sdnb.training.lora_header import peft_config, read_header
 
 PREFIXES = {  # of kohya's names, by part

@@ -5,8 +5,8 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import nn
 
-from sdnb.conditioning import conditioning, for_unet
-from sdnb.models import Model, trains
+from sdnb.models.base import Model, trains
+from sdnb.models.conditioning import conditioning, for_unet
 from sdnb.problems import Problem
 from sdnb.training.batches import Batch
 

@@ -9,7 +9,7 @@ import torch
 from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
 from sdnb.machine import DTYPES, Machine
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.training import dreambooth, lora, textual_inversion
 
 

@@ -12,13 +12,13 @@ from tokenizers import AddedToken
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sdnb.conditioning import core_of
 from sdnb.config import TextualInversionConfig
 from sdnb.dataset.photos import Photo
 from sdnb.files import write_atomically
-from sdnb.models import Model
+from sdnb.models.base import Model
+from sdnb.models.conditioning import core_of
+from sdnb.models.tensors import read_tensors
 from sdnb.problems import Problem
-from sdnb.tensors import read_tensors
 from sdnb.training import common, lora
 from sdnb.training.common import freeze, group, refuse_sdxl
 

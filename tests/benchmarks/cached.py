@@ -22,8 +22,8 @@ from full_size import noise_photos, random_model
 
 from sdnb.config import LoraConfig
 from sdnb.inference.pictures import autocast
-from sdnb.loading import load_model
 from sdnb.machine import GIB, find_machine
+from sdnb.models.loading import load_model
 from sdnb.run import prepare
 from sdnb.training.latents import encode_photos
 

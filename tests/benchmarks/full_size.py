@@ -23,7 +23,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig, preset
 from sdnb.dataset.photos import Photo
 from sdnb.machine import GIB, Machine
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.run import prepare
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of

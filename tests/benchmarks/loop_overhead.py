@@ -25,11 +25,11 @@ from torch.profiler import ProfilerActivity, profile
 from sdnb.config import preset
 from sdnb.dataset.photos import Photo
 from sdnb.inference.pictures import autocast
-from sdnb.loading import load_model
 from sdnb.machine import find_machine
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
+from sdnb.models.loading import load_model
 from sdnb.run import prepare, save_preview
 from sdnb.runs import History, Run
 from sdnb.training.checkpoints import save_checkpoint

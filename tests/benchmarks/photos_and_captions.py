@@ -21,12 +21,12 @@ from sdnb.config import preset
 from sdnb.dataset.photos import Photo
 from sdnb.evaluation.parade import line_up, nearest_photo
 from sdnb.inference.pictures import make_pictures
-from sdnb.loading import load_model
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import PLACES, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person
+from sdnb.models.loading import load_model
 from sdnb.run import prepare
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of

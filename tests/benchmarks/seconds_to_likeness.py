@@ -21,11 +21,11 @@ from dataclasses import replace
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig, preset
 from sdnb.evaluation import drift, line_up, load_clip, nearest_photo
 from sdnb.inference import make_pictures
-from sdnb.loading import load_model
 from sdnb.machine import find_machine
 from sdnb.mini.gate import gate_prompts, measure, photographs
 from sdnb.mini.judge import load_judge
 from sdnb.mini.subjects import held_out_person
+from sdnb.models.loading import load_model
 from sdnb.pace import seconds_a_step
 from sdnb.run import prepare
 from sdnb.training.fit import fit

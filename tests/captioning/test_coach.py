@@ -7,7 +7,7 @@ from PIL import Image
 
 from sdnb.captioning import coach
 from sdnb.dataset.photos import Photo, read_photos
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 from sdnb.sample import sample_photos
 
 GOOD = [

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sdnb.captioning import CaptionEditor, coach
 from sdnb.captioning import editor as module
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 
 GOOD = (

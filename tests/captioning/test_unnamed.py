@@ -11,8 +11,8 @@ from PIL import Image
 from sdnb.captioning import clip_sees, coach, judge_sees, unnamed
 from sdnb.captioning.unnamed import CLIP, QUESTIONS
 from sdnb.dataset.photos import Photo, read_photos
-from sdnb.loading import load_model
 from sdnb.mini.judge import load_judge
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.sample import sample_photos
 

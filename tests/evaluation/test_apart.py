@@ -5,7 +5,7 @@ import torch
 
 from sdnb.evaluation.apart import lora_moves, weights_apart
 from sdnb.inference import load_lora
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import train
 

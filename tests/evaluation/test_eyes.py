@@ -26,8 +26,8 @@ from sdnb.evaluation.eyes import (
     load_clip_eye,
     load_dino_eye,
 )
-from sdnb.loading import load_model
 from sdnb.mini.judge import as_tensor, load_judge
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.training.method import method_of
 

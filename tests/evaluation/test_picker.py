@@ -9,7 +9,7 @@ from sdnb.dataset.photos import read_photos
 from sdnb.evaluation.picker import Row, best, in_short, load_weights, pick_checkpoint, wearing
 from sdnb.evaluation.scores import Number, Scores, draw, measure
 from sdnb.inference import load_embedding, load_lora, make_pictures
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import prepare, train
 from sdnb.runs import open_run

@@ -1,8 +1,8 @@
 import pytest
 from diffusers import DDPMScheduler
 
-from sdnb.models import Model, ModelInfo
-from sdnb.single_file import clip_tokenizer
+from sdnb.models.base import Model, ModelInfo
+from sdnb.models.single_file import clip_tokenizer
 from tests.families import tiny_parts
 
 

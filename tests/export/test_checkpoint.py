@@ -17,8 +17,8 @@ from sdnb.export import (
     merge_lora,
 )
 from sdnb.inference import load_lora, make_pictures
-from sdnb.loading import load_model
-from sdnb.models import quiet
+from sdnb.models.base import quiet
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.training import lora, textual_inversion
 from sdnb.training.adapters import has_adapters, tuner_layers

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 
 from sdnb.export import export_kohya, tag_metadata
 from sdnb.inference import load_lora
-from sdnb.ldm import kohya_name, unet_names
-from sdnb.loading import load_model
-from sdnb.models import quiet
+from sdnb.models.base import quiet
+from sdnb.models.loading import load_model
+from sdnb.models.original_keys import kohya_name, unet_names
 from sdnb.problems import Problem
 from sdnb.training import lora
 from sdnb.training.adapters import tuner_layers

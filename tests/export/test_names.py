@@ -10,9 +10,9 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from sdnb.export.checkpoint import original_tensors
-from sdnb.ldm import kohya_name, renamed, unet_names, vae_names
-from sdnb.models import MODELS, Model
-from sdnb.single_file import FAMILIES
+from sdnb.models.base import MODELS, Model
+from sdnb.models.original_keys import kohya_name, renamed, unet_names, vae_names
+from sdnb.models.single_file import FAMILIES
 from tests.families import tiny_parts
 
 KEYS = Path(__file__).parent / "keys"

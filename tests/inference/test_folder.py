@@ -6,8 +6,8 @@ from PIL import Image
 
 from sdnb.config import PictureConfig
 from sdnb.inference import config_from, draw_into, generate, read_picture
-from sdnb.loading import load_model
 from sdnb.machine import find_machine
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from tests.inference.trained import save_lora, save_word
 

@@ -19,7 +19,7 @@ from sdnb.inference.infotext import (
     write_text,
 )
 from sdnb.inference.samplers import SAMPLERS
-from sdnb.models import ModelInfo
+from sdnb.models.base import ModelInfo
 from sdnb.problems import Problem
 
 INFO = ModelInfo("m", "sd1", 512, (), "")

@@ -5,7 +5,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sdnb.inference import load_lora, make_pictures, unload_lora
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.training import lora
 

@@ -10,11 +10,11 @@ from sdnb.config import PictureConfig
 from sdnb.inference import generate, make_pictures
 from sdnb.inference.prompts import read_prompt
 from sdnb.inference.weights import weighed_embeddings
-from sdnb.loading import load_model
-from sdnb.models import Model, ModelInfo
+from sdnb.models.base import Model, ModelInfo
+from sdnb.models.loading import load_model
+from sdnb.models.single_file import clip_tokenizer
 from sdnb.problems import Problem
 from sdnb.sheet import grid
-from sdnb.single_file import clip_tokenizer
 from tests.families import tiny_parts
 
 

@@ -14,7 +14,7 @@ from sdnb.inference.prompts import (
     without_calls,
 )
 from sdnb.inference.weights import weighed_embeddings
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 
 

@@ -5,7 +5,7 @@ import torch
 
 from sdnb.inference.prompts import read_prompt
 from sdnb.inference.weights import pieces, weighed_embeddings
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 
 PLAIN = "photo of a man wearing a red hat, at the beach"
 

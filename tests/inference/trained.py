@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from sdnb.config import LoraConfig
-from sdnb.models import Model
+from sdnb.models.base import Model
 from sdnb.training import lora
 
 

@@ -4,10 +4,10 @@ import pytest
 
 from sdnb.evaluation import line_up
 from sdnb.inference import load_lora, make_pictures, unload_lora
-from sdnb.loading import load_model
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import PLACES
 from sdnb.mini.subjects import SAMPLE_PERSON
+from sdnb.models.loading import load_model
 from sdnb.sample import sample_trained
 
 

@@ -9,13 +9,13 @@ from diffusers import StableDiffusionPipeline
 
 from sdnb.evaluation import drift, line_up, load_clip, prompt_fit, through_autoencoder
 from sdnb.evaluation.parade import SAMPLES, look_at
-from sdnb.loading import load_model
 from sdnb.mini import data
 from sdnb.mini.judge import WEIGHTS, counts, load_judge
 from sdnb.mini.scenes import features, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person
 from sdnb.mini.words import caption
+from sdnb.models.loading import load_model
 
 FOLDER = WEIGHTS.parent
 UNSEEN = 10_000_000  # numbers of world scenes that no training drew

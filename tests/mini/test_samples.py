@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from sdnb.inference import load_embedding, load_lora, make_pictures
-from sdnb.loading import load_model
 from sdnb.mini import samples
 from sdnb.mini.scenes import Person
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.sample import sample_photos, sample_trained
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from sdnb.dataset.photos import bucket, read_photos
-from sdnb.models import find_model
+from sdnb.models.base import find_model
 from sdnb.problems import Problem
 from sdnb.run import photos_for, prepare, train
 from sdnb.training.batches import example_at

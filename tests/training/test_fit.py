@@ -7,7 +7,7 @@ from PIL import ImageOps
 
 from sdnb.config import TrainConfig
 from sdnb.dataset.photos import read_photos
-from sdnb.loading import load_model
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import prepare
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from sdnb.config import PRESETS, preset, presets
 from sdnb.inference import load_embedding, load_lora, make_pictures, unload_embeddings
-from sdnb.loading import load_model
 from sdnb.machine import Machine
+from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import prepare, train
 from sdnb.training import textual_inversion

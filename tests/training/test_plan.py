@@ -9,8 +9,8 @@ import torch
 
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.machine import Machine
+from sdnb.models.single_file import FAMILIES
 from sdnb.problems import Problem
-from sdnb.single_file import FAMILIES
 from sdnb.training.plan import (
     CONTEXT,
     GIB,

@@ -31,7 +31,7 @@ def launch(words: list, tmp_path: Path) -> None:
 
 def gradients_and_weights(config, machine) -> dict[str, torch.Tensor]:
     """Of a run in memory: the first step's gradients and the last step's weights."""
-    from sdnb.loading import load_model
+    from sdnb.models.loading import load_model
 
     parts = prepare(config, photos_for(config), load_model(config.base), machine)
     found = {}

@@ -5,16 +5,16 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
-from sdnb.conditioning import for_pipeline, for_unet
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.inference import load_embedding, load_lora, make_pictures
 from sdnb.inference.prompts import read_prompt
 from sdnb.inference.weights import weighed_embeddings
-from sdnb.loading import load_model
-from sdnb.models import quiet
+from sdnb.models.base import quiet
+from sdnb.models.conditioning import for_pipeline, for_unet
+from sdnb.models.loading import load_model
+from sdnb.models.single_file import clip_tokenizer
 from sdnb.problems import Problem
 from sdnb.run import photos_for, prepare, train
-from sdnb.single_file import clip_tokenizer
 from sdnb.training.fit import fit
 from sdnb.training.plan import plan
 from tests.families import tiny_parts

@@ -9,7 +9,7 @@ from torch import nn
 
 from sdnb.files import write_folder_atomically
 from sdnb.machine import DTYPES
-from sdnb.models import Model, quiet
+from sdnb.models.base import Model, quiet
 from sdnb.problems import Problem, nearest
 
 

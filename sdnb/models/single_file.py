@@ -1,5 +1,5 @@
 """Base models in one file, as Civitai and the web UIs have them: whose family they are, told by
-their keys, and loading them without a network from the configurations in `families/`.
+their keys, and loading them without a network from the configurations in `configs/`.
 
 The configurations are the published ones of SD 1.5, SD 2.1 and SDXL 1.0, as far as they differ
 from the libraries' defaults; the tokenizer is CLIP's (OpenAI, MIT licence).
@@ -15,11 +15,11 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer
 
+from sdnb.models.tensors import opened
 from sdnb.problems import Problem
-from sdnb.tensors import opened
 
-FAMILIES = Path(__file__).parent / "families"
-MINI_FOLDER = Path(__file__).parent / "mini" / "weights"
+FAMILIES = Path(__file__).parent / "configs"
+MINI_FOLDER = Path(__file__).parents[1] / "mini" / "weights"
 UNET = "model.diffusion_model."
 FIRST = f"{UNET}input_blocks.0.0.weight"  # (320, channels, 3, 3)
 V_MARKS = {"v_pred", "ztsnr"}  # keys by which SDXL's children say so (ComfyUI, supported_models.py)
@@ -37,7 +37,7 @@ class Family:
     """A kind of Stable Diffusion. `folder` holds its configuration."""
 
     name: str  # as in the table of base models
-    folder: str | Path  # in `families/`, or anywhere
+    folder: str | Path  # in `configs/`, or anywhere
     resolution: int  # pixels a side
 
 

@@ -62,10 +62,10 @@ _ROOMS = {
     "read_picture": "sdnb.inference",  # that text, read again
     "write_text": "sdnb.inference",  # and written
     "config_from": "sdnb.inference",  # the settings it tells
-    "load_lora": "sdnb.inference",  # a trained LoRA, put into a model
-    "unload_lora": "sdnb.inference",  # and taken out again
-    "load_embedding": "sdnb.inference",  # a learned word, put into a model
-    "unload_embeddings": "sdnb.inference",  # and taken out again
+    "load_lora": "sdnb.adapters",  # a trained LoRA, put into a model
+    "unload_lora": "sdnb.adapters",  # and taken out again
+    "load_embedding": "sdnb.adapters",  # a learned word, put into a model
+    "unload_embeddings": "sdnb.adapters",  # and taken out again
     "load_judge": "sdnb.mini.judge",  # a network that says what a picture shows
     "counts": "sdnb.mini.judge",  # how often it saw what
     "line_up": "sdnb.evaluation",  # the parade: is it this person, or only somebody like it?
@@ -89,7 +89,7 @@ _ROOMS = {
     "restore": "sdnb.training.method",  # a base model as it was before any training
     "export_kohya": "sdnb.export",  # a LoRA as the web UIs read it
     "export_embedding": "sdnb.export",  # a learned word as the web UIs read it
-    "merge_lora": "sdnb.export",  # bake a LoRA into its base
+    "merge_lora": "sdnb.adapters",  # bake a LoRA into its base
     "export_model": "sdnb.export",  # a whole model for other programs
     "where_to_put": "sdnb.export",  # where another program looks for a file
     "put_there": "sdnb.export",  # copy it there

@@ -9,12 +9,13 @@ from statistics import fmean
 import psutil
 from PIL import Image
 
+from sdnb.adapters import load_lora, unload_lora
 from sdnb.config import preset
 from sdnb.dataset import read_photos
 from sdnb.evaluation import drift, line_up, load_clip, nearest_photo, prompt_fit
 from sdnb.evaluation.eyes import ClipEye
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.inference import load_lora, make_pictures, unload_lora
+from sdnb.inference import make_pictures
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import photos_of

@@ -18,6 +18,7 @@ LAYERS = [
     "sample trials bands mini",
     "models.base",
     "models.loading models.saving",
+    "adapters",
     "dataset captioning",
     "training",
     "inference",

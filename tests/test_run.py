@@ -11,7 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sdnb import run as run_module
-from sdnb.inference import load_lora, make_pictures
+from sdnb.adapters import load_lora
+from sdnb.inference import make_pictures
 from sdnb.inference.class_pictures import class_caption
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem

@@ -2,9 +2,9 @@
 
 import torch
 
+from sdnb.adapters.layers import tuner_layers
 from sdnb.models.base import Model
 from sdnb.problems import Problem
-from sdnb.training.adapters import tuner_layers
 
 
 def weights_apart(first: Model, second: Model) -> dict[str, float]:

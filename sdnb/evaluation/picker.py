@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
+from sdnb.adapters.loading import load_lora
+from sdnb.adapters.words import load_embedding
 from sdnb.config import TrainConfig
 from sdnb.evaluation.eyes import Eye, Reader, eyes_for
 from sdnb.evaluation.parade import Parade
 from sdnb.evaluation.scores import Drawn, Number, Scores, draw, measure
-from sdnb.inference.embedding import load_embedding
-from sdnb.inference.lora import load_lora
 from sdnb.machine import Machine, find_machine
 from sdnb.mini.words import with_article
 from sdnb.models.base import Model

@@ -3,7 +3,6 @@
 from sdnb.export.checkpoint import export_checkpoint, export_folder, export_model
 from sdnb.export.embeddings import export_embedding
 from sdnb.export.kohya import export_kohya, tag_metadata
-from sdnb.export.merge import merge_lora
 from sdnb.export.placing import put_there, where_to_put
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "export_folder",
     "export_kohya",
     "export_model",
-    "merge_lora",
     "put_there",
     "tag_metadata",
     "where_to_put",

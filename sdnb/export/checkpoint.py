@@ -7,6 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from sdnb.adapters.layers import has_adapters
+from sdnb.adapters.words import NewWords, embeddings_of
 from sdnb.export.writing import checked, modelspec
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
@@ -14,8 +16,6 @@ from sdnb.models.conditioning import core_of
 from sdnb.models.original_keys import renamed, unet_names, vae_names
 from sdnb.models.saving import held_in, save_folder
 from sdnb.problems import Problem
-from sdnb.training.adapters import has_adapters
-from sdnb.training.textual_inversion import NewWords, embeddings_of
 
 ONE_FILE = ("sd1", "mini")  # the mini model has SD 1's layout
 CLIP = "cond_stage_model.transformer.text_model."  # with the name that transformers 5.6 dropped

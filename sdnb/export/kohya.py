@@ -12,12 +12,12 @@ from peft import PeftConfig
 from peft.utils.other import get_pattern_key
 from safetensors.torch import save as to_bytes
 
+from sdnb.adapters.lora_file import LoraFile, read_lora
 from sdnb.export.writing import IN_PROMPTS, checked, is_v, model_hash, modelspec
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
 from sdnb.models.original_keys import kohya_name, unet_names
 from sdnb.models.saving import held_in
-from sdnb.training.lora_file import LoraFile, read_lora
 
 MATRICES = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight"}
 

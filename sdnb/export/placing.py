@@ -14,6 +14,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdnb.adapters.lora_file import text_width
 from sdnb.dataset.pictures import open_picture
 from sdnb.export.writing import IN_PROMPTS
 from sdnb.files import write_atomically, write_folder_atomically
@@ -21,7 +22,6 @@ from sdnb.models.base import find_model
 from sdnb.models.single_file import UNET, WIDTHS, read_family
 from sdnb.models.tensors import opened
 from sdnb.problems import Problem, nearest
-from sdnb.training.lora_file import text_width
 
 TABLE = tomllib.loads(Path(__file__).with_name("programs.toml").read_text(encoding="utf-8"))
 PROGRAMS, SHELVES = TABLE["programs"], TABLE["shelves"]

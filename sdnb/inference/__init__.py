@@ -1,6 +1,5 @@
 """Pictures from prompts, and what was trained put to use."""
 
-from sdnb.inference.embedding import load_embedding, unload_embeddings
 from sdnb.inference.folder import draw_into
 from sdnb.inference.grids import Axis, Grid, picture_grid
 from sdnb.inference.infotext import (
@@ -12,7 +11,6 @@ from sdnb.inference.infotext import (
     save_picture,
     write_text,
 )
-from sdnb.inference.lora import load_lora, unload_lora, use_loras
 from sdnb.inference.names import find_embeddings, find_lora
 from sdnb.inference.pictures import generate, make_pictures, remarks
 from sdnb.inference.prompts import escape, read_prompt
@@ -29,8 +27,6 @@ __all__ = [
     "find_embeddings",
     "find_lora",
     "generate",
-    "load_embedding",
-    "load_lora",
     "make_pictures",
     "make_sampler",
     "picture_grid",
@@ -40,8 +36,5 @@ __all__ = [
     "recipe_of",
     "remarks",
     "save_picture",
-    "unload_embeddings",
-    "unload_lora",
-    "use_loras",
     "write_text",
 ]

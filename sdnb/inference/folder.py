@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from sdnb.adapters.loading import load_lora
+from sdnb.adapters.words import load_embedding
 from sdnb.config import PictureConfig
 from sdnb.files import make_writable_folder
-from sdnb.inference.embedding import load_embedding
 from sdnb.inference.infotext import recipe_of, save_picture
-from sdnb.inference.lora import load_lora
 from sdnb.inference.pictures import draw
 from sdnb.machine import find_machine
 from sdnb.models.loading import load_model

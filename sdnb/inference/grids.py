@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from sdnb.adapters.layers import tuner_layers
 from sdnb.config import PictureConfig
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.inference.infotext import Recipe, read_picture, recipe_of, save_picture, write_text
@@ -24,7 +25,6 @@ from sdnb.inference.prompts import LoraCall, read_prompt, weigh_calls, without_c
 from sdnb.models.base import Model
 from sdnb.problems import Problem, nearest
 from sdnb.sheet import grid
-from sdnb.training.adapters import tuner_layers
 from sdnb.trials import trial
 
 FIELDS = {"seed": "first_seed", "steps": "steps", "guidance": "guidance", "sampler": "sampler"}

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sdnb.inference.embedding import load_embedding
-from sdnb.inference.lora import unload_lora, use_loras
+from sdnb.adapters.layers import put_back, take_off
+from sdnb.adapters.loading import unload_lora, use_loras
+from sdnb.adapters.words import embeddings_of, load_embedding
 from sdnb.inference.prompts import is_name, without_calls
 from sdnb.models.base import Model
 from sdnb.models.tensors import opened
 from sdnb.problems import Problem
 from sdnb.sample import PLACES
-from sdnb.training.adapters import put_back, take_off
-from sdnb.training.textual_inversion import embeddings_of
 
 ENDING = ".safetensors"
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from diffusers import UNet2DConditionModel
 from PIL import Image
 
+from sdnb.adapters.loading import load_lora, unload_lora
 from sdnb.config import LoraConfig, preset
 from sdnb.evaluation.parade import Parade, line_up
-from sdnb.inference.lora import load_lora, unload_lora
 from sdnb.inference.pictures import make_pictures
 from sdnb.machine import find_machine
 from sdnb.mini import data, gate

@@ -9,14 +9,14 @@ from peft import LoHaConfig, LoKrConfig, PeftConfig, get_peft_model_state_dict
 from peft import LoraConfig as PeftLora
 from peft.tuners.tuners_utils import BaseTunerLayer
 
+from sdnb.adapters.layers import attach, put_on, take_off, tuner_layers
+from sdnb.adapters.lora_file import read_lora
 from sdnb.config import LoraConfig
 from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
 from sdnb.models.base import Model
 from sdnb.problems import Problem
-from sdnb.training.adapters import attach, put_on, take_off, tuner_layers
 from sdnb.training.common import captions, closing, freeze, group, opening
-from sdnb.training.lora_file import read_lora
 
 __all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
 

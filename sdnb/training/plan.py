@@ -26,13 +26,13 @@ from transformers import (
     CLIPTokenizer,
 )
 
+from sdnb.adapters.layers import tuner_layers
 from sdnb.config import TrainConfig, steps
 from sdnb.machine import GIB, Machine
 from sdnb.models.base import Model, find_model, quiet, trains
 from sdnb.models.conditioning import for_unet
 from sdnb.models.single_file import MINI_FOLDER, folder_of
 from sdnb.problems import Problem
-from sdnb.training.adapters import tuner_layers
 from sdnb.training.method import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from sdnb.adapters import load_lora
 from sdnb.evaluation.apart import lora_moves, weights_apart
-from sdnb.inference import load_lora
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import train

@@ -5,15 +5,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sdnb.adapters import load_embedding, load_lora
+from sdnb.adapters.layers import has_adapters
 from sdnb.dataset.photos import read_photos
 from sdnb.evaluation.picker import Row, best, in_short, load_weights, pick_checkpoint, wearing
 from sdnb.evaluation.scores import Number, Scores, draw, measure
-from sdnb.inference import load_embedding, load_lora, make_pictures
+from sdnb.inference import make_pictures
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.run import prepare, train
 from sdnb.runs import open_run
-from sdnb.training.adapters import has_adapters
 from sdnb.training.fit import fit
 from sdnb.training.method import method_of
 

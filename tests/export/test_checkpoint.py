@@ -9,19 +9,14 @@ from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from sdnb.export import (
-    export_checkpoint,
-    export_folder,
-    export_kohya,
-    export_model,
-    merge_lora,
-)
-from sdnb.inference import load_lora, make_pictures
+from sdnb.adapters import load_lora, merge_lora
+from sdnb.adapters.layers import has_adapters, tuner_layers
+from sdnb.export import export_checkpoint, export_folder, export_kohya, export_model
+from sdnb.inference import make_pictures
 from sdnb.models.base import quiet
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.training import lora, textual_inversion
-from sdnb.training.adapters import has_adapters, tuner_layers
 
 CONVOLUTIONS = "attention+feedforward+convolution"
 

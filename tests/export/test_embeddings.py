@@ -4,8 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sdnb.adapters import load_embedding
+from sdnb.adapters.words import embeddings_of
 from sdnb.export import export_embedding
-from sdnb.inference import load_embedding
 from sdnb.problems import Problem
 from sdnb.training import textual_inversion
 
@@ -15,7 +16,7 @@ def saved(tiny, configs, tmp_path):
     """A word of two vectors, as training saves it."""
     file, config = tmp_path / "embedding.safetensors", configs["textual_inversion"]
     textual_inversion.prepare(tiny, config)
-    words = textual_inversion.embeddings_of(tiny.text_encoder).token_embedding
+    words = embeddings_of(tiny.text_encoder).token_embedding
     torch.nn.init.normal_(words.rows, std=0.3)
     textual_inversion.save(tiny, config, file)
     rows = words.rows.detach().clone()
@@ -36,7 +37,7 @@ def test_diffusers_reads_it(saved, tiny, tmp_path):
     path, pipe = export_embedding(file, tmp_path / "zorbi.safetensors"), tiny.pipeline()
     pipe.load_textual_inversion(str(path), token="zorbi")
     ids = pipe.tokenizer.convert_tokens_to_ids(["zorbi", "zorbi_1"])
-    table = textual_inversion.embeddings_of(pipe.text_encoder).token_embedding.weight
+    table = embeddings_of(pipe.text_encoder).token_embedding.weight
     assert torch.equal(table[ids], rows)
 
 

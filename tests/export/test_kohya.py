@@ -17,14 +17,14 @@ from peft import set_peft_model_state_dict
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from sdnb.adapters import load_lora
+from sdnb.adapters.layers import tuner_layers
 from sdnb.export import export_kohya, tag_metadata
-from sdnb.inference import load_lora
 from sdnb.models.base import quiet
 from sdnb.models.loading import load_model
 from sdnb.models.original_keys import kohya_name, unet_names
 from sdnb.problems import Problem
 from sdnb.training import lora
-from sdnb.training.adapters import tuner_layers
 
 CONVOLUTIONS = {"layers": "attention+feedforward+convolution"}
 LORAS = {  # settings, over rank 4, alpha 2 and a text encoder part

@@ -4,19 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdnb.adapters import load_embedding, load_lora, unload_embeddings, unload_lora, use_loras
 from sdnb.config import PictureConfig
-from sdnb.inference import (
-    Axis,
-    grids,
-    load_embedding,
-    load_lora,
-    make_pictures,
-    picture_grid,
-    read_picture,
-    unload_embeddings,
-    unload_lora,
-    use_loras,
-)
+from sdnb.inference import Axis, grids, make_pictures, picture_grid, read_picture
 from sdnb.problems import Problem
 from tests.inference.trained import save_lora, save_word
 

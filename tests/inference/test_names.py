@@ -5,16 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sdnb.adapters import load_embedding, load_lora, use_loras
 from sdnb.config import PictureConfig
-from sdnb.inference import (
-    find_embeddings,
-    find_lora,
-    generate,
-    load_embedding,
-    load_lora,
-    make_pictures,
-    use_loras,
-)
+from sdnb.inference import find_embeddings, find_lora, generate, make_pictures
 from sdnb.problems import Problem
 from sdnb.sample import sample_trained
 from tests.inference.trained import save_lora, save_word

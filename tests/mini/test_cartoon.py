@@ -2,8 +2,9 @@
 
 import pytest
 
+from sdnb.adapters import load_lora, unload_lora
 from sdnb.evaluation import line_up
-from sdnb.inference import load_lora, make_pictures, unload_lora
+from sdnb.inference import make_pictures
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import PLACES
 from sdnb.mini.subjects import SAMPLE_PERSON

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from sdnb.inference import load_embedding, load_lora, make_pictures
+from sdnb.adapters import load_embedding, load_lora
+from sdnb.inference import make_pictures
 from sdnb.mini import samples
 from sdnb.mini.scenes import Person
 from sdnb.models.loading import load_model

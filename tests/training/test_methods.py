@@ -9,8 +9,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from sdnb.adapters import load_embedding, load_lora, unload_embeddings
+from sdnb.adapters.words import NewWords, add_word
 from sdnb.config import PRESETS, preset, presets
-from sdnb.inference import load_embedding, load_lora, make_pictures, unload_embeddings
+from sdnb.inference import make_pictures
 from sdnb.machine import Machine
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
@@ -130,13 +132,13 @@ def test_a_new_word_begins_as_the_init_word(tiny, configs):
 
 def test_several_vectors_stand_one_after_the_other(tiny, configs):
     size = len(tiny.tokenizer)
-    textual_inversion.add_word(tiny, "ravo", torch.arange(3)[:, None].expand(3, 32) + 0.5)
+    add_word(tiny, "ravo", torch.arange(3)[:, None].expand(3, 32) + 0.5)
     ids = tiny.token_ids(["photo of ravo, bravo", "Ravo"])
     assert [i for i in ids[0].tolist() if i >= size] == [size, size + 1, size + 2]  # not in "bravo"
     assert ids[1, 1:4].tolist() == [size, size + 1, size + 2]
     embedded = tiny.text_encoder.embeddings.token_embedding(ids[1:])
     assert embedded[0, 1:4, 0].tolist() == [0.5, 1.5, 2.5]
-    textual_inversion.add_word(tiny, "mira", torch.zeros(1, 32))
+    add_word(tiny, "mira", torch.zeros(1, 32))
     assert tiny.token_ids(["mira ravo"])[0, 1:5].tolist() == [size + 3, size, size + 1, size + 2]
     unload_embeddings(tiny)
     assert len(tiny.tokenizer) == size
@@ -154,11 +156,11 @@ def test_several_vectors_stand_one_after_the_other(tiny, configs):
     ],
 )
 def test_words_that_would_share_a_token_are_refused(tiny, first, second):
-    textual_inversion.add_word(tiny, first[0], torch.ones(first[1], 32))
+    add_word(tiny, first[0], torch.ones(first[1], 32))
     size = len(tiny.tokenizer)
     with pytest.raises(Problem, match="cannot be a new word"):
-        textual_inversion.add_word(tiny, second[0], torch.zeros(second[1], 32))
-    textual_inversion.add_word(tiny, "mira", torch.full((1, 32), 7.0))  # the next word's row
+        add_word(tiny, second[0], torch.zeros(second[1], 32))
+    add_word(tiny, "mira", torch.full((1, 32), 7.0))  # the next word's row
     words = tiny.text_encoder.embeddings.token_embedding
     assert len(tiny.tokenizer) == size + 1 == len(words.rows) + words.vocabulary.num_embeddings
     assert words(tiny.token_ids(["mira"]))[0, 1, 0] == 7.0
@@ -167,8 +169,8 @@ def test_words_that_would_share_a_token_are_refused(tiny, first, second):
 @pytest.mark.parametrize("word", ["man", "two words", "<ravo>", "a:b"])
 def test_what_cannot_be_a_new_word_is_a_problem(tiny, word):
     with pytest.raises(Problem, match="cannot be a new word"):
-        textual_inversion.add_word(tiny, word, torch.zeros(1, 32))
-    assert not isinstance(tiny.text_encoder.embeddings.token_embedding, textual_inversion.NewWords)
+        add_word(tiny, word, torch.zeros(1, 32))
+    assert not isinstance(tiny.text_encoder.embeddings.token_embedding, NewWords)
 
 
 def test_an_embedding_of_another_width_is_a_problem(tiny, tmp_path):

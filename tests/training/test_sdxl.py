@@ -5,8 +5,9 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
+from sdnb.adapters import load_embedding, load_lora
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
-from sdnb.inference import load_embedding, load_lora, make_pictures
+from sdnb.inference import make_pictures
 from sdnb.inference.prompts import read_prompt
 from sdnb.inference.weights import weighed_embeddings
 from sdnb.models.base import quiet

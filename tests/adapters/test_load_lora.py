@@ -4,7 +4,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sdnb.inference import load_lora, make_pictures, unload_lora
+from sdnb.adapters import load_lora, unload_lora
+from sdnb.inference import make_pictures
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
 from sdnb.training import lora

@@ -18,11 +18,11 @@ from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
 from peft.tuners.lokr.layer import factorization
 from torch import nn
 
+from sdnb.adapters.lora_header import peft_config, read_header
 from sdnb.models.original_keys import renamed, unet_names
 from sdnb.models.single_file import WIDTHS
 from sdnb.models.tensors import read_tensors
 from sdnb.problems import Problem
-from sdnb.training.lora_header import peft_config, read_header
 
 PREFIXES = {  # of kohya's names, by part
     "lora_unet_": "unet",

@@ -8,13 +8,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sdnb.inference import load_lora, make_pictures, unload_lora
-from sdnb.inference.lora import use_loras
+from sdnb.adapters import load_lora, unload_lora
+from sdnb.adapters.layers import put_on, tuner_layers
+from sdnb.adapters.loading import use_loras
+from sdnb.adapters.lora_header import HEADER
+from sdnb.inference import make_pictures
 from sdnb.problems import Problem
 from sdnb.run import photos_for, prepare, train
-from sdnb.training.adapters import put_on, tuner_layers
 from sdnb.training.fit import fit
-from sdnb.training.lora_header import HEADER
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +264,7 @@ def test_a_load_that_breaks_off_between_two_parts_gives_back_what_was_there(
             raise error
         put_on(part, *rest)
 
-    monkeypatch.setattr("sdnb.inference.lora.put_on", breaks_off)
+    monkeypatch.setattr("sdnb.adapters.loading.put_on", breaks_off)
     with pytest.raises(error):
         load_lora(tiny, trained)
     after = deltas(tiny)

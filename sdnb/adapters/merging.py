@@ -1,8 +1,8 @@
 """Bake a LoRA into the base model's own weights."""
 
+from sdnb.adapters.layers import take_off, tuner_layers
 from sdnb.models.base import Model
 from sdnb.problems import Problem
-from sdnb.training.adapters import take_off, tuner_layers
 
 
 def merge_lora(model: Model, weight: float = 1.0) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from diffusers import DiffusionPipeline
 from torch import nn
 
+from sdnb.adapters.layers import put_back, put_on, take_off, use_all
+from sdnb.adapters.lora_file import read_lora
 from sdnb.machine import mend_peft
 from sdnb.models.base import Model
 from sdnb.problems import Problem
-from sdnb.training.adapters import put_back, put_on, take_off, use_all
-from sdnb.training.lora_file import read_lora
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 

@@ -51,8 +51,8 @@ _ROOMS = {
     "where_photos_go": "sdnb.dataset.arrivals",  # and which of yours are not prepared yet
     "coach": "sdnb.captioning",  # what training will make of the captions, in sentences
     "plan": "sdnb.training.plan",  # what a run will take: memory, term by term, and files
-    "forecast": "sdnb.pace",  # the same with the minutes, from five steps tried
-    "train": "sdnb.run",  # one run, from settings to result
+    "forecast": "sdnb.training.pace",  # the same with the minutes, from five steps tried
+    "train": "sdnb.training.run",  # one run, from settings to result
     "generate": "sdnb.inference",  # the pictures that a PictureConfig asks for
     "make_pictures": "sdnb.inference",  # pictures from prompts, with fixed seeds
     "grid": "sdnb.sheet",  # many pictures in one, labelled
@@ -84,9 +84,9 @@ _ROOMS = {
     "write_report": "sdnb.evaluation",  # on one page
     "read_reports": "sdnb.evaluation",  # those of a whole class
     "write_class": "sdnb.evaluation",  # in one table and one plot
-    "finished_runs": "sdnb.runs",  # the runs of a project that are through
-    "own_runs": "sdnb.runs",  # of these, the ones on the learner's own photos
-    "restore": "sdnb.training.method",  # a base model as it was before any training
+    "finished_runs": "sdnb.training.run_folder",  # the runs of a project that are through
+    "own_runs": "sdnb.training.run_folder",  # of these, the ones on the learner's own photos
+    "restore": "sdnb.training.methods.base",  # a base model as it was before any training
     "export_kohya": "sdnb.export",  # a LoRA as the web UIs read it
     "export_embedding": "sdnb.export",  # a learned word as the web UIs read it
     "merge_lora": "sdnb.adapters",  # bake a LoRA into its base

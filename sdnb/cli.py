@@ -178,8 +178,8 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
         def cli_cmd(self) -> None:
             config = _over(load_config(self.config), self)
             from sdnb.machine import find_rank  # torch comes in here: a slip is told before
-            from sdnb.run import train
-            from sdnb.training.fit import leave
+            from sdnb.training.loop import leave
+            from sdnb.training.run import train
 
             run = train(config)
             if find_rank() == 0:
@@ -189,7 +189,7 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
     class Plan(_FromFile, settings):
         def cli_cmd(self) -> None:
             config = _over(load_config(self.config), self)
-            from sdnb.pace import forecast
+            from sdnb.training.pace import forecast
 
             print(forecast(config))
 

@@ -23,9 +23,9 @@ from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
-from sdnb.run import train
 from sdnb.sample import sample_photos
 from sdnb.sheet import grid
+from sdnb.training.run import train
 
 WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
     "photo of ravo, at the beach",

@@ -21,7 +21,7 @@ from sdnb.machine import GIB, PACKAGES, Machine, find_machine
 from sdnb.models.base import MODELS, default_base
 from sdnb.problems import Problem
 from sdnb.project import Project
-from sdnb.runs import READY, finished_runs, ready_runs
+from sdnb.training.run_folder import READY, finished_runs, ready_runs
 
 VERSION = 1  # of the file that `write_findings` writes
 LESSON_MEMORY, LESSON_DISK = 3.0, 1.0  # GiB: the demo's peak is 1, a browser and JupyterLab beside

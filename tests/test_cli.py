@@ -6,7 +6,7 @@ from PIL import Image
 from sdnb.cli import main
 from sdnb.config import LoraConfig, presets
 from sdnb.inference import read_picture
-from sdnb.runs import Run
+from sdnb.training.run_folder import Run
 
 
 @pytest.fixture

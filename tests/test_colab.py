@@ -18,7 +18,7 @@ from sdnb import colab
 from sdnb.config import LoraConfig
 from sdnb.problems import Problem
 from sdnb.project import Project
-from sdnb.run import train
+from sdnb.training.run import train
 
 
 class Fake:

@@ -20,11 +20,10 @@ LAYERS = [
     "models.loading models.saving",
     "adapters",
     "dataset captioning",
-    "training",
     "inference",
-    "evaluation export progress runs",
-    "run",
-    "forms glossary pace exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
+    "training",
+    "evaluation export",
+    "forms glossary exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
     "mini.measure mini.captioner mini.cartoon mini.line_ups",
 ]
 HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}
@@ -95,9 +94,9 @@ def test_imports_point_one_way():
         ({"models.py": "from sdnb.config import preset"}, None),
         ({"mini/train.py": "from sdnb.training import fit\nfrom sdnb import __version__"}, None),
         ({"forms/lora.py": "import ipywidgets"}, None),
-        ({"models.py": "from sdnb.run import train"}, "stands above it"),
-        ({"models.py": "from . import run", "run.py": ""}, "stands above it"),
-        ({"models.py": "def late():\n    import sdnb.run"}, "stands above it"),
+        ({"models.py": "from sdnb.training.run import train"}, "stands above it"),
+        ({"models.py": "from . import demo", "demo.py": ""}, "stands above it"),
+        ({"models.py": "def late():\n    import sdnb.training.run"}, "stands above it"),
         ({"mini/studio.py": "from .train import main", "mini/train.py": ""}, "stands above it"),
         ({"models.py": "from sdnb import train"}, "stands in no layer"),
         ({"models.py": "import sdnb"}, "stands in no layer"),

@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sdnb.run import train
-from sdnb.runs import Run
+from sdnb.training.run import train
+from sdnb.training.run_folder import Run
 
 KILLED = 9
 
@@ -86,7 +86,7 @@ def test_killed_anywhere_it_continues_to_the_same_weights(
 ):
     if torch.cuda.is_initialized():
         pytest.skip("a process that has used its GPU cannot be forked")
-    monkeypatch.setattr("sdnb.run.refuse_what_cannot_fit", lambda *_: None)
+    monkeypatch.setattr("sdnb.training.run.refuse_what_cannot_fit", lambda *_: None)
     config = configs[method].replace(views_per_photo=2, save_every=2)  # five steps
     straight = train(config, tmp_path / "straight", cpu, progress=False)
     expected, point = weights(straight), 0

@@ -6,8 +6,8 @@ import IPython.display
 import pytest
 from PIL import Image
 
-from sdnb.progress import POINTS, Line, Live, watch
-from sdnb.training.fit import Step
+from sdnb.training.loop import Step
+from sdnb.training.progress import POINTS, Line, Live, watch
 from sdnb.training.validation import Look
 
 

@@ -211,10 +211,10 @@ def test_the_command_prints_the_sentence(configs, tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "project"))
     configs["lora"].save(tmp_path / "settings.toml")
     full = torch.OutOfMemoryError("CUDA out of memory")
-    monkeypatch.setattr("sdnb.run.train", lambda config: fail(full))
+    monkeypatch.setattr("sdnb.training.run.train", lambda config: fail(full))
     assert main(["train", str(tmp_path / "settings.toml")]) == 1
     assert capsys.readouterr().err.startswith("The memory of the GPU is full. Restart")
-    monkeypatch.setattr("sdnb.run.train", lambda config: 1 / 0)
+    monkeypatch.setattr("sdnb.training.run.train", lambda config: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["train", str(tmp_path / "settings.toml")])
 

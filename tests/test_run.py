@@ -10,17 +10,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from sdnb import run as run_module
 from sdnb.adapters import load_lora
 from sdnb.inference import make_pictures
-from sdnb.inference.class_pictures import class_caption
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.run import interruptible, prepare, train
-from sdnb.runs import Run, finished_runs, own_runs
 from sdnb.sample import sample_photos
-from sdnb.training.fit import fit
-from sdnb.training.method import METHODS
+from sdnb.training import run as run_module
+from sdnb.training.class_pictures import class_caption
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import METHODS
+from sdnb.training.run import interruptible, prepare, train
+from sdnb.training.run_folder import Run, finished_runs, own_runs
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 from sdnb.bands import Band, summary
 from sdnb.inference import make_pictures
 from sdnb.problems import Problem
-from sdnb.run import photos_for, prepare, train
-from sdnb.runs import finished_runs
-from sdnb.training.fit import fit
+from sdnb.training.loop import fit
+from sdnb.training.run import photos_for, prepare, train
+from sdnb.training.run_folder import finished_runs
 from sdnb.trials import VARIABLE, trial
 
 

@@ -24,11 +24,11 @@ from sdnb.mini.words import with_article
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model, take_weights
 from sdnb.problems import Problem
-from sdnb.runs import Run
 from sdnb.sheet import grid
 from sdnb.training.checkpoints import read_weights, step_of
 from sdnb.training.loss import Denoiser
-from sdnb.training.method import base_dtype, method_of, restore
+from sdnb.training.methods.base import base_dtype, method_of, restore
+from sdnb.training.run_folder import Run
 
 WISHES = (  # {} is "ravo man", or "a man" where the training shall change nothing
     "photo of {}, at the beach",

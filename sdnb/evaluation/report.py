@@ -17,7 +17,7 @@ from sdnb.evaluation.page import SIDE, document, facts, gallery, size, table, ta
 from sdnb.evaluation.scores import Scores
 from sdnb.files import write_atomically
 from sdnb.problems import Problem, nearest
-from sdnb.runs import Run, bytes_of
+from sdnb.training.run_folder import Run, bytes_of
 
 VERSION = 1
 SHOWN = 60  # photos on the page: of more only the first

@@ -9,7 +9,7 @@ from sdnb.files import write_atomically
 from sdnb.models.saving import held_in
 from sdnb.models.tensors import read_tensors
 from sdnb.problems import Problem
-from sdnb.training.textual_inversion import KEY
+from sdnb.training.methods.textual_inversion import KEY
 
 
 def export_embedding(file: Path | str, path: Path | str) -> Path:

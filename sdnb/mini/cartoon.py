@@ -30,10 +30,10 @@ from sdnb.mini.stages import EARLIER, compiled, noise_loss
 from sdnb.mini.subjects import Person, held_out_person
 from sdnb.models.base import MODELS, Model
 from sdnb.models.loading import load_model
-from sdnb.run import prepare
 from sdnb.sheet import grid
-from sdnb.training.fit import fit
-from sdnb.training.method import method_of
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import method_of
+from sdnb.training.run import prepare
 
 COUNT, STEPS, RATE = 40000, 2500, 5e-4
 

@@ -24,10 +24,10 @@ from sdnb.mini.subjects import COLOURS, Person, held_out_person
 from sdnb.mini.words import learner_caption, with_article
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
-from sdnb.run import prepare
 from sdnb.sheet import grid
-from sdnb.training.fit import fit
-from sdnb.training.method import method_of
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import method_of
+from sdnb.training.run import prepare
 
 PHOTOS, GLASSES = 20, "round"
 LOOKALIKE = 7  # of the parade's nineteen: the control's subject

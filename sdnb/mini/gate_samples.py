@@ -23,11 +23,11 @@ from sdnb.mini.scenes import PLACES, SAMPLE_LOOK
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
-from sdnb.run import prepare
 from sdnb.sample import sample_photos
 from sdnb.sheet import grid
-from sdnb.training.fit import fit
-from sdnb.training.method import method_of
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import method_of
+from sdnb.training.run import prepare
 
 WORDS = {"person": "man", "product": "mug", "style": "cartoon"}  # class word and init word
 PRESETS = {

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from sdnb.files import write_atomically
 from sdnb.models.tensors import opened
 from sdnb.problems import Problem
-from sdnb.training.fit import TrainState
+from sdnb.training.loop import TrainState
 
 NAME = "step_{:06}.safetensors"
 WEIGHTS = "weights/"  # before the names of what trains; the optimizer's state stands beside it

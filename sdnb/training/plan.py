@@ -33,7 +33,7 @@ from sdnb.models.base import Model, find_model, quiet, trains
 from sdnb.models.conditioning import for_unet
 from sdnb.models.single_file import MINI_FOLDER, folder_of
 from sdnb.problems import Problem
-from sdnb.training.method import base_dtype, method_of
+from sdnb.training.methods.base import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 
 CONTEXT = 0.5 * GIB  # what CUDA itself takes (driver, cuBLAS, cuDNN)

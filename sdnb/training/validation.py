@@ -11,7 +11,7 @@ from torch import nn
 
 from sdnb.files import write_atomically
 from sdnb.training.batches import Batch, Examples, noise_and_timesteps
-from sdnb.training.fit import TrainState
+from sdnb.training.loop import TrainState
 from sdnb.training.loss import DenoisingLoss
 
 BANDS = 4  # equal parts of the timesteps, each looked at in its middle

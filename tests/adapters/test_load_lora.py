@@ -8,7 +8,7 @@ from sdnb.adapters import load_lora, unload_lora
 from sdnb.inference import make_pictures
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.training import lora
+from sdnb.training.methods import lora
 
 
 @pytest.fixture

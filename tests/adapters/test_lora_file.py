@@ -14,8 +14,8 @@ from sdnb.adapters.loading import use_loras
 from sdnb.adapters.lora_header import HEADER
 from sdnb.inference import make_pictures
 from sdnb.problems import Problem
-from sdnb.run import photos_for, prepare, train
-from sdnb.training.fit import fit
+from sdnb.training.loop import fit
+from sdnb.training.run import photos_for, prepare, train
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from sdnb.config import LoraConfig
 from sdnb.inference.pictures import autocast
 from sdnb.machine import GIB, find_machine
 from sdnb.models.loading import load_model
-from sdnb.run import prepare
 from sdnb.training.latents import encode_photos
+from sdnb.training.run import prepare
 
 ROUNDS, STEPS, CAPTION = 6, 4, "photo of ravo, at the beach"
 GPU = torch.cuda.is_available()

@@ -24,11 +24,11 @@ from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig, Tr
 from sdnb.dataset.photos import Photo
 from sdnb.machine import GIB, Machine
 from sdnb.models.base import Model
-from sdnb.run import prepare
-from sdnb.training.fit import fit
-from sdnb.training.method import method_of
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import method_of
 from sdnb.training.optimizers import choose_optimizer
 from sdnb.training.plan import CONTEXT, empty_model, plan
+from sdnb.training.run import prepare
 
 T4 = 14.56  # GiB
 SLIM = {"gradient_checkpointing": True, "optimizer": "adafactor"}

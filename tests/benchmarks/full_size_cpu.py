@@ -18,10 +18,10 @@ from full_size import noise_photos, random_model
 
 from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.machine import GIB, find_machine
-from sdnb.run import prepare
 from sdnb.training import plan as plan_of
-from sdnb.training.fit import fit
+from sdnb.training.loop import fit
 from sdnb.training.plan import empty_model, plan
+from sdnb.training.run import prepare
 
 SIDE = 8  # of the latents: 64 pixels
 COMMON = {"base": "sd15", "batch_size": 1, "precision": "fp32"}

@@ -17,7 +17,7 @@ from loop_overhead import bare_stepper, seconds
 
 from sdnb.config import LoraConfig
 from sdnb.machine import find_machine
-from sdnb.run import prepare
+from sdnb.training.run import prepare
 
 ROUNDS = 6
 

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 CELL = """
 import tempfile, time
 import sdnb
-from sdnb import progress
+from sdnb.training import progress
 
 config = sdnb.preset("person_mini").replace(photos=sdnb.sample_photos(), views_per_photo=40)
 spent, show = [], progress.Live.show

@@ -30,10 +30,10 @@ from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models.loading import load_model
-from sdnb.run import prepare, save_preview
-from sdnb.runs import History, Run
 from sdnb.training.checkpoints import save_checkpoint
-from sdnb.training.fit import Step, fit
+from sdnb.training.loop import Step, fit
+from sdnb.training.run import prepare, save_preview
+from sdnb.training.run_folder import History, Run
 
 ROUNDS, STEPS = 12, 5
 GPU = torch.cuda.is_available()

@@ -27,9 +27,9 @@ from sdnb.mini.scenes import PLACES, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person
 from sdnb.models.loading import load_model
-from sdnb.run import prepare
-from sdnb.training.fit import fit
-from sdnb.training.method import method_of
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import method_of
+from sdnb.training.run import prepare
 
 SHARES, NUMBERS = (0.6, 0.4, 0.25, 0.1), (20, 15, 10, 5)
 PLACED = [f"photo of ravo, {words}" for words in PLACES.values()]

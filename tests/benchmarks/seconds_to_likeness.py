@@ -26,10 +26,10 @@ from sdnb.mini.gate import gate_prompts, measure, photographs
 from sdnb.mini.judge import load_judge
 from sdnb.mini.subjects import held_out_person
 from sdnb.models.loading import load_model
-from sdnb.pace import seconds_a_step
-from sdnb.run import prepare
-from sdnb.training.fit import fit
-from sdnb.training.method import restore
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import restore
+from sdnb.training.pace import seconds_a_step
+from sdnb.training.run import prepare
 
 POINTS = 5
 OTHERS = ("photo of a man, at the beach", "photo of a woman with long red hair, in a room")

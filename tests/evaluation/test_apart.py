@@ -7,7 +7,7 @@ from sdnb.adapters import load_lora
 from sdnb.evaluation.apart import lora_moves, weights_apart
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.run import train
+from sdnb.training.run import train
 
 
 def test_a_model_whose_weights_are_a_tenth_larger_is_a_tenth_apart(tiny, tiny_folder):

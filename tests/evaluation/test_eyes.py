@@ -29,7 +29,7 @@ from sdnb.evaluation.eyes import (
 from sdnb.mini.judge import as_tensor, load_judge
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.training.method import method_of
+from sdnb.training.methods.base import method_of
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 

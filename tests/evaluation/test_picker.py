@@ -13,10 +13,10 @@ from sdnb.evaluation.scores import Number, Scores, draw, measure
 from sdnb.inference import make_pictures
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.run import prepare, train
-from sdnb.runs import open_run
-from sdnb.training.fit import fit
-from sdnb.training.method import method_of
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import method_of
+from sdnb.training.run import prepare, train
+from sdnb.training.run_folder import open_run
 
 PROMPTS = ("photo of {}", "{} in a hat", "{} at the beach")
 

@@ -10,7 +10,7 @@ from sdnb.evaluation.page import SIDE, gallery, size, thumbnail, time
 from sdnb.evaluation.report import Report, report_of, write_report
 from sdnb.evaluation.scores import Number, Scores
 from sdnb.problems import Problem
-from sdnb.run import train
+from sdnb.training.run import train
 
 HOSTILE = '<script>alert("1")</script> & <img src=http://example.org/x onerror=alert(1)>'
 SCORES = Scores({"likeness": {"judge": Number(0.6214, 0.0301, 4)}})

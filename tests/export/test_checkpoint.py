@@ -16,7 +16,7 @@ from sdnb.inference import make_pictures
 from sdnb.models.base import quiet
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.training import lora, textual_inversion
+from sdnb.training.methods import lora, textual_inversion
 
 CONVOLUTIONS = "attention+feedforward+convolution"
 

@@ -8,7 +8,7 @@ from sdnb.adapters import load_embedding
 from sdnb.adapters.words import embeddings_of
 from sdnb.export import export_embedding
 from sdnb.problems import Problem
-from sdnb.training import textual_inversion
+from sdnb.training.methods import textual_inversion
 
 
 @pytest.fixture

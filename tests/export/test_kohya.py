@@ -24,7 +24,7 @@ from sdnb.models.base import quiet
 from sdnb.models.loading import load_model
 from sdnb.models.original_keys import kohya_name, unet_names
 from sdnb.problems import Problem
-from sdnb.training import lora
+from sdnb.training.methods import lora
 
 CONVOLUTIONS = {"layers": "attention+feedforward+convolution"}
 LORAS = {  # settings, over rank 4, alpha 2 and a text encoder part

@@ -3,7 +3,7 @@ import pytest
 
 from sdnb.dataset.photos import Photo
 from sdnb.inference import make_pictures
-from sdnb.inference.class_pictures import class_pictures
+from sdnb.training.class_pictures import class_pictures
 
 
 def test_a_caption_is_drawn_as_the_words_it_is(tiny, config, cpu, monkeypatch):
@@ -14,7 +14,7 @@ def test_a_caption_is_drawn_as_the_words_it_is(tiny, config, cpu, monkeypatch):
         asked.extend(prompts)
         return make_pictures(model, prompts, *rest, steps=1, **how)
 
-    monkeypatch.setattr("sdnb.inference.class_pictures.make_pictures", drawn)
+    monkeypatch.setattr("sdnb.training.class_pictures.make_pictures", drawn)
     config = config.replace(prior_weight=1.0, prior_images=2)
     words = "photo of ravo man (red) [hat] <lora:x:1>"
     photos = [Photo(None, None, words)]

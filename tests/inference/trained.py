@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from sdnb.config import LoraConfig
 from sdnb.models.base import Model
-from sdnb.training import lora
+from sdnb.training.methods import lora
 
 
 def save_lora(model: Model, config: LoraConfig, path: Path, seed: int) -> None:

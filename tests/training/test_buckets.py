@@ -10,9 +10,9 @@ from PIL import Image
 from sdnb.dataset.photos import bucket, read_photos
 from sdnb.models.base import find_model
 from sdnb.problems import Problem
-from sdnb.run import photos_for, prepare, train
 from sdnb.training.batches import example_at
-from sdnb.training.fit import fit
+from sdnb.training.loop import fit
+from sdnb.training.run import photos_for, prepare, train
 
 
 @pytest.mark.parametrize(

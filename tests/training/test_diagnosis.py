@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from sdnb import run as run_module
 from sdnb.problems import Problem
-from sdnb.run import train
+from sdnb.training import run as run_module
 from sdnb.training.batches import Batch, Batches, Examples
 from sdnb.training.diagnosis import diagnose
+from sdnb.training.run import train
 
 
 @pytest.fixture

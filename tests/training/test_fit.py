@@ -9,10 +9,10 @@ from sdnb.config import TrainConfig
 from sdnb.dataset.photos import read_photos
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.run import prepare
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
-from sdnb.training.fit import fit
 from sdnb.training.latents import WORDINGS, encode_examples, encode_photos, wordings
+from sdnb.training.loop import fit
+from sdnb.training.run import prepare
 
 
 @pytest.fixture

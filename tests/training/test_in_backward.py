@@ -6,11 +6,11 @@ from torch import nn
 
 from sdnb.dataset import read_photos
 from sdnb.problems import Problem
-from sdnb.run import prepare
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
-from sdnb.training.fit import fit
 from sdnb.training.in_backward import FIRST, PATIENCE, StepInBackward
-from sdnb.training.method import restore
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import restore
+from sdnb.training.run import prepare
 
 STEPS = 4
 

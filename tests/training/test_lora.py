@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.training import lora
+from sdnb.training.methods import lora
 
 
 def trained(model, config):

@@ -4,7 +4,7 @@ from diffusers import DDPMScheduler
 
 from sdnb.problems import Problem
 from sdnb.training.batches import Batch
-from sdnb.training.fit import _weighted
+from sdnb.training.loop import _weighted
 from sdnb.training.loss import DenoisingLoss, min_snr_weights
 
 

@@ -16,11 +16,11 @@ from sdnb.inference import make_pictures
 from sdnb.machine import Machine
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.run import prepare, train
-from sdnb.training import textual_inversion
-from sdnb.training.fit import fit
-from sdnb.training.method import METHODS, restore
+from sdnb.training.loop import fit
+from sdnb.training.methods import textual_inversion
+from sdnb.training.methods.base import METHODS, restore
 from sdnb.training.plan import plan
+from sdnb.training.run import prepare, train
 
 
 def state_of(model) -> dict[str, torch.Tensor]:

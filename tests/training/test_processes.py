@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from sdnb.machine import find_machine
-from sdnb.run import photos_for, prepare
-from sdnb.training.fit import fit
+from sdnb.training.loop import fit
+from sdnb.training.run import photos_for, prepare
 
 pytestmark = [pytest.mark.one_set, pytest.mark.long]
 

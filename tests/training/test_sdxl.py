@@ -15,9 +15,9 @@ from sdnb.models.conditioning import for_pipeline, for_unet
 from sdnb.models.loading import load_model
 from sdnb.models.single_file import clip_tokenizer
 from sdnb.problems import Problem
-from sdnb.run import photos_for, prepare, train
-from sdnb.training.fit import fit
+from sdnb.training.loop import fit
 from sdnb.training.plan import plan
+from sdnb.training.run import photos_for, prepare, train
 from tests.families import tiny_parts
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sdnb.run import photos_for, prepare, train
 from sdnb.training.batches import noise_and_timesteps
 from sdnb.training.latents import encode_examples
+from sdnb.training.run import photos_for, prepare, train
 from sdnb.training.validation import BANDS, NO_STEP, Validation, read_looks
 
 

@@ -21,10 +21,10 @@ from sdnb.mini.scenes import PLACES, Scene, features, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.mini.words import learner_caption
-from sdnb.run import prepare
-from sdnb.training.fit import fit
 from sdnb.training.latents import encode_photos
-from sdnb.training.method import method_of, restore
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import method_of, restore
+from sdnb.training.run import prepare
 
 STEPS = 150  # of a LoRA, as in the lessons; the presets' own lengths are in the card
 TAKEN, SIZE = 640, 128  # pixels of a photo as it was taken, and as the model sees it
@@ -275,7 +275,7 @@ def _carried(homes: dict[str, Studio], files: dict[str, Path]) -> dict[str, floa
 def pace(seed: int) -> dict[str, float]:
     """Seconds a step of the three methods, in turns, as ratios to LoRA's; and one time budget for
     the ported presets. On the processor, and alone: times mean nothing beside other work."""
-    from sdnb.pace import seconds_a_step
+    from sdnb.training.pace import seconds_a_step
 
     studio, machine = Studio(seed), find_machine("fp32")
     photos = studio.photos()

@@ -15,8 +15,8 @@ from sdnb.machine import Machine
 from sdnb.mini.words import with_article
 from sdnb.models.base import Model
 from sdnb.problems import Problem
-from sdnb.training.common import plain_caption
-from sdnb.training.method import method_of
+from sdnb.training.methods.base import method_of
+from sdnb.training.methods.common import plain_caption
 
 
 def class_pictures(

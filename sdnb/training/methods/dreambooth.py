@@ -9,8 +9,8 @@ from sdnb.models.base import Model
 from sdnb.models.loading import reload
 from sdnb.models.saving import save_folder
 from sdnb.problems import Problem
-from sdnb.training import common, lora
-from sdnb.training.common import closing, freeze, group, opening, refuse_sdxl
+from sdnb.training.methods import common, lora
+from sdnb.training.methods.common import closing, freeze, group, opening, refuse_sdxl
 
 __all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
 

@@ -16,7 +16,7 @@ from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
 from sdnb.models.base import Model
 from sdnb.problems import Problem
-from sdnb.training.common import captions, closing, freeze, group, opening
+from sdnb.training.methods.common import captions, closing, freeze, group, opening
 
 __all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
 

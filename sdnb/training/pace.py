@@ -11,10 +11,10 @@ from sdnb.dataset.photos import Photo
 from sdnb.machine import Machine, find_machine
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
-from sdnb.run import photos_for, prepare
-from sdnb.training.fit import fit
-from sdnb.training.method import base_dtype
+from sdnb.training.loop import fit
+from sdnb.training.methods.base import base_dtype
 from sdnb.training.plan import Plan, refuse_what_cannot_fit
+from sdnb.training.run import photos_for, prepare
 
 STEPS = 5
 

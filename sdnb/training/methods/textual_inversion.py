@@ -13,8 +13,8 @@ from sdnb.config import TextualInversionConfig
 from sdnb.dataset.photos import Photo
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
-from sdnb.training import common, lora
-from sdnb.training.common import freeze, group, refuse_sdxl
+from sdnb.training.methods import common, lora
+from sdnb.training.methods.common import freeze, group, refuse_sdxl
 
 HALF_BASE = True
 RESULT = "embedding.safetensors"

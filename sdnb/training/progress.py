@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from sdnb.training.fit import Step
+from sdnb.training.loop import Step
 from sdnb.training.validation import Look
 
 SMOOTHING = 0.05  # an exponential mean over some twenty steps: single losses say nothing

@@ -10,7 +10,7 @@ from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
 from sdnb.machine import DTYPES, Machine
 from sdnb.models.base import Model
-from sdnb.training import dreambooth, lora, textual_inversion
+from sdnb.training.methods import dreambooth, lora, textual_inversion
 
 
 class Method(Protocol):

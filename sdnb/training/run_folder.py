@@ -29,8 +29,8 @@ from sdnb.problems import Problem
 from sdnb.project import Project
 from sdnb.sample import sample_photos
 from sdnb.training.checkpoints import checkpoints_in
-from sdnb.training.fit import Step
-from sdnb.training.method import method_of
+from sdnb.training.loop import Step
+from sdnb.training.methods.base import method_of
 from sdnb.training.validation import Look, read_looks
 from sdnb.trials import trial
 

@@ -11,22 +11,30 @@ from pathlib import Path
 from sdnb.config import TrainConfig, steps
 from sdnb.dataset.photos import FEWEST, Photo, read_photos
 from sdnb.files import write_atomically
-from sdnb.inference.class_pictures import class_pictures
 from sdnb.inference.pictures import make_pictures, plain_prompt
 from sdnb.machine import Machine, find_machine, find_rank
 from sdnb.models.base import Model, find_model, trains
 from sdnb.models.loading import load_model
 from sdnb.problems import Problem
-from sdnb.progress import Progress, watch
-from sdnb.runs import History, Run, claim, open_run, read_history, sweep, write_machine
 from sdnb.sheet import grid
 from sdnb.training.batches import Batches
 from sdnb.training.checkpoints import load_checkpoint, refuse_no_numbers, save_checkpoint
-from sdnb.training.fit import Step, TrainState, fit, new_accelerator, start
+from sdnb.training.class_pictures import class_pictures
 from sdnb.training.latents import encode_examples
+from sdnb.training.loop import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.loss import Denoiser, DenoisingLoss
-from sdnb.training.method import base_dtype, method_of, restore
+from sdnb.training.methods.base import base_dtype, method_of, restore
 from sdnb.training.plan import refuse_what_cannot_fit
+from sdnb.training.progress import Progress, watch
+from sdnb.training.run_folder import (
+    History,
+    Run,
+    claim,
+    open_run,
+    read_history,
+    sweep,
+    write_machine,
+)
 from sdnb.training.validation import Validation
 from sdnb.trials import trial
 

@@ -1,0 +1,1 @@
+"""What learns: a method is one module here, and one entry in the table of `base`."""

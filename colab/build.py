@@ -50,22 +50,22 @@ assert _exit_code == 0, "The course is not set up: see above. Is there a connect
 DRIVE = """\
 # Optional: keep photos and runs in your Google Drive, where they outlive this session.
 USE_DRIVE = False
-import sdnb.colab
-if USE_DRIVE: sdnb.colab.use_drive()
+import sdnb.notebook
+if USE_DRIVE: sdnb.notebook.use_drive()
 """
 
 UPLOAD = """\
 # Your own photos and caption files from your computer. Skip it for a rehearsal.
 UPLOAD = False
-import sdnb.colab
-if UPLOAD: sdnb.colab.upload_photos()
+import sdnb.notebook
+if UPLOAD: sdnb.notebook.upload_photos()
 """
 
 DOWNLOAD = """\
 # {what}, to your computer.
 DOWNLOAD = False
-import sdnb.colab
-if DOWNLOAD: sdnb.colab.download({path})
+import sdnb.notebook
+if DOWNLOAD: sdnb.notebook.download({path})
 """
 
 BEFORE = MappingProxyType({"your-photos": UPLOAD})  # cells that stand before or behind those

@@ -21,14 +21,14 @@ if "IPython" in sys.modules and (_shell := sys.modules["IPython"].get_ipython())
 
 _ROOMS = {
     "Problem": "sdnb.problems",  # what is wrong, where, and what to do
-    "check": "sdnb.exercises",  # an answer to an exercise, and a hint back
+    "check": "sdnb.notebook.exercises",  # an answer to an exercise, and a hint back
     "LoraConfig": "sdnb.config",  # the settings of a LoRA training
     "DreamboothConfig": "sdnb.config",  # of a DreamBooth training
     "TextualInversionConfig": "sdnb.config",  # of a new word's training
     "PictureConfig": "sdnb.config",  # the settings of a row of pictures
     "preset": "sdnb.config",  # settings that work, by name
     "presets": "sdnb.config",  # the names there are
-    "form": "sdnb.forms",  # settings to fill in, in a notebook
+    "form": "sdnb.notebook",  # settings to fill in, in a notebook
     "find_machine": "sdnb.machine",  # where am I: device, precision, memory
     "default_base": "sdnb.models.base",  # the base model that suits this machine
     "Project": "sdnb.project",  # your folder: photos, runs, exports
@@ -37,11 +37,11 @@ _ROOMS = {
     "draw_yourself": "sdnb.mini.yourself",  # take them
     "PhotoConfig": "sdnb.dataset.settings",  # from your photos to prepared copies
     "examine": "sdnb.dataset.checkup",  # the photo doctor: a sentence for every photo
-    "crop_form": "sdnb.forms",  # its crops, to accept or to move
+    "crop_form": "sdnb.notebook",  # its crops, to accept or to move
     "prepare_photos": "sdnb.dataset.prepare",  # cropped copies, and a note of what was done
     "CaptionConfig": "sdnb.captioning.settings",  # which captioner, and how it writes
     "make_captions": "sdnb.captioning",  # a caption beside every photo
-    "caption_editor": "sdnb.forms",  # the captions, to mend
+    "caption_editor": "sdnb.notebook",  # the captions, to mend
     "judge_sees": "sdnb.captioning",  # what the coach asks of drawn photos
     "clip_sees": "sdnb.captioning",  # and of real ones
     "with_article": "sdnb.mini.words",  # "a man", "an owl"

@@ -141,7 +141,7 @@ class Glossary(BaseModel):
     """All settings explained, as Markdown."""
 
     def cli_cmd(self) -> None:
-        from sdnb.glossary import glossary
+        from sdnb.notebook.glossary import glossary
 
         print(glossary())
 

@@ -15,9 +15,8 @@ from huggingface_hub import constants, scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 from packaging.requirements import Requirement
 
-from sdnb.colab import on_colab
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.machine import GIB, PACKAGES, Machine, find_machine
+from sdnb.machine import GIB, PACKAGES, Machine, find_machine, on_colab
 from sdnb.models.base import MODELS, default_base
 from sdnb.problems import Problem
 from sdnb.project import Project

@@ -9,7 +9,6 @@ from types import MappingProxyType
 import psutil
 import torch
 
-from sdnb.colab import on_colab
 from sdnb.problems import Problem
 
 GIB = 2**30  # bytes
@@ -60,6 +59,11 @@ def find_machine(precision: str = "auto") -> Machine:
     else:
         why += f"; {precision} was asked for"
     return Machine(device, precision, why, _cores(), round(memory / GIB, 1), name, on_colab())
+
+
+def on_colab() -> bool:
+    """Whether this is a Colab runtime, in a cell or in a command that a cell has started."""
+    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
 
 
 def find_rank() -> int:

@@ -14,8 +14,9 @@ from huggingface_hub import constants, get_token
 from huggingface_hub.utils import _auth
 from safetensors.torch import load_file
 
-from sdnb import colab
 from sdnb.config import LoraConfig
+from sdnb.machine import on_colab
+from sdnb.notebook import colab
 from sdnb.problems import Problem
 from sdnb.project import Project
 from sdnb.training.run import train
@@ -256,6 +257,6 @@ DEEDS = (colab.upload_photos, colab.use_drive, lambda: colab.download("lora.safe
 @pytest.mark.parametrize("deed", DEEDS, ids=["upload", "drive", "download"])
 def test_elsewhere_it_says_so(deed, monkeypatch):
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
-    assert colab.on_colab() is False
+    assert on_colab() is False
     with pytest.raises(Problem, match="on Google Colab only"):
         deed()

@@ -73,4 +73,4 @@ def test_what_only_colab_can_says_so_elsewhere(project, monkeypatch, cell, switc
     first, *_ = [line for line in lines if line.startswith(f"{switch} = False  # True on Colab")]
     deed = "\n".join([first.replace("False", "True", 1), *lines[place : place + 2]])
     with pytest.raises(Problem, match="on Google Colab only"):
-        exec(f"import sdnb.colab\n{deed}", {"shelf": project.exports, "sdnb": sdnb})
+        exec(f"import sdnb.notebook\n{deed}", {"shelf": project.exports, "sdnb": sdnb})

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import sdnb
-from sdnb.exercises import EXERCISES, NO_NUMBER, NO_WORD
+from sdnb.notebook.exercises import EXERCISES, NO_NUMBER, NO_WORD
 
 NOTEBOOKS = sorted(Path(__file__).parents[1].glob("notebooks/[0-9]*.ipynb"))
 NUMBERS = {name: asked for name, asked in EXERCISES.items() if not isinstance(asked["right"], list)}

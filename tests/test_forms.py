@@ -7,7 +7,7 @@ import pytest
 
 import sdnb
 from sdnb.config import LoraConfig
-from sdnb.forms import FormModel, form
+from sdnb.notebook import FormModel, form
 from sdnb.problems import Problem
 
 
@@ -142,7 +142,7 @@ def test_without_widgets_it_is_text():
 
 
 def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
-    view = pytest.importorskip("sdnb.forms.view")
+    view = pytest.importorskip("sdnb.notebook.view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(LoraConfig)
@@ -161,7 +161,7 @@ def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
 
 
 def test_the_widgets_say_the_plan(monkeypatch):
-    view = pytest.importorskip("sdnb.forms.view")
+    view = pytest.importorskip("sdnb.notebook.view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     view.show(FormModel(sdnb.PictureConfig()))
@@ -170,7 +170,7 @@ def test_the_widgets_say_the_plan(monkeypatch):
 
 
 def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
-    view = pytest.importorskip("sdnb.forms.view")
+    view = pytest.importorskip("sdnb.notebook.view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(sdnb.PersonConfig)

@@ -10,7 +10,7 @@ import pytest
 import sdnb
 from sdnb.cli import main
 from sdnb.config import LoraConfig, PictureConfig
-from sdnb.glossary import CLASSES, address, glossary
+from sdnb.notebook.glossary import CLASSES, address, glossary
 from sdnb.settings import Settings
 
 
@@ -80,7 +80,7 @@ def test_the_address_is_made_from_the_repositorys(monkeypatch, urls, expected):
     known = Message()
     for url in urls:
         known["Project-URL"] = url
-    monkeypatch.setattr("sdnb.glossary.metadata", lambda name: known)
+    monkeypatch.setattr("sdnb.notebook.glossary.metadata", lambda name: known)
     assert address(LoraConfig) == (expected and f"{expected}/glossary.html#loraconfig")
 
 
@@ -88,7 +88,7 @@ def test_without_an_installed_package_there_is_no_address(monkeypatch):
     def lacking(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr("sdnb.glossary.metadata", lacking)
+    monkeypatch.setattr("sdnb.notebook.glossary.metadata", lacking)
     assert address(LoraConfig) is None
 
 
@@ -96,7 +96,7 @@ def test_without_an_installed_package_there_is_no_address(monkeypatch):
 def test_a_form_leads_to_it(monkeypatch, url):
     """Below the settings that are folded away."""
     widgets = pytest.importorskip("ipywidgets")
-    from sdnb.forms import FormModel, view
+    from sdnb.notebook import FormModel, view
 
     shown = []
     monkeypatch.setattr(view, "address", lambda cls: url if cls is PictureConfig else "wrong")

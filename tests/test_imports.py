@@ -14,8 +14,8 @@ import sdnb
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
     "__version__ settings config picture_config problems recognise files models.tensors models "
-    "models.conditioning models.single_file models.original_keys sheet colab machine project "
-    "sample trials bands mini",
+    "models.conditioning models.single_file models.original_keys sheet machine project "
+    "sample trials mini",
     "models.base",
     "models.loading models.saving",
     "adapters",
@@ -23,7 +23,7 @@ LAYERS = [
     "inference",
     "training",
     "evaluation export",
-    "forms glossary exercises cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
+    "notebook cli demo doctor __main__ mini.train mini.gate mini.gate_samples "
     "mini.measure mini.captioner mini.cartoon mini.line_ups",
 ]
 HEIGHT = {f"sdnb.{room}": i for i, layer in enumerate(LAYERS) for room in layer.split()}
@@ -75,8 +75,8 @@ def complaints(root: Path) -> list[str]:
             elif height(other) > height(name):
                 found.append(f"{name} imports {other}, which stands above it")
         if "ipywidgets" in {other.split(".")[0] for other in names}:
-            if not name.startswith("sdnb.forms"):
-                found.append(f"{name} imports ipywidgets, which only sdnb.forms may")
+            if not name.startswith("sdnb.notebook."):
+                found.append(f"{name} imports ipywidgets, which only sdnb.notebook may")
     try:
         TopologicalSorter(arrows).prepare()
     except CycleError as error:
@@ -93,7 +93,7 @@ def test_imports_point_one_way():
     [
         ({"models.py": "from sdnb.config import preset"}, None),
         ({"mini/train.py": "from sdnb.training import fit\nfrom sdnb import __version__"}, None),
-        ({"forms/lora.py": "import ipywidgets"}, None),
+        ({"notebook/lora.py": "import ipywidgets"}, None),
         ({"models.py": "from sdnb.training.run import train"}, "stands above it"),
         ({"models.py": "from . import demo", "demo.py": ""}, "stands above it"),
         ({"models.py": "def late():\n    import sdnb.training.run"}, "stands above it"),
@@ -101,7 +101,7 @@ def test_imports_point_one_way():
         ({"models.py": "from sdnb import train"}, "stands in no layer"),
         ({"models.py": "import sdnb"}, "stands in no layer"),
         ({"newroom.py": ""}, "stands in no layer"),
-        ({"models.py": "import ipywidgets.widgets"}, "only sdnb.forms"),
+        ({"models.py": "import ipywidgets.widgets"}, "only sdnb.notebook"),
         (
             {"files.py": "from .problems import Problem", "problems.py": "import sdnb.files"},
             "a circle",

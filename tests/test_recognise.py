@@ -23,9 +23,9 @@ from traitlets.config import Config
 
 import sdnb
 from sdnb.cli import main
-from sdnb.colab import use_drive
 from sdnb.config import LoraConfig
 from sdnb.models.loading import load_model
+from sdnb.notebook.colab import use_drive
 from sdnb.problems import Problem
 from sdnb.recognise import recognised, speak_in
 

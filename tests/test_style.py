@@ -73,6 +73,6 @@ def test_every_room_stands_in_the_readme():
 
 
 def test_google_colab_is_known_to_one_module():
-    """What only Colab has is in colab.py and nowhere else."""
+    """What only Colab has is in notebook/colab.py; machine.py asks only where it is."""
     knowing = {path.name for path in SOURCES if "google.colab" in path.read_text()}
-    assert knowing <= {"colab.py"}
+    assert knowing <= {"colab.py", "machine.py"}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sdnb.bands import Band, summary
 from sdnb.inference import make_pictures
+from sdnb.notebook.bands import Band, summary
 from sdnb.problems import Problem
 from sdnb.training.loop import fit
 from sdnb.training.run import photos_for, prepare, train

@@ -20,7 +20,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 from sdnb.files import write_folder_atomically
-from sdnb.glossary import glossary
+from sdnb.notebook.glossary import glossary
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import tomli_w
 
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.forms.model import FormModel
+from sdnb.notebook.model import FormModel
 from sdnb.problems import Problem
 from sdnb.project import Project
 from sdnb.settings import Settings
@@ -28,7 +28,7 @@ class Shown:
     """Shows itself at the end of a cell: by the widgets of the module `view`, and as text where
     there is no ipywidgets."""
 
-    view = "sdnb.forms.view"
+    view = "sdnb.notebook.view"
 
     def _ipython_display_(self) -> None:
         try:

@@ -11,9 +11,9 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from sdnb.config import preset, presets
-from sdnb.forms.model import Entry, FormModel
-from sdnb.forms.pieces import RED, row, stored
-from sdnb.glossary import address
+from sdnb.notebook.glossary import address
+from sdnb.notebook.model import Entry, FormModel
+from sdnb.notebook.pieces import RED, row, stored
 from sdnb.settings import Settings
 
 LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}

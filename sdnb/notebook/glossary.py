@@ -17,8 +17,8 @@ from sdnb.config import (
     TrainConfig,
 )
 from sdnb.dataset.settings import PhotoConfig
-from sdnb.forms.model import entry_of
 from sdnb.mini.yourself import PersonConfig
+from sdnb.notebook.model import entry_of
 from sdnb.settings import Settings
 
 CLASSES = (  # in the order of the course

@@ -4,7 +4,7 @@ from sdnb.dataset.boxes import Box
 from sdnb.dataset.checkup import Checkup
 from sdnb.dataset.cropping import CropChooser
 from sdnb.dataset.settings import PhotoConfig
-from sdnb.forms.form import Shown
+from sdnb.notebook.forms import Shown
 from sdnb.project import Project
 
 
@@ -22,7 +22,7 @@ class CropForm(Shown):
     """Crops to look through and to move. It writes no pictures: `crops` and `config` are what it is
     for. What it knows and does is in `model`."""
 
-    view = "sdnb.forms.crops_view"
+    view = "sdnb.notebook.crops_view"
 
     def __init__(self, model: CropChooser) -> None:
         self.model = model

@@ -13,7 +13,7 @@ from IPython.display import display
 
 from sdnb.captioning.editor import CaptionEditor
 from sdnb.dataset.pictures import open_picture
-from sdnb.forms.pieces import alert, button, row, stored
+from sdnb.notebook.pieces import alert, button, row, stored
 from sdnb.problems import Problem
 
 LONGEST = 384  # pixels of a picture's long side

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sdnb.captioning.editor import CaptionEditor
 from sdnb.dataset.photos import Photo
-from sdnb.forms.form import Shown
+from sdnb.notebook.forms import Shown
 
 
 def caption_editor(
@@ -25,7 +25,7 @@ def caption_editor(
 class CaptionForm(Shown):
     """Captions to look through and to change. What it knows and does is in `model`."""
 
-    view = "sdnb.forms.captions_view"
+    view = "sdnb.notebook.captions_view"
 
     def __init__(self, model: CaptionEditor) -> None:
         self.model = model

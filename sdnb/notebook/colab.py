@@ -8,21 +8,16 @@ FileUpload widget (ipywidgets issue 3452), so photos come through its own dialog
 
 import os
 import shutil
-import sys
 import tempfile
 from contextlib import chdir
 from pathlib import Path
 
 from sdnb.files import make_writable_folder, write_atomically, write_beside
+from sdnb.machine import on_colab
 from sdnb.problems import Problem
 from sdnb.project import VARIABLE, Project
 
 DRIVE = Path("/content/drive")
-
-
-def on_colab() -> bool:
-    """Whether this is a Colab runtime, in a cell or in a command that a cell has started."""
-    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
 
 
 def upload_photos(folder: Path | str | None = None) -> list[Path]:

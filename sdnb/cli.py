@@ -20,9 +20,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from sdnb.config import LoraConfig, PictureConfig, TrainConfig, load_config
-from sdnb.recognise import recognised
+from sdnb.inference.config import ImageConfig
+from sdnb.known_errors import recognised
 from sdnb.settings import Settings
+from sdnb.training.config import LoraConfig, TrainConfig, load_config
 
 PROMPTS = ("--prompts", "--preview-prompts")
 
@@ -97,7 +98,7 @@ class Demo(BaseModel):
         run_demo(self.out)
 
 
-class Generate(PictureConfig):
+class Generate(ImageConfig):
     """Draw pictures: what to draw is said here, or in a TOML file (--config)."""
 
     config: Path | None = Field(None, description="TOML file of settings")
@@ -107,14 +108,14 @@ class Generate(PictureConfig):
     out: Path = Field(Path("pictures"), description="Folder for the pictures")
 
     def cli_cmd(self) -> None:
-        start = PictureConfig.load(self.config) if self.config else PictureConfig()
+        start = ImageConfig.load(self.config) if self.config else ImageConfig()
         config = _over(start, self)
-        from sdnb.inference import remarks
-        from sdnb.inference.folder import draw_into
+        from sdnb.inference.folder import make_image_files
+        from sdnb.inference.pictures import remarks
 
         for remark in remarks(config):
             print(remark, file=sys.stderr)
-        for path in draw_into(self.out, config, self.base, self.lora, self.embedding):
+        for path in make_image_files(self.out, config, self.base, self.lora, self.embedding):
             print(path)
 
 
@@ -127,9 +128,9 @@ class Doctor(BaseModel):
     )
 
     def cli_cmd(self) -> None:
-        from sdnb.doctor import examine, healthy, report, write_findings
+        from sdnb.doctor import check_machine, healthy, report, write_findings
 
-        findings = examine(self.base)
+        findings = check_machine(self.base)
         print(report(findings))
         if self.as_json:
             print(write_findings(findings, self.as_json))
@@ -189,9 +190,9 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
     class Plan(_FromFile, settings):
         def cli_cmd(self) -> None:
             config = _over(load_config(self.config), self)
-            from sdnb.training.pace import forecast
+            from sdnb.training.timing import estimate
 
-            print(forecast(config))
+            print(estimate(config))
 
     options = f"The options are {settings.__name__}'s; name a file to see its method's."
     Train.__doc__ = f"Train with the settings of a TOML file. {options}"

@@ -10,12 +10,15 @@ import psutil
 from PIL import Image
 
 from sdnb.adapters import load_lora, unload_lora
-from sdnb.config import preset
 from sdnb.dataset import read_photos
-from sdnb.evaluation import drift, line_up, load_clip, nearest_photo, prompt_fit
+from sdnb.dataset.contact_sheet import image_grid
+from sdnb.dataset.samples import sample_photos
+from sdnb.evaluation import drift, line_up, load_clip
 from sdnb.evaluation.eyes import ClipEye
+from sdnb.evaluation.lineup import nearest_photo
+from sdnb.evaluation.scores import prompt_fit
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.inference import make_pictures
+from sdnb.inference import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import photos_of
@@ -23,8 +26,7 @@ from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
-from sdnb.sample import sample_photos
-from sdnb.sheet import grid
+from sdnb.training.config import preset
 from sdnb.training.run import train
 
 WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
@@ -69,7 +71,7 @@ def run_demo(out: Path) -> dict:
         "seconds": round(time.perf_counter() - begun, 1),
         "peak memory MiB": _peak_memory(),
     }
-    sheet = grid(
+    sheet = image_grid(
         [*photos[: len(WISHES)], *before[::PER_WISH], *after[::PER_WISH]],
         len(WISHES),
         row_labels=("Training photos", "Before", "After"),
@@ -84,7 +86,7 @@ def run_demo(out: Path) -> dict:
 
 def _pictures(model: Model, prompts: tuple[str, ...]) -> list[Image.Image]:
     wishes = _repeated(prompts)
-    return make_pictures(model, wishes, range(len(wishes)))
+    return make_images(model, wishes, range(len(wishes)))
 
 
 def _repeated(prompts: tuple[str, ...]) -> list[str]:

@@ -15,10 +15,10 @@ from huggingface_hub import constants, scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 from packaging.requirements import Requirement
 
+from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.machine import GIB, PACKAGES, Machine, find_machine, on_colab
 from sdnb.models.base import MODELS, default_base
-from sdnb.problems import Problem
 from sdnb.project import Project
 from sdnb.training.run_folder import READY, finished_runs, ready_runs
 
@@ -42,7 +42,7 @@ class Finding:
         return f"{mark:>8}  {self.name:<12} {self.fact}" + (f"\n{'':23}{self.do}" * bool(self.do))
 
 
-def examine(base: str | None = None) -> list[Finding]:
+def check_machine(base: str | None = None) -> list[Finding]:
     """Everything worth a line about this machine, for the lessons and for `base` (default: what
     this machine would take for one's own photos). Reads only; asks no network."""
     machine = find_machine()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from sdnb.problems import Problem
-from sdnb.recognise import recognised
+from sdnb.errors import Problem
+from sdnb.known_errors import recognised
 
 ASIDE = re.compile(r"\..+\.\d+(\.\w+)?")  # what is written here is called so until it is whole
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import psutil
 import torch
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 GIB = 2**30  # bytes
 DTYPES = MappingProxyType(
@@ -29,6 +29,9 @@ class Machine:
     memory_gib: float  # of the device
     name: str
     colab: bool
+
+
+T4 = Machine("cuda", "fp16", "the free GPU of Colab", 2, 14.56, "a T4", True)  # to plan for
 
 
 def find_machine(precision: str = "auto") -> Machine:

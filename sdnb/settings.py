@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sdnb.errors import Problem
 from sdnb.files import write_atomically
-from sdnb.problems import Problem
 
 
 class Settings(BaseModel):

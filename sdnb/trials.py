@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 VARIABLE = "SDNB_TRIAL"
 KINDS = ("quick", "untrained", "swapped")

@@ -10,7 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads it: a missing fil
 import pytest
 import torch
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 torch.set_num_threads(1)
 
@@ -170,7 +170,7 @@ def photos_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def config(photos_folder, tiny_folder):
     """Eight steps with everything that can train in a LoRA."""
-    from sdnb.config import LoraConfig
+    from sdnb.training.config import LoraConfig
 
     return LoraConfig(
         photos=photos_folder,
@@ -191,7 +191,7 @@ def config(photos_folder, tiny_folder):
 @pytest.fixture(scope="session")
 def configs(photos_folder, tiny_folder):
     """A short run of each method, everything that can train in it, at rates that show."""
-    from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
+    from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 
     common = {
         "photos": photos_folder,

@@ -6,8 +6,8 @@ import sys
 import pytest
 from PIL import Image
 
+from sdnb.errors import Problem
 from sdnb.notebook import caption_editor
-from sdnb.problems import Problem
 
 
 @pytest.fixture

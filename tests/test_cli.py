@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from sdnb.cli import main
-from sdnb.config import LoraConfig, presets
-from sdnb.inference import read_picture
+from sdnb.inference import read_infotext
+from sdnb.training.config import LoraConfig, presets
 from sdnb.training.run_folder import Run
 
 
@@ -86,7 +86,7 @@ def test_generate_calls_by_name_and_says_how_it_was_drawn(configs, tmp_path, cap
     assert main(["generate", *words, "--out", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr()
     assert "never closed" in shown.err
-    recipe = read_picture(shown.out.strip())
+    recipe = read_infotext(shown.out.strip())
     assert recipe.prompt == "a ((hat) <lora:person_lora:0.5>"
     assert (recipe.steps, recipe.sampler, recipe.size) == (2, "Euler a", (64, 64))
     assert (recipe.model, recipe.clip_skip) == ("mini", 1)
@@ -105,7 +105,7 @@ def test_generate_calls_by_name_and_says_how_it_was_drawn(configs, tmp_path, cap
 def test_prompts_stay_whole(words, prompts, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "sdnb.inference.folder.draw_into", lambda out, config, *_: drawn.append(config) or []
+        "sdnb.inference.folder.make_image_files", lambda out, config, *_: drawn.append(config) or []
     )
     assert main(["generate", *words]) == 0
     assert list(drawn[0].prompts) == prompts
@@ -137,7 +137,7 @@ def test_plan_tries_five_steps_and_keeps_nothing(settings, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_says_what_it_is(name):
-    from sdnb.config import PRESETS
+    from sdnb.training.config import PRESETS
 
     first = (PRESETS / f"{name}.toml").read_text().splitlines()[0]
     assert first.startswith("# ") and len(first) > 40

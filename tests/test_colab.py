@@ -14,11 +14,11 @@ from huggingface_hub import constants, get_token
 from huggingface_hub.utils import _auth
 from safetensors.torch import load_file
 
-from sdnb.config import LoraConfig
+from sdnb.errors import Problem
 from sdnb.machine import on_colab
 from sdnb.notebook import colab
-from sdnb.problems import Problem
 from sdnb.project import Project
+from sdnb.training.config import LoraConfig
 from sdnb.training.run import train
 
 

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 import sdnb
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 CHECKOUT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(CHECKOUT.glob("notebooks/*.ipynb"))

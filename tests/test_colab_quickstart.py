@@ -8,11 +8,14 @@ import nbformat
 import pytest
 
 import sdnb
-from sdnb.problems import Problem
-from sdnb.sample import sample_photos
+from sdnb.dataset.samples import sample_photos
+from sdnb.errors import Problem
 
 CHECKOUT = Path(__file__).parents[1]
-SHORT = {"sdnb.clip_sees()": "sdnb.judge_sees(sdnb.load_judge())", '"blip-base"': '"mini"'}
+SHORT = {
+    "clip_sees()": "judge_sees(sdnb.mini.load_judge())",
+    '"blip-base"': '"mini"',
+}
 SHORT |= {"range(4)": "range(1)", "seeds=3": "seeds=1, steps=2"}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sdnb import files
-from sdnb.config import LoraConfig, preset, presets, steps
-from sdnb.problems import Problem
+from sdnb.errors import Problem
+from sdnb.training.config import LoraConfig, preset, presets, steps
 
 
 def test_an_unknown_setting_is_named_with_the_nearest_known_one(tmp_path):
@@ -99,5 +99,5 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
 
 
 def test_settings_load_without_torch():
-    code = "import sys, sdnb.config, sdnb.project; assert 'torch' not in sys.modules"
+    code = "import sys, sdnb.training.config, sdnb.project; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from sdnb.dataset.boxes import Box
-from sdnb.dataset.checkup import examine
-from sdnb.dataset.settings import PhotoConfig
+from sdnb.dataset.checkup import check_photos
+from sdnb.dataset.config import PhotoConfig
+from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.notebook import crop_form
-from sdnb.problems import Problem
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def checkup(tmp_path_factory):
     for name, scene in zip(names, photos_of(SAMPLE_PERSON, 3, seed=1, share=0.1)):
         picture = Image.new("RGB", (512, 256), "red") if name == "1.png" else None
         (picture or draw(scene, 256)).save(folder / name)
-    return examine(PhotoConfig(photos=folder, size=128, subject="style"), progress=False)
+    return check_photos(PhotoConfig(photos=folder, size=128, subject="style"), progress=False)
 
 
 class Shown:
@@ -117,7 +117,7 @@ def test_the_crop_and_the_pictures_follow_the_sliders(shown):
 
 def test_buckets_are_shown_in_their_shape(checkup, monkeypatch):
     config = checkup.config.replace(shape="buckets")
-    shown = Shown(crop_form(examine(config, progress=False)), monkeypatch)
+    shown = Shown(crop_form(check_photos(config, progress=False)), monkeypatch)
     shown["Next"].click()
     shown["Size"].value = 33
     wide, high = opened(shown.after).size

@@ -54,7 +54,7 @@ def test_on_colab_nothing_is_pulled_along(monkeypatch):
 def test_a_full_disk_and_a_small_memory_are_told(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**28))
     pretend(monkeypatch, "cpu", 2.0)
-    findings = doctor.examine()
+    findings = doctor.check_machine()
     assert not doctor.healthy(findings)
     assert "take 1 GiB" in line(findings, "disk").do
     assert "take 3 GiB" in line(findings, "memory").do
@@ -82,7 +82,7 @@ def test_a_folder_of_somebody_else_is_told(monkeypatch, locked_folder, ordinary_
 )
 def test_the_profile_says_what_it_asks_for(monkeypatch, base, device, memory, advice):
     pretend(monkeypatch, device, memory)
-    findings = doctor.examine(base)
+    findings = doctor.check_machine(base)
     own = line(findings, "own photos")
     assert base in own.fact and (advice in own.do if advice else own.do == "")
     assert doctor.healthy(findings)  # the lessons run all the same
@@ -91,9 +91,9 @@ def test_the_profile_says_what_it_asks_for(monkeypatch, base, device, memory, ad
 def test_a_download_to_come_is_told(monkeypatch, tmp_path):
     pretend(monkeypatch, "cuda", 14.6)
     monkeypatch.setattr(doctor, "_downloaded", lambda sources: False)
-    assert "fetched when first used" in line(doctor.examine("sd15"), "download").fact
+    assert "fetched when first used" in line(doctor.check_machine("sd15"), "download").fact
     monkeypatch.setattr(doctor, "_downloaded", lambda sources: True)
-    assert "download" not in {finding.name for finding in doctor.examine("sd15")}
+    assert "download" not in {finding.name for finding in doctor.check_machine("sd15")}
 
 
 def test_the_findings_as_json_hold_no_path(monkeypatch, tmp_path, capsys):
@@ -110,12 +110,12 @@ def test_the_findings_as_json_hold_no_path(monkeypatch, tmp_path, capsys):
 
 
 def test_runs_made_ready_are_counted(monkeypatch, tmp_path, configs):
-    assert "ready runs" not in {finding.name for finding in doctor.examine()}
+    assert "ready runs" not in {finding.name for finding in doctor.check_machine()}
     run = tmp_path / "ready" / "some-lora-1"
     configs["lora"].save(run / "settings.toml")
     (run / "lora.safetensors").touch()
     monkeypatch.setenv("SDNB_RUNS", str(tmp_path / "ready"))
-    assert line(doctor.examine(), "ready runs").fact == "1 finished"
+    assert line(doctor.check_machine(), "ready runs").fact == "1 finished"
     monkeypatch.setenv("SDNB_RUNS", str(tmp_path / "absent"))
-    finding = line(findings := doctor.examine(), "ready runs")
+    finding = line(findings := doctor.check_machine(), "ready runs")
     assert "SDNB_RUNS" in finding.do and doctor.healthy(findings)

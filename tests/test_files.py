@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from sdnb.errors import Problem
 from sdnb.files import write_folder_atomically
-from sdnb.problems import Problem
 
 
 @pytest.mark.parametrize("stop", [PermissionError, KeyboardInterrupt])

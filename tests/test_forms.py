@@ -6,9 +6,10 @@ import re
 import pytest
 
 import sdnb
-from sdnb.config import LoraConfig
-from sdnb.notebook import FormModel, form
-from sdnb.problems import Problem
+from sdnb.errors import Problem
+from sdnb.notebook import form
+from sdnb.notebook.model import FormModel
+from sdnb.training.config import LoraConfig
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +129,7 @@ def test_a_memory_that_does_not_fit_is_left_aside(memory):
 
 
 def test_pictures_have_a_form_too():
-    wish = form(sdnb.PictureConfig(prompts=("a man", "a mug"), seeds=3))
+    wish = form(sdnb.ImageConfig(prompts=("a man", "a mug"), seeds=3))
     assert wish.model.plan == "2 × 3 = 6 pictures."
     wish.model.type("prompts", "")
     assert wish.model.problems == ["Prompts cannot be empty."]
@@ -164,7 +165,7 @@ def test_the_widgets_say_the_plan(monkeypatch):
     view = pytest.importorskip("sdnb.notebook.view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
-    view.show(FormModel(sdnb.PictureConfig()))
+    view.show(FormModel(sdnb.ImageConfig()))
     *_, answer = shown[0].children
     assert "1 × 4 = 4 pictures." in answer.value
 
@@ -173,7 +174,7 @@ def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
     view = pytest.importorskip("sdnb.notebook.view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
-    form_ = form(sdnb.PersonConfig)
+    form_ = form(sdnb.mini.PersonConfig)
     view.show(form_.model)
     basic, picture = shown[0].children[0].children
     lines = {box.children[0].description: box.children[0] for box in basic.children}
@@ -183,7 +184,7 @@ def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
     lines["Photos"].value = 7
     assert form_.config.head_share == 0.1 and form_.config.photos == 7
     assert picture.layout.display == "" and picture.value != before
-    again = form(sdnb.PersonConfig)  # the next day
+    again = form(sdnb.mini.PersonConfig)  # the next day
     assert again.config == form_.config
 
 

@@ -9,9 +9,10 @@ import pytest
 
 import sdnb
 from sdnb.cli import main
-from sdnb.config import LoraConfig, PictureConfig
+from sdnb.inference.config import ImageConfig
 from sdnb.notebook.glossary import CLASSES, address, glossary
 from sdnb.settings import Settings
+from sdnb.training.config import LoraConfig
 
 
 def below(cls: type) -> set[type]:
@@ -96,12 +97,13 @@ def test_without_an_installed_package_there_is_no_address(monkeypatch):
 def test_a_form_leads_to_it(monkeypatch, url):
     """Below the settings that are folded away."""
     widgets = pytest.importorskip("ipywidgets")
-    from sdnb.notebook import FormModel, view
+    from sdnb.notebook import view
+    from sdnb.notebook.model import FormModel
 
     shown = []
-    monkeypatch.setattr(view, "address", lambda cls: url if cls is PictureConfig else "wrong")
+    monkeypatch.setattr(view, "address", lambda cls: url if cls is ImageConfig else "wrong")
     monkeypatch.setattr(view, "display", shown.append)
-    view.show(FormModel(PictureConfig()))
+    view.show(FormModel(ImageConfig()))
     (folded,) = (part for part in shown[0].children if isinstance(part, widgets.Accordion))
     link = folded.children[0].children[-1].value
     assert (f'href="{url}"' in link) == ("All settings explained" in link) == bool(url)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sdnb import machine
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 
 @pytest.fixture

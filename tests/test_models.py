@@ -4,10 +4,10 @@ import shutil
 import pytest
 import torch
 
+from sdnb.errors import Problem
 from sdnb.models.base import find_model
 from sdnb.models.loading import load_model
 from sdnb.models.single_file import MINI_FOLDER
-from sdnb.problems import Problem
 
 
 def test_a_folder_loads_in_fp32_whatever_it_was_saved_in(tiny_folder, tmp_path):

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 import sdnb
-from sdnb.sample import sample_photos
+from sdnb.dataset.samples import sample_photos
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
@@ -30,7 +30,7 @@ def project(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     for photo in sorted(sample_photos().glob("*.jpg"))[:12]:
         shutil.copy(photo, folder)
-    sdnb.import_photos(folder.parent, sdnb.Project().photos)
+    sdnb.dataset.import_photos(folder.parent, sdnb.Project().photos)
     return tmp_path
 
 
@@ -42,13 +42,16 @@ def test_own_photos_are_prepared_and_captioned(project):
     assert here["own"] and len(list(dataset.glob("*.jpg"))) == 9
     assert len(list((dataset / "held_out").glob("*.jpg"))) == 3
 
-    judge = sdnb.load_judge()
+    judge = sdnb.mini.load_judge()
     here = {"sdnb": sdnb, "desk": project / "desk", "shutil": shutil, "partial": partial}
     choose, write, show = cells("02_captioning", "DATASET =", 3)
     exec(choose, here)
     assert here["own"] and here["my_settings"].config.captioner == "blip-base"
     here["my_settings"].model.type("captioner", "mini")  # the real one is on the Hub
-    exec(write.replace("sdnb.clip_sees()", "sdnb.judge_sees(judge)"), here | {"judge": judge})
+    exec(
+        write.replace("sdnb.captioning.clip_sees()", "sdnb.captioning.judge_sees(judge)"),
+        here | {"judge": judge},
+    )
     captions = [path.read_text() for path in dataset.rglob("*.txt")]
     assert len(captions) == 12 and all(c.startswith("photo of ravo, a ") for c in captions)
     assert not list(sdnb.Project().photos.glob("*.txt"))  # the originals stay as they are

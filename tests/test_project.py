@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sdnb.errors import Problem
 from sdnb.files import make_writable_folder
-from sdnb.problems import Problem
 from sdnb.project import Project
 
 

@@ -11,12 +11,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sdnb.adapters import load_lora
-from sdnb.inference import make_pictures
+from sdnb.dataset.samples import sample_photos
+from sdnb.errors import Problem
+from sdnb.inference import make_images
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
-from sdnb.sample import sample_photos
 from sdnb.training import run as run_module
-from sdnb.training.class_pictures import class_caption
+from sdnb.training.class_images import class_caption
 from sdnb.training.loop import fit
 from sdnb.training.methods.base import METHODS
 from sdnb.training.run import interruptible, prepare, train
@@ -199,7 +199,7 @@ def test_class_pictures_come_from_the_base_and_are_kept(config, cpu, tmp_path):
     assert len(files) == 4
     base = load_model(config.base)
     # the second photo is the first with a caption: "photo of ravo man number 1"
-    expected = make_pictures(base, ["photo of a man number 1"], [1])[0]
+    expected = make_images(base, ["photo of a man number 1"], [1])[0]
     difference = np.array(expected, int) - np.array(Image.open(files[1]), int)
     assert np.abs(difference).max() <= 1  # drawn in a batch of four
     assert all(
@@ -287,10 +287,10 @@ def test_many_trainings_on_one_loaded_base(straight, config, cpu, photos_folder)
     list(fit(*prepare(config.replace(seed=9, rank=2), photos, model, cpu)))
     state, batches, loss = prepare(config, photos, model, cpu)
     assert tuple(fit(state, batches, loss)) == straight.history
-    trained = make_pictures(model, "ravo man", [0], steps=2)[0]
+    trained = make_images(model, "ravo man", [0], steps=2)[0]
     METHODS["lora"].remove(model)
     load_lora(model, straight.weights)
-    assert np.array_equal(make_pictures(model, "ravo man", [0], steps=2)[0], trained)
+    assert np.array_equal(make_images(model, "ravo man", [0], steps=2)[0], trained)
 
 
 def test_a_second_interrupt_raises_and_the_handler_is_put_back():

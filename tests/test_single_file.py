@@ -4,11 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sdnb.errors import Problem
 from sdnb.models import single_file
 from sdnb.models.base import find_model
 from sdnb.models.loading import load_model, load_tokenizer
 from sdnb.models.single_file import clip_tokenizer
-from sdnb.problems import Problem
 from tests.families import tiny_parts, write_configs
 from tests.single_files import write_single_file
 

@@ -63,7 +63,7 @@ def test_the_package_is_read_in_an_evening():
 
 def test_every_room_stands_in_the_readme():
     """In its table of the package, and nothing stands there that is gone."""
-    rooms = {path.name for path in (CHECKOUT / "sdnb").iterdir() if path.suffix in (".py", ".toml")}
+    rooms = {p.name for p in (CHECKOUT / "sdnb").iterdir() if p.suffix in (".py", ".toml")}
     rooms |= {f"{path.parent.name}/" for path in (CHECKOUT / "sdnb").glob("*/__init__.py")}
     _, _, section = (CHECKOUT / "README.md").read_text().partition("## The package\n")
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)

@@ -41,7 +41,9 @@ def test_captions_differ():
 @pytest.mark.one_set
 def test_the_photo_doctor_can_use_them_all():
     """It guesses where a thing is, so a remark on its share is no fault."""
-    found = sdnb.examine(sdnb.PhotoConfig(photos=TOY, subject="object"), progress=False)
+    found = sdnb.dataset.check_photos(
+        sdnb.PhotoConfig(photos=TOY, subject="object"), progress=False
+    )
     assert not found.unreadable and all(verdict.grade < 2 for verdict in found.verdicts)
     remarks = " ".join(remark for verdict in found.verdicts for remark in verdict.remarks)
     for fault in ("small", "dark", "bright", "blurred", "same picture"):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sdnb.inference import make_pictures
+from sdnb.errors import Problem
+from sdnb.inference import make_images
 from sdnb.notebook.bands import Band, summary
-from sdnb.problems import Problem
 from sdnb.training.loop import fit
 from sdnb.training.run import photos_for, prepare, train
 from sdnb.training.run_folder import finished_runs
@@ -38,7 +38,7 @@ def test_quick_trains_two_steps_and_draws_two_pictures(asked, config, cpu, tiny,
     run = train(config.replace(preview_every=100, preview_prompts=("a man",)), tmp_path, cpu)
     assert run.finished and len(run.history) == 2
     assert len(list((tmp_path / "previews").iterdir())) == 2  # a preview at each
-    one, two, three, four = make_pictures(tiny, "a man", range(4))
+    one, two, three, four = make_images(tiny, "a man", range(4))
     assert one.tobytes() == three.tobytes() and two.tobytes() == four.tobytes()
     assert one.tobytes() != two.tobytes()
 
@@ -58,12 +58,12 @@ def test_swapped_deals_each_photo_another_ones_caption(asked):
 
 
 def test_another_seed_is_another_chance(asked, tiny):
-    plain = make_pictures(tiny, "a man", [1], steps=2)[0]
+    plain = make_images(tiny, "a man", [1], steps=2)[0]
     asked("seed=1")
-    assert np.any(np.subtract(plain, make_pictures(tiny, "a man", [1], steps=2)[0]))
-    moved = make_pictures(tiny, "a man", [1], steps=2)[0]
+    assert np.any(np.subtract(plain, make_images(tiny, "a man", [1], steps=2)[0]))
+    moved = make_images(tiny, "a man", [1], steps=2)[0]
     asked("")
-    assert make_pictures(tiny, "a man", [10_001], steps=2)[0].tobytes() == moved.tobytes()
+    assert make_images(tiny, "a man", [10_001], steps=2)[0].tobytes() == moved.tobytes()
 
 
 def test_a_trials_run_is_never_a_learners(asked, config, cpu, tmp_path, monkeypatch):

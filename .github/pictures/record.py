@@ -29,10 +29,10 @@ TRAIN = "run = sdnb.train(settings.config)"
 DRAW = """\
 model, seeds = sdnb.load_model("mini"), [1, 2, 3, 4, 5]
 ask = "photo of ravo, at the beach"
-pictures = sdnb.make_pictures(model, ask, seeds)
+pictures = sdnb.make_images(model, ask, seeds)
 sdnb.load_lora(model, run.weights)
-pictures += sdnb.make_pictures(model, ask, seeds)
-sdnb.grid(pictures, len(seeds), ["before", "after"])"""
+pictures += sdnb.make_images(model, ask, seeds)
+sdnb.image_grid(pictures, len(seeds), ["before", "after"])"""
 WIDTH, HEIGHT, COLOURS = 880, 660, 96
 TOP = "e => e.scrollIntoView()"
 SHORT, LONG = 220, 2500  # milliseconds that a frame stands

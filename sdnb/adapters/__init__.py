@@ -1,15 +1,6 @@
-"""What is put into a base model and taken out again: LoRAs of every spelling, and learned words."""
+"""What is injected into a base model and detached again: LoRAs of every spelling, and learned
+words."""
 
-from sdnb.adapters.loading import load_lora, unload_lora, use_loras
-from sdnb.adapters.merging import merge_lora
-from sdnb.adapters.words import add_word, load_embedding, unload_embeddings
+import lazy_loader
 
-__all__ = [
-    "add_word",
-    "load_embedding",
-    "load_lora",
-    "merge_lora",
-    "unload_embeddings",
-    "unload_lora",
-    "use_loras",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

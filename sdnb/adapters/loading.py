@@ -8,9 +8,9 @@ from torch import nn
 
 from sdnb.adapters.layers import put_back, put_on, take_off, use_all
 from sdnb.adapters.lora_file import read_lora
+from sdnb.errors import Problem
 from sdnb.machine import mend_peft
 from sdnb.models.base import Model
-from sdnb.problems import Problem
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 

@@ -19,10 +19,10 @@ from peft.tuners.lokr.layer import factorization
 from torch import nn
 
 from sdnb.adapters.lora_header import peft_config, read_header
+from sdnb.errors import Problem
 from sdnb.models.original_keys import renamed, unet_names
 from sdnb.models.single_file import WIDTHS
 from sdnb.models.tensors import read_tensors
-from sdnb.problems import Problem
 
 PREFIXES = {  # of kohya's names, by part
     "lora_unet_": "unet",
@@ -103,9 +103,7 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
             _check(path, module, ends, weight)
             if _kind(ends) == "lokr" and not own:
                 modules[module] = _multiplied(ends, weight)
-        configs[part] = (
-            peft_config(header, part, modules, path) if own else _guessed(modules, path)
-        )
+        configs[part] = peft_config(header, part, modules, path) if own else _guessed(modules, path)
         layers[part] = {
             f"{module}.{end}": tensor
             for module, ends in modules.items()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 HEADER = "lora_adapter_metadata"  # where diffusers keeps peft's settings, as JSON
 KINDS = {"LORA": LoraConfig, "LOHA": LoHaConfig, "LOKR": LoKrConfig}  # by peft's names

@@ -1,8 +1,8 @@
 """Bake a LoRA into the base model's own weights."""
 
 from sdnb.adapters.layers import take_off, tuner_layers
+from sdnb.errors import Problem
 from sdnb.models.base import Model
-from sdnb.problems import Problem
 
 
 def merge_lora(model: Model, weight: float = 1.0) -> None:

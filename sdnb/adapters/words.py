@@ -9,10 +9,10 @@ from tokenizers import AddedToken
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from sdnb.errors import Problem
 from sdnb.models.base import Model
 from sdnb.models.conditioning import core_of
 from sdnb.models.tensors import read_tensors
-from sdnb.problems import Problem
 
 
 class NewWords(nn.Module):

@@ -1,30 +1,5 @@
-"""Captions: what training will make of them, how they are written, how they are changed."""
+"""Captions: who writes them, how they are changed, and what training will make of them."""
 
-from importlib import import_module
+import lazy_loader
 
-from sdnb.captioning.captions import Captioned, Captioner, caption_photos
-from sdnb.captioning.coach import coach
-from sdnb.captioning.editor import CaptionEditor
-from sdnb.captioning.settings import CaptionConfig
-from sdnb.captioning.unnamed import clip_sees, judge_sees, unnamed
-
-_CAPTIONERS = ("load_captioner", "make_captions")
-__all__ = [
-    "CaptionConfig",
-    "CaptionEditor",
-    "Captioned",
-    "Captioner",
-    "caption_photos",
-    "clip_sees",
-    "coach",
-    "judge_sees",
-    "load_captioner",
-    "make_captions",
-    "unnamed",
-]
-
-
-def __getattr__(name):
-    if name not in _CAPTIONERS:
-        raise AttributeError(f"module 'sdnb.captioning' has no attribute {name!r}")
-    return getattr(import_module("sdnb.captioning.captioners"), name)  # torch comes in with it
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -20,12 +20,12 @@ from transformers import (
 )
 
 from sdnb.captioning.captions import Captioned, caption_photos
-from sdnb.captioning.settings import CaptionConfig
+from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.photos import photo_paths
+from sdnb.errors import Problem, nearest
 from sdnb.machine import Machine, find_machine
 from sdnb.models.loading import loading
 from sdnb.models.single_file import MINI_FOLDER
-from sdnb.problems import Problem, nearest
 
 MINI = MINI_FOLDER / "captioner"
 HUB = {

@@ -15,8 +15,8 @@ from PIL import Image
 from sdnb.dataset.manifest import HELD_OUT
 from sdnb.dataset.photos import photo_paths, read_caption
 from sdnb.dataset.pictures import open_picture
+from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.problems import Problem
 
 MEMORY = ".captions.json"
 MARKS = ",.;:!?"

@@ -1,5 +1,5 @@
-"""Photos in, prepared pictures with captions out."""
+"""Photos in: checked, cropped, prepared as copies with a list of what was done; the sample sets."""
 
-from sdnb.dataset.photos import Photo, read_photos
+import lazy_loader
 
-__all__ = ["Photo", "read_photos"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

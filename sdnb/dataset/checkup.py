@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from sdnb.dataset.boxes import Box
+from sdnb.dataset.config import PhotoConfig
+from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.crops import propose_crop, show_crop
 from sdnb.dataset.look import Look, look_at
 from sdnb.dataset.photos import photo_paths
-from sdnb.dataset.settings import PhotoConfig
 from sdnb.dataset.threads import in_threads
-from sdnb.problems import Problem
-from sdnb.sheet import grid
+from sdnb.errors import Problem
 
 ENOUGH, LITTLE = 0.5, 0.25  # of the frame: below, a warning, and a strong one
 SOFT = 0.75  # of the wanted pixels: below, one sees that a crop was enlarged
@@ -90,7 +90,7 @@ class Checkup:
     def sheet(self, columns: int = 5, side: int = 220) -> Image.Image:
         """All photos with their crops: what goes is pale, heads have a frame, and so have photos
         that need you (orange for a warning, red for a strong one)."""
-        return grid([_shown(verdict, side) for verdict in self.verdicts], columns)
+        return image_grid([_shown(verdict, side) for verdict in self.verdicts], columns)
 
 
 def _shown(verdict: Verdict, side: int) -> Image.Image:
@@ -100,7 +100,7 @@ def _shown(verdict: Verdict, side: int) -> Image.Image:
     return ImageOps.expand(picture, 6, ("white", "#f58518", "#c62828")[verdict.grade])
 
 
-def examine(config: PhotoConfig, progress: bool = True) -> Checkup:
+def check_photos(config: PhotoConfig, progress: bool = True) -> Checkup:
     """Look at every photo of `config.photos`, several at once, and say what is to be said.
 
     Changes nothing. A photo that cannot be read is no reason to stop: it is named. Raises Problem

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from sdnb.dataset.boxes import Box
 from sdnb.dataset.checkup import Checkup, Verdict, noun
-from sdnb.dataset.settings import PhotoConfig
-from sdnb.problems import Problem
+from sdnb.dataset.config import PhotoConfig
+from sdnb.errors import Problem
 from sdnb.settings import Settings
 
 SMALLEST = 64  # pixels of a crop's short side

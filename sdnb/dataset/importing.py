@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sdnb.dataset.pictures import SUFFIXES
+from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically, write_beside
-from sdnb.problems import Problem
 
 KOHYA = re.compile(r"(\d+)_(.+)")  # "10_ravo man": ten repeats of what shows a ravo man
 LEFT_BEHIND = ("__MACOSX", ".")  # by programs; hidden files

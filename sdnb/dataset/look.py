@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sdnb.dataset.boxes import Box
-from sdnb.dataset.heads import find_heads
+from sdnb.dataset.faces import find_faces
 from sdnb.dataset.pictures import open_picture, picture_size
 
 SEEN = 512  # pixels of the short side: sharpness of photos of any size is compared there
@@ -52,7 +52,7 @@ def look_at(path: Path, subject: str) -> Look:
     picture = open_picture(path, at_least=SEEN)
     small = picture.copy()
     small.thumbnail((2 * SEEN, 2 * SEEN), Image.Resampling.LANCZOS)
-    boxes = {"person": find_heads, "object": find_object}.get(subject, lambda picture: [])(small)
+    boxes = {"person": find_faces, "object": find_object}.get(subject, lambda picture: [])(small)
     grey = np.asarray(_short_side(small, SEEN).convert("L"), np.float32)
     colours = np.asarray(small.resize((8, 8), Image.Resampling.BOX), np.float32)
     lab = cv2.cvtColor(

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from sdnb.errors import Problem
 from sdnb.files import write_atomically
-from sdnb.problems import Problem
 
 MANIFEST, HELD_OUT = "manifest.json", "held_out"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from sdnb.dataset.pictures import SUFFIXES, open_picture
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 FEWEST = 3  # with one or two photos a model learns the photo, not the subject
 
@@ -57,7 +57,7 @@ def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
         raise Problem(
             "The photos lie in folders within this one",
             folder,
-            'Bring them together: sdnb.import_photos("that folder", sdnb.Project().photos)',
+            'Bring them together: sdnb.dataset.import_photos("that folder", sdnb.Project().photos)',
         )
     if not paths:
         raise Problem(

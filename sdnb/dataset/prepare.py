@@ -18,13 +18,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from sdnb.dataset.boxes import Box
+from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.manifest import HELD_OUT, Entry, checksum, read_manifest, write_manifest
 from sdnb.dataset.photos import FEWEST, bucket, cut_off, photo_paths
 from sdnb.dataset.pictures import changes, open_picture, picture_size
-from sdnb.dataset.settings import PhotoConfig
 from sdnb.dataset.threads import in_threads
+from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.problems import Problem
 
 
 @dataclass

@@ -11,11 +11,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sdnb.errors import Problem
 from sdnb.evaluation.classroom import OWN, Classroom, is_number
 from sdnb.evaluation.page import address, document, facts, table, tag
 from sdnb.evaluation.report import MEANINGS, shown
 from sdnb.files import write_atomically
-from sdnb.problems import Problem
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2")  # of the eyes
 WIDE = 20  # from this ratio of the largest to the smallest number on, the axis is logarithmic

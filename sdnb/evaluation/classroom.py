@@ -15,9 +15,9 @@ import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError
 from pydantic_core import from_json
 
+from sdnb.errors import Problem
 from sdnb.evaluation.report import MEANINGS, shown
 from sdnb.evaluation.scores import Number
-from sdnb.problems import Problem
 
 MOST_BYTES = 1_000_000  # of a file: a report has some thousand
 LONGEST = 200  # characters of a text

@@ -23,11 +23,11 @@ from transformers import (
     PreTrainedModel,
 )
 
+from sdnb.errors import Problem
 from sdnb.mini.judge import Judge, as_tensor, load_judge
 from sdnb.models.base import Model, quiet
 from sdnb.models.conditioning import core_of
 from sdnb.models.loading import loading
-from sdnb.problems import Problem
 
 CLIP = "openai/clip-vit-base-patch32"
 DINO = "facebook/dino-vits16"
@@ -110,7 +110,7 @@ class DinoEye:
         return self.network(pixel_values=pixels).last_hidden_state[:, 0]
 
 
-def eyes_for(model: Model) -> list[Eye]:
+def image_encoders_for(model: Model) -> list[Eye]:
     """The eyes that suit a base model: for the mini model the judge and its own CLIP, on the CPU,
     for others CLIP ViT-B/32 and DINOv2 ViT-S/14 on its device, which come from the Hub (0.7 GB).
 

@@ -15,17 +15,17 @@ from tqdm.auto import tqdm
 
 from sdnb.adapters.loading import load_lora
 from sdnb.adapters.words import load_embedding
-from sdnb.config import TrainConfig
-from sdnb.evaluation.eyes import Eye, Reader, eyes_for
-from sdnb.evaluation.parade import Parade
-from sdnb.evaluation.scores import Drawn, Number, Scores, draw, measure
+from sdnb.dataset.contact_sheet import image_grid
+from sdnb.errors import Problem
+from sdnb.evaluation.eyes import Eye, Reader, image_encoders_for
+from sdnb.evaluation.lineup import LineUp
+from sdnb.evaluation.scores import ImageSet, Number, Scores, draw, measure
 from sdnb.machine import Machine, find_machine
 from sdnb.mini.words import with_article
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model, take_weights
-from sdnb.problems import Problem
-from sdnb.sheet import grid
 from sdnb.training.checkpoints import read_weights, step_of
+from sdnb.training.config import TrainConfig
 from sdnb.training.loss import Denoiser
 from sdnb.training.methods.base import base_dtype, method_of, restore
 from sdnb.training.run_folder import Run
@@ -78,7 +78,7 @@ def pick_checkpoint(
     photos: Sequence[Image.Image],
     model: Model | None = None,
     eyes: Sequence[Eye] | None = None,
-    parade: Parade | None = None,
+    parade: LineUp | None = None,
     prompts: Sequence[str] = WISHES,
     seeds: Sequence[int] = range(4),
     subject: str = "",
@@ -94,7 +94,7 @@ def pick_checkpoint(
     luckiest on them, so that its score there is too good. In `prompts`, {} stands for the
     `subject`, named as in the captions ("ravo"; by itself "ravo man"), and then for "a man".
     `model` is the run's base, loaded where it is not given, and given back as it was; `how` goes
-    to `make_pictures`. Raises Problem for fewer than two checkpoints, two photos (none are needed
+    to `make_images`. Raises Problem for fewer than two checkpoints, two photos (none are needed
     with a parade) or two prompts, for eyes of which none reads, and for a damaged checkpoint.
     """
     paths = _candidates(run)
@@ -103,7 +103,7 @@ def pick_checkpoint(
     dtype = base_dtype(run.config, machine)
     model = model or load_model(run.config.base, dtype).to(machine.device)
     restore(model)
-    eyes = eyes_for(model) if eyes is None else eyes
+    eyes = image_encoders_for(model) if eyes is None else eyes
     if not any(isinstance(eye, Reader) for eye in eyes):
         raise Problem("None of the eyes reads prompts", do="Add a CLIP to them")
     how = {"precision": machine.precision, **how}
@@ -114,22 +114,22 @@ def pick_checkpoint(
     wishes, plain = ([p.replace("{}", words) for p in prompts] for words in (subject, anyone))
     before, drawings = draw(model, plain, seeds, **how), []
     for path in tqdm(paths.values(), "Checkpoints", disable=not progress):
-        with wearing(model, run.config, path):
+        with trained(model, run.config, path):
             drawn = draw(model, wishes, seeds, plain, **how)
             drawings.append((drawn, draw(model, plain, seeds, **how)))
     rows = _score(paths, drawings, before, photos, eyes, parade)
     shown = [d.pictures[i * len(seeds)] for i in range(len(wishes)) for d, _ in drawings]
-    sheet = grid(shown, len(rows), row_labels=wishes, column_labels=[*paths])
+    sheet = image_grid(shown, len(rows), row_labels=wishes, column_labels=[*paths])
     return Picked(tuple(rows), best(rows), sheet)
 
 
 def _score(
     paths: dict[str, Path],
-    drawings: list[tuple[Drawn, Drawn]],
-    before: Drawn,
+    drawings: list[tuple[ImageSet, ImageSet]],
+    before: ImageSet,
     photos: Sequence[Image.Image],
     eyes: Sequence[Eye],
-    parade: Parade | None,
+    parade: LineUp | None,
 ) -> list[Row]:
     """Each checkpoint's scores on both halves, from its pictures of the subject and of its class,
     and the base's own of the class."""
@@ -165,7 +165,7 @@ def in_short(scores: Scores) -> tuple[Number, Number, Number]:
 
 
 @contextmanager
-def wearing(model: Model, config: TrainConfig, path: Path) -> Iterator[None]:
+def trained(model: Model, config: TrainConfig, path: Path) -> Iterator[None]:
     """The model with a checkpoint's weights, and afterwards the base again."""
     load_weights(model, config, path)
     try:
@@ -223,7 +223,7 @@ def _candidates(run: Run) -> dict[str, Path]:
 
 
 def _refuse_what_has_no_halves(
-    photos: Sequence[Image.Image], prompts: Sequence[str], parade: Parade | None
+    photos: Sequence[Image.Image], prompts: Sequence[str], parade: LineUp | None
 ) -> None:
     if len(photos) < 2 and not (parade and not photos):
         raise Problem(

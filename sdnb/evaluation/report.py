@@ -10,13 +10,13 @@ from xml.etree.ElementTree import Element
 
 from PIL import Image
 
-from sdnb.config import CONFIGS, TrainConfig
 from sdnb.dataset.photos import photo_paths, read_caption
 from sdnb.dataset.pictures import open_picture
+from sdnb.errors import Problem, nearest
 from sdnb.evaluation.page import SIDE, document, facts, gallery, size, table, tag, thumbnail, time
 from sdnb.evaluation.scores import Scores
 from sdnb.files import write_atomically
-from sdnb.problems import Problem, nearest
+from sdnb.training.config import CONFIGS, TrainConfig
 from sdnb.training.run_folder import Run, bytes_of
 
 VERSION = 1
@@ -90,7 +90,7 @@ def report_of(
     peak_memory_gib: float | None = None,
 ) -> Report:
     """What a run's folder tells, with what only the caller knows: the scores, pictures as (prompt,
-    picture) pairs (a `Drawn` is that), the seconds of training, which the folder of a run that
+    picture) pairs (a `ImageSet` is that), the seconds of training, which the folder of a run that
     rested for a night cannot tell, and the most memory in GiB."""
     config = run.config
     count, photos = _photos(config.photos)

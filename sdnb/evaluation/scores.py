@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 import torch
 from PIL import Image
 
+from sdnb.errors import Problem
 from sdnb.evaluation.eyes import ClipEye, Eye, JudgeEye, Reader
-from sdnb.evaluation.parade import Parade
-from sdnb.inference.pictures import make_pictures
+from sdnb.evaluation.lineup import LineUp
+from sdnb.inference.pictures import make_images
 from sdnb.models.base import Model
-from sdnb.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ImageSet:
     """Pictures of every prompt from every seed: `pictures[i * len(seeds) + j]` shows `prompts[i]`
     from `seeds[j]`. `said` is how CLIP shall read each prompt, which does not know a made-up word:
     "a man" for "ravo man". Going through it gives (prompt, picture) pairs."""
@@ -75,23 +75,23 @@ class Drawn:
         """(prompts, seeds, d), unit length."""
         return eye.embed(self.pictures).unflatten(0, (len(self.prompts), len(self.seeds)))
 
-    def half(self, which: int) -> "Drawn":
+    def half(self, which: int) -> "ImageSet":
         """The pictures of every other prompt, from the first (0) or the second (1) on."""
         count = len(self.seeds)
         rows = range(which, len(self.prompts), 2)
         pictures = (p for row in rows for p in self.pictures[row * count : (row + 1) * count])
-        return Drawn(self.prompts[which::2], self.seeds, tuple(pictures), self.said[which::2])
+        return ImageSet(self.prompts[which::2], self.seeds, tuple(pictures), self.said[which::2])
 
 
 def draw(
     model: Model, prompts: Sequence[str], seeds: Sequence[int], said: Sequence[str] = (), **how
-) -> Drawn:
-    """Draw every prompt from every seed. `how` goes to `make_pictures`: steps, guidance,
+) -> ImageSet:
+    """Draw every prompt from every seed. `how` goes to `make_images`: steps, guidance,
     precision."""
     asked = [(prompt, seed) for prompt in prompts for seed in seeds]
     words, numbers = [prompt for prompt, _ in asked], [seed for _, seed in asked]
-    pictures = make_pictures(model, words, numbers, **how) if asked else []
-    return Drawn(tuple(prompts), tuple(seeds), tuple(pictures), tuple(said))
+    pictures = make_images(model, words, numbers, **how) if asked else []
+    return ImageSet(tuple(prompts), tuple(seeds), tuple(pictures), tuple(said))
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,11 @@ class Scores:
 
 
 def measure(
-    drawn: Drawn,
+    drawn: ImageSet,
     photos: Sequence[Image.Image],
     eyes: Sequence[Eye],
-    others: tuple[Drawn, Drawn] | None = None,
-    parade: Parade | None = None,
+    others: tuple[ImageSet, ImageSet] | None = None,
+    parade: LineUp | None = None,
 ) -> Scores:
     """Score the pictures `drawn` with each of the `eyes`.
 
@@ -194,7 +194,7 @@ def diversity(seen: torch.Tensor) -> Number:
     return Number.over(1 - (seen * others).sum(2).mean(0))
 
 
-def recognised(drawn: Drawn, parade: Parade, eye: JudgeEye) -> Number:
+def recognised(drawn: ImageSet, parade: LineUp, eye: JudgeEye) -> Number:
     """The share of the pictures in which the parade's subject is recognised."""
     hits = [place == 0 for place in parade.places(drawn.pictures, eye.judge)]
     found = torch.tensor(hits, dtype=torch.float32)

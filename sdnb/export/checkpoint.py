@@ -9,19 +9,19 @@ from torch import nn
 
 from sdnb.adapters.layers import has_adapters
 from sdnb.adapters.words import NewWords, embeddings_of
+from sdnb.errors import Problem
 from sdnb.export.writing import checked, modelspec
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
 from sdnb.models.conditioning import core_of
 from sdnb.models.original_keys import renamed, unet_names, vae_names
 from sdnb.models.saving import held_in, save_folder
-from sdnb.problems import Problem
 
 ONE_FILE = ("sd1", "mini")  # the mini model has SD 1's layout
 CLIP = "cond_stage_model.transformer.text_model."  # with the name that transformers 5.6 dropped
 
 
-def export_model(model: Model, path: Path | str) -> Path:
+def to_checkpoint(model: Model, path: Path | str) -> Path:
     """Write the model as one file where its family allows that, else as a folder; the path gets or
     loses its .safetensors accordingly, and is returned."""
     path = Path(path)

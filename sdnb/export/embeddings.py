@@ -4,15 +4,15 @@ from pathlib import Path
 
 from safetensors.torch import save as to_bytes
 
+from sdnb.errors import Problem
 from sdnb.export.writing import IN_PROMPTS, checked
 from sdnb.files import write_atomically
 from sdnb.models.saving import held_in
 from sdnb.models.tensors import read_tensors
-from sdnb.problems import Problem
 from sdnb.training.methods.textual_inversion import KEY
 
 
-def export_embedding(file: Path | str, path: Path | str) -> Path:
+def to_embedding(file: Path | str, path: Path | str) -> Path:
     """Write the learned word in `file`, one tensor (n, d), to `path`, fp32. In a prompt it is
     called by `path`'s name without the ending, so give it the word's.
 

@@ -33,7 +33,7 @@ class Layer:
     matrices: dict[str, torch.Tensor]
 
 
-def export_kohya(
+def to_kohya(
     model: Model,
     file: Path | str,
     path: Path | str,

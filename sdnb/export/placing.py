@@ -16,12 +16,12 @@ from pathlib import Path
 
 from sdnb.adapters.lora_file import text_width
 from sdnb.dataset.pictures import open_picture
+from sdnb.errors import Problem, nearest
 from sdnb.export.writing import IN_PROMPTS
 from sdnb.files import write_atomically, write_folder_atomically
 from sdnb.models.base import find_model
 from sdnb.models.single_file import UNET, WIDTHS, read_family
 from sdnb.models.tensors import opened
-from sdnb.problems import Problem, nearest
 
 TABLE = tomllib.loads(Path(__file__).with_name("programs.toml").read_text(encoding="utf-8"))
 PROGRAMS, SHELVES = TABLE["programs"], TABLE["shelves"]
@@ -59,7 +59,7 @@ class Place:
         return f"{self.unread or put} {program['note']}".rstrip()
 
 
-def where_to_put(file: Path | str, program: str, trigger: str = "") -> Place:
+def where_to_install(file: Path | str, program: str, trigger: str = "") -> Place:
     """Where `program` ("forge", "comfyui" or "automatic1111") looks for the file or diffusers
     folder, and how it is used there.
 
@@ -83,7 +83,7 @@ def where_to_put(file: Path | str, program: str, trigger: str = "") -> Place:
     return Place(program, file, found, shelf["folder"], how, unread)
 
 
-def put_there(
+def install(
     file: Path | str,
     installation: Path | str,
     program: str | None = None,
@@ -106,7 +106,7 @@ def put_there(
     file, where another file has its name, and where the disk is full or not writable.
     """
     file, root = Path(file), Path(installation)
-    place = where_to_put(file, _recognise(root, program), trigger)
+    place = where_to_install(file, _recognised_program(root, program), trigger)
     if place.unread:
         raise place.unread
     target, beside = root / place.folder / file.name, {}
@@ -141,7 +141,7 @@ def _sidecar(family: str, trigger: str, description: str, weight: float) -> byte
     return json.dumps(told, indent=2, ensure_ascii=False).encode()
 
 
-def _recognise(root: Path, program: str | None) -> str:
+def _recognised_program(root: Path, program: str | None) -> str:
     """The program whose folder it is; where it holds models alone, the one that is named."""
     marks = {name: [root / mark for mark in known["marks"]] for name, known in PROGRAMS.items()}
     found = next((name for name, all_ in marks.items() if all(m.exists() for m in all_)), None)

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save as to_bytes
 
+from sdnb.errors import Problem
 from sdnb.models.base import Model
-from sdnb.problems import Problem
 
 IN_PROMPTS = {  # what means something there, so that no file called by its name may have it
     "lora": ":<>",  # <lora:name:1>

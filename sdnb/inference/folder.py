@@ -5,17 +5,17 @@ from pathlib import Path
 
 from sdnb.adapters.loading import load_lora
 from sdnb.adapters.words import load_embedding
-from sdnb.config import PictureConfig
 from sdnb.files import make_writable_folder
-from sdnb.inference.infotext import recipe_of, save_picture
+from sdnb.inference.config import ImageConfig
+from sdnb.inference.infotext import recipe_of, save_with_infotext
 from sdnb.inference.pictures import draw
 from sdnb.machine import find_machine
 from sdnb.models.loading import load_model
 
 
-def draw_into(
+def make_image_files(
     folder: Path,
-    config: PictureConfig,
+    config: ImageConfig,
     base: str = "mini",
     lora: Path | None = None,
     embedding: Path | None = None,
@@ -38,5 +38,5 @@ def draw_into(
         seed = config.first_seed + column
         paths.append(folder / f"{row + 1:02}_{seed:05}.png")
         recipe = recipe_of(config, model.info, config.prompts[row], seed)
-        save_picture(picture, paths[-1], replace(recipe, more={**recipe.more, **named}))
+        save_with_infotext(picture, paths[-1], replace(recipe, more={**recipe.more, **named}))
     return paths

@@ -16,15 +16,15 @@ import torch
 from PIL import Image
 
 from sdnb.adapters.layers import tuner_layers
-from sdnb.config import PictureConfig
+from sdnb.dataset.contact_sheet import image_grid
+from sdnb.errors import Problem, nearest
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.inference.infotext import Recipe, read_picture, recipe_of, save_picture, write_text
+from sdnb.inference.config import ImageConfig
+from sdnb.inference.infotext import Recipe, read_infotext, recipe_of, save_with_infotext, write_text
 from sdnb.inference.names import called, find_lora, is_embedding
-from sdnb.inference.pictures import how_of, make_pictures, words_of
+from sdnb.inference.pictures import how_of, make_images, words_of
 from sdnb.inference.prompts import LoraCall, read_prompt, weigh_calls, without_calls
 from sdnb.models.base import Model
-from sdnb.problems import Problem, nearest
-from sdnb.sheet import grid
 from sdnb.trials import trial
 
 FIELDS = {"seed": "first_seed", "steps": "steps", "guidance": "guidance", "sampler": "sampler"}
@@ -81,7 +81,7 @@ class Grid:
 class _Cell:
     """One picture to come: its settings, and the files that work on it."""
 
-    config: PictureConfig
+    config: ImageConfig
     loras: tuple[tuple[Path, float, float], ...]
     words: tuple[tuple[Path, str | None], ...]
     recipe: Recipe
@@ -94,9 +94,9 @@ class _Cell:
         return self.loras, self.words, settings
 
 
-def picture_grid(
+def xyz_plot(
     model: Model,
-    config: PictureConfig,
+    config: ImageConfig,
     folder: Path | str,
     x: Axis,
     y: Axis | None = None,
@@ -133,7 +133,7 @@ def picture_grid(
     return Grid(tuple(sheets), tuple(paths), tuple(cell.recipe for cell in cells))
 
 
-def _cell(model: Model, config: PictureConfig, choice: Iterable[tuple[Axis, Any]]) -> _Cell:
+def _cell(model: Model, config: ImageConfig, choice: Iterable[tuple[Axis, Any]]) -> _Cell:
     config, file = config.replace(seeds=1), None
     for axis, value in sorted(choice, key=lambda pair: KINDS.index(pair[0].kind)):
         if axis.kind == "checkpoint":
@@ -159,7 +159,7 @@ def _cell(model: Model, config: PictureConfig, choice: Iterable[tuple[Axis, Any]
     )
 
 
-def _changed(config: PictureConfig, axis: Axis, value: Any) -> PictureConfig:
+def _changed(config: ImageConfig, axis: Axis, value: Any) -> ImageConfig:
     """The settings with one value of one axis."""
     if axis.kind in FIELDS:
         return config.replace(**{FIELDS[axis.kind]: value})
@@ -210,7 +210,7 @@ def _fingerprint(model: Model) -> str:
 def _kept(path: Path) -> bool:
     """Whether the cell is there and whole."""
     try:
-        read_picture(path)
+        read_infotext(path)
     except Problem:
         return False
     return True
@@ -225,7 +225,7 @@ def _draw(model: Model, missing: dict[Path, _Cell], precision: str) -> None:
         with called(model, first.loras, first.words):
             for start in range(0, len(paths), BATCH):
                 some = {path: missing[path] for path in paths[start : start + BATCH]}
-                pictures = make_pictures(
+                pictures = make_images(
                     model,
                     [without_calls(cell.config.prompts[0]) for cell in some.values()],
                     [cell.config.first_seed for cell in some.values()],
@@ -233,7 +233,7 @@ def _draw(model: Model, missing: dict[Path, _Cell], precision: str) -> None:
                     precision=precision,
                 )
                 for (path, cell), picture in zip(some.items(), pictures, strict=True):
-                    save_picture(picture, path, cell.recipe)
+                    save_with_infotext(picture, path, cell.recipe)
 
 
 def _sheets(paths: Sequence[Path], x: Axis, y: Axis | None, z: Axis | None) -> list[Image.Image]:
@@ -242,7 +242,7 @@ def _sheets(paths: Sequence[Path], x: Axis, y: Axis | None, z: Axis | None) -> l
     for index, layer in enumerate(layers):
         labels = [", ".join(filter(None, (layer, row))) for row in rows] if y or z else ()
         images = [_opened(path) for path in paths[index * size :][:size]]
-        sheets.append(grid(images, len(x.values), labels, x.labels))
+        sheets.append(image_grid(images, len(x.values), labels, x.labels))
     return sheets
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
-from sdnb.config import PictureConfig
+from sdnb.errors import Problem
 from sdnb.files import write_atomically
+from sdnb.inference.config import ImageConfig
 from sdnb.inference.samplers import KARRAS, known_sampler
 from sdnb.models.base import ModelInfo
-from sdnb.problems import Problem
 
 KEY, NEGATIVE, LONGEST = "parameters", "Negative prompt: ", 100_000
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
@@ -43,7 +43,7 @@ class Recipe:
     more: dict[str, str] = field(default_factory=dict)
 
 
-def recipe_of(config: PictureConfig, info: ModelInfo, prompt: str, seed: int) -> Recipe:
+def recipe_of(config: ImageConfig, info: ModelInfo, prompt: str, seed: int) -> Recipe:
     """How `generate` draws one of the pictures of `config`. The spacing of the steps is told apart
     from the sampler, for without it newer web UIs would take DPM++ 2M as Karras spaces it."""
     return Recipe(
@@ -60,13 +60,13 @@ def recipe_of(config: PictureConfig, info: ModelInfo, prompt: str, seed: int) ->
     )
 
 
-def config_from(recipe: Recipe) -> PictureConfig:
+def config_from_infotext(recipe: Recipe) -> ImageConfig:
     """The settings that draw one picture like this one; `folder` is not told in a recipe. Raises
     Problem where the sampler is unknown, or a setting is out of its bounds."""
     spaced = recipe.more.get(SCHEDULE, UNIFORM)
     if spaced == "Automatic":
         spaced = AUTOMATIC.get(recipe.sampler, UNIFORM)
-    return PictureConfig(
+    return ImageConfig(
         prompts=(recipe.prompt,),
         negative=recipe.negative,
         steps=recipe.steps,
@@ -131,14 +131,14 @@ def read_text(text: str) -> Recipe:
         ) from error
 
 
-def save_picture(picture: Image.Image, path: Path | str, recipe: Recipe) -> None:
+def save_with_infotext(picture: Image.Image, path: Path | str, recipe: Recipe) -> None:
     """Write a PNG that tells how it was made."""
     told = PngImagePlugin.PngInfo()
     told.add_text(KEY, write_text(recipe))
     write_atomically(path, lambda aside: picture.save(aside, "PNG", pnginfo=told))
 
 
-def read_picture(path: Path | str) -> Recipe:
+def read_infotext(path: Path | str) -> Recipe:
     """The recipe inside a PNG. Raises Problem where there is none, or no picture."""
     try:
         with Image.open(path) as picture:

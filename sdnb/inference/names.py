@@ -10,11 +10,11 @@ from pathlib import Path
 from sdnb.adapters.layers import put_back, take_off
 from sdnb.adapters.loading import unload_lora, use_loras
 from sdnb.adapters.words import embeddings_of, load_embedding
+from sdnb.dataset.samples import PLACES
+from sdnb.errors import Problem
 from sdnb.inference.prompts import is_name, without_calls
 from sdnb.models.base import Model
 from sdnb.models.tensors import opened
-from sdnb.problems import Problem
-from sdnb.sample import PLACES
 
 ENDING = ".safetensors"
 

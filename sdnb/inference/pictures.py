@@ -10,7 +10,8 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from sdnb.config import PictureConfig
+from sdnb.errors import Problem
+from sdnb.inference.config import ImageConfig
 from sdnb.inference.names import called, find_embeddings, find_lora
 from sdnb.inference.prompts import LoraCall, Prompt, read_prompt, without_calls
 from sdnb.inference.samplers import DEFAULT, make_sampler
@@ -18,13 +19,12 @@ from sdnb.inference.weights import chunks_of, weighed_embeddings
 from sdnb.machine import DTYPES
 from sdnb.models.base import Model
 from sdnb.models.conditioning import for_pipeline
-from sdnb.problems import Problem
 from sdnb.trials import trial
 
 AREA = 512 * 512  # pixels: the VAE's share at a time, and an eighth of the UNet's
 
 
-def make_pictures(
+def make_images(
     model: Model,
     prompts: str | Sequence[str],
     seeds: Sequence[int],
@@ -76,13 +76,13 @@ def make_pictures(
     return [pictures[place % len(pairs)] for place in range(len(prompts))]
 
 
-def generate(model: Model, config: PictureConfig, precision: str = "fp32") -> list[Image.Image]:
+def generate(model: Model, config: ImageConfig, precision: str = "fp32") -> list[Image.Image]:
     """Every prompt of `config` with every of its seeds: a row of `config.seeds` pictures for each
     prompt.
 
     A prompt that calls LoRAs is drawn with these alone. They and the embeddings that prompts name
     are looked for in `config.folder`; afterwards the model is as it was. Prints what may be
-    mistaken in the prompts. Raises Problem as `make_pictures` does, and where a file that is called
+    mistaken in the prompts. Raises Problem as `make_images` does, and where a file that is called
     is missing or does not suit the model.
     """
     for remark in remarks(config):
@@ -90,7 +90,7 @@ def generate(model: Model, config: PictureConfig, precision: str = "fp32") -> li
     return draw(model, config, precision)
 
 
-def draw(model: Model, config: PictureConfig, precision: str = "fp32") -> list[Image.Image]:
+def draw(model: Model, config: ImageConfig, precision: str = "fp32") -> list[Image.Image]:
     """As `generate`, but prints nothing."""
     words = words_of(config)
     groups: dict[tuple[LoraCall, ...], list[int]] = {}
@@ -106,7 +106,7 @@ def draw(model: Model, config: PictureConfig, precision: str = "fp32") -> list[I
     rows: dict[int, list[Image.Image]] = {}
     for calls, places in groups.items():
         with called(model, loras[calls], words):
-            made = make_pictures(
+            made = make_images(
                 model,
                 [without_calls(config.prompts[place]) for place in places for _ in seeds],
                 [seed for _ in places for seed in seeds],
@@ -117,20 +117,20 @@ def draw(model: Model, config: PictureConfig, precision: str = "fp32") -> list[I
     return [picture for place in range(len(config.prompts)) for picture in rows[place]]
 
 
-def words_of(config: PictureConfig) -> list[tuple[Path, str]]:
+def words_of(config: ImageConfig) -> list[tuple[Path, str]]:
     """The embeddings that the prompts name, each with its word."""
     files = find_embeddings(" ".join([*config.prompts, config.negative]), config.folder)
     return [(file, file.stem) for file in files]
 
 
-def how_of(config: PictureConfig, model: Model) -> dict[str, Any]:
-    """The settings of `config` that are `make_pictures`' arguments too."""
+def how_of(config: ImageConfig, model: Model) -> dict[str, Any]:
+    """The settings of `config` that are `make_images`' arguments too."""
     names = ("steps", "guidance", "negative", "clip_skip", "sampler")
     how = {name: getattr(config, name) for name in names}
     return how | {"size": config.size(model.info.resolution)}
 
 
-def remarks(config: PictureConfig) -> list[str]:
+def remarks(config: ImageConfig) -> list[str]:
     """What the writer of the prompts may not have meant, a sentence each."""
     texts = (*config.prompts, config.negative)
     return list(dict.fromkeys(said for text in texts for said in read_prompt(text).remarks))

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from itertools import groupby
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 STEP, LONGEST = 1.1, 5000  # a bracket's factor; characters of a prompt
 HEAVIEST = 1000  # weights far below would do for noise, and endless ones for black

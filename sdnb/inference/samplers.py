@@ -20,7 +20,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from sdnb.problems import Problem, nearest
+from sdnb.errors import Problem, nearest
 
 DEFAULT = "DPM++ 2M"
 KARRAS = " Karras"  # behind a name: steps spaced as in Karras et al. 2022, arXiv 2206.00364

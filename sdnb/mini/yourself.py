@@ -8,12 +8,12 @@ from typing import Literal
 from PIL import Image
 from pydantic import Field
 
+from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.mini.scenes import Scene, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import Person
 from sdnb.mini.words import learner_caption
-from sdnb.problems import Problem
 from sdnb.settings import Settings
 
 PIXELS, MARK = 512, "studio.toml"  # a side of a photo; what shows that a folder is the studio's

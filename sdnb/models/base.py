@@ -22,10 +22,10 @@ from diffusers import (
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from sdnb.errors import Problem
 from sdnb.models import single_file
 from sdnb.models.conditioning import conditioning
 from sdnb.models.single_file import MINI_FOLDER, MINI_WIDTH, WIDTHS
-from sdnb.problems import Problem
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
+from sdnb.errors import Problem
+from sdnb.known_errors import loading_problem
 from sdnb.models.base import MODELS, Model, ModelInfo, find_model, quiet
 from sdnb.models.single_file import load_single_file, tokenizer_of
-from sdnb.problems import Problem
-from sdnb.recognise import loading_problem
 
 
 def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> Model:

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sdnb.errors import Problem, nearest
 from sdnb.files import write_folder_atomically
 from sdnb.machine import DTYPES
 from sdnb.models.base import Model, quiet
-from sdnb.problems import Problem, nearest
 
 
 def save_folder(model: Model, path: Path) -> None:

@@ -15,8 +15,8 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer
 
+from sdnb.errors import Problem
 from sdnb.models.tensors import opened
-from sdnb.problems import Problem
 
 FAMILIES = Path(__file__).parent / "configs"
 MINI_FOLDER = Path(__file__).parents[1] / "mini" / "weights"

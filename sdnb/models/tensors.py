@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 HEADER = 100_000_000  # bytes: more than any model's list of tensors needs
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")

@@ -13,8 +13,8 @@ from IPython.display import display
 
 from sdnb.captioning.editor import CaptionEditor
 from sdnb.dataset.pictures import open_picture
+from sdnb.errors import Problem
 from sdnb.notebook.pieces import alert, button, row, stored
-from sdnb.problems import Problem
 
 LONGEST = 384  # pixels of a picture's long side
 LABEL = {"description_width": "initial"}

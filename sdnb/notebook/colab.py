@@ -12,9 +12,9 @@ import tempfile
 from contextlib import chdir
 from pathlib import Path
 
+from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically, write_beside
 from sdnb.machine import on_colab
-from sdnb.problems import Problem
 from sdnb.project import VARIABLE, Project
 
 DRIVE = Path("/content/drive")

@@ -2,8 +2,8 @@
 
 from sdnb.dataset.boxes import Box
 from sdnb.dataset.checkup import Checkup
+from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.cropping import CropChooser
-from sdnb.dataset.settings import PhotoConfig
 from sdnb.notebook.forms import Shown
 from sdnb.project import Project
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf, isclose
 from pathlib import Path
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 EXERCISES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 NO_NUMBER = "Replace the dots by a number, without a comma; Python may do the sum: 1 / 2."

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import tomli_w
 
+from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.notebook.model import FormModel
-from sdnb.problems import Problem
 from sdnb.project import Project
 from sdnb.settings import Settings
 

@@ -8,22 +8,17 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from sdnb.captioning.settings import CaptionConfig
-from sdnb.config import (
-    DreamboothConfig,
-    LoraConfig,
-    PictureConfig,
-    TextualInversionConfig,
-    TrainConfig,
-)
-from sdnb.dataset.settings import PhotoConfig
+from sdnb.captioning.config import CaptionConfig
+from sdnb.dataset.config import PhotoConfig
+from sdnb.inference.config import ImageConfig
 from sdnb.mini.yourself import PersonConfig
 from sdnb.notebook.model import entry_of
 from sdnb.settings import Settings
+from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig
 
 CLASSES = (  # in the order of the course
     *(PersonConfig, PhotoConfig, CaptionConfig, TrainConfig),
-    *(DreamboothConfig, TextualInversionConfig, LoraConfig, PictureConfig),
+    *(DreamboothConfig, TextualInversionConfig, LoraConfig, ImageConfig),
 )
 KINDS = {bool: "on or off", int: "a whole number", float: "a number", str: "text"}
 KINDS |= {Path: "a file or folder", tuple: "lines of text"}

@@ -11,10 +11,11 @@ from annotated_types import Ge, Gt, Le, Lt
 from PIL import Image
 from pydantic.fields import FieldInfo
 
-from sdnb.config import PictureConfig, TrainConfig, steps
 from sdnb.dataset.photos import photo_paths, read_caption
-from sdnb.problems import Problem
+from sdnb.errors import Problem
+from sdnb.inference.config import ImageConfig
 from sdnb.settings import Settings
+from sdnb.training.config import TrainConfig, steps
 
 ASIDE = {  # what changes neither memory nor file, so that a new value of it need not be planned
     "photos": "photos",
@@ -168,7 +169,7 @@ class FormModel:
         """What these settings come to, in pictures or steps; for a training as far as its photos
         are there to count."""
         config = self.config
-        if isinstance(config, PictureConfig):
+        if isinstance(config, ImageConfig):
             count = len(config.prompts) * config.seeds
             return f"{len(config.prompts)} × {config.seeds} = {count} pictures."
         if not isinstance(config, TrainConfig):
@@ -223,7 +224,7 @@ def _cost(config: TrainConfig) -> str:
     """Memory and file size in a sentence. Half a second for a large model, so kept for the next
     key that is pressed."""
     from sdnb.machine import find_machine
-    from sdnb.training.plan import plan
+    from sdnb.training.memory import plan
 
     try:
         machine = find_machine(config.precision)

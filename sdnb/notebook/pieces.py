@@ -7,7 +7,7 @@ from html import escape
 import ipywidgets as widgets
 from PIL import Image
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 RED = "var(--jp-error-color1, #d32f2f)"  # JupyterLab's own, which suits its theme; Colab has none
 

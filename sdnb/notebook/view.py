@@ -10,11 +10,11 @@ from html import escape
 import ipywidgets as widgets
 from IPython.display import display
 
-from sdnb.config import preset, presets
 from sdnb.notebook.glossary import address
 from sdnb.notebook.model import Entry, FormModel
 from sdnb.notebook.pieces import RED, row, stored
 from sdnb.settings import Settings
+from sdnb.training.config import preset, presets
 
 LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}
 WIDGETS = {"choice": widgets.Dropdown, "check": widgets.Checkbox, "lines": widgets.Textarea}

@@ -7,9 +7,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.models.tensors import opened
-from sdnb.problems import Problem
 from sdnb.training.loop import TrainState
 
 NAME = "step_{:06}.safetensors"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import torch
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 from sdnb.training.batches import Batch, Batches
 
 LOWER = "Lower the learning rate and train again in another folder"

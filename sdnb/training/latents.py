@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
 from sdnb.models.base import Model, trains
 from sdnb.training.batches import Examples
+from sdnb.training.config import TrainConfig
 
 WORDINGS = 16  # orders of a shuffled caption that are kept ready
 
 
 @torch.no_grad()
-def encode_photos(model: Model, images: list[Image.Image]) -> torch.Tensor:
+def encode_images(model: Model, images: list[Image.Image]) -> torch.Tensor:
     """(n, 4, h, w) fp32 latents of pictures of one size, on the model's device: the mode of the
     VAE's posterior, scaled.
 
@@ -40,7 +40,7 @@ def encode_examples(
         [photo.image, ImageOps.mirror(photo.image)] if config.flip else [photo.image]
         for photo in photos
     ]
-    latents = tuple(encode_photos(model, images) for images in versions)
+    latents = tuple(encode_images(model, images) for images in versions)
     texts = [wordings(caption, config) for caption in [*captions, ""]]  # last: for caption dropout
     learns = any(map(trains, model.encoders.values()))
     embedded = [

@@ -8,11 +8,11 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, GradientState
 from torch import nn
 
-from sdnb.config import TrainConfig
 from sdnb.machine import Machine
 from sdnb.training.batches import Batch, Batches
+from sdnb.training.config import TrainConfig
 from sdnb.training.diagnosis import diagnose
-from sdnb.training.in_backward import StepInBackward, refuse_partners
+from sdnb.training.fused_backward import FusedBackwardPass, refuse_partners
 from sdnb.training.optimizers import make_optimizer, make_schedule
 
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
@@ -41,7 +41,7 @@ class TrainState:
     accelerator: Accelerator
     max_grad_norm: float
     total_steps: int
-    in_backward: StepInBackward | None = None
+    fused_backward: FusedBackwardPass | None = None
     step: int = 0
 
     @property
@@ -51,12 +51,12 @@ class TrainState:
     @property
     def scaler(self):
         """What keeps the loss in fp16's range, and has a state to save; None elsewhere."""
-        return self.in_backward or self.accelerator.scaler
+        return self.fused_backward or self.accelerator.scaler
 
     def update(self, loss: torch.Tensor) -> None:
         """The way back, and the optimizer's step behind it (or, by choice, within it)."""
-        if self.in_backward:
-            return self.in_backward.backward(loss)
+        if self.fused_backward:
+            return self.fused_backward.backward(loss)
         self.accelerator.backward(loss)
         if self.accelerator.sync_gradients and self.max_grad_norm:
             self.accelerator.clip_grad_norm_(self.parameters.values(), self.max_grad_norm)
@@ -107,15 +107,15 @@ def start(
     hold must be fp32, whatever the calculation's precision: updates are too small for 16 bits.
     Raises Problem for an optimizer that is not installed, and for settings that exclude each
     other."""
-    optimizer, in_backward = make_optimizer(groups, config), None
+    optimizer, fused_backward = make_optimizer(groups, config), None
     schedule = make_schedule(optimizer, config, total_steps)
     parameters = {n: p for n, p in denoiser.named_parameters() if p.requires_grad}
     denoiser.train()
     # the schedule is not prepared: accelerate would step it once per process
-    if getattr(config, "step_in_backward", False):
+    if getattr(config, "fused_backward_pass", False):
         refuse_partners(config, accelerator.num_processes)
         # nor the optimizer: accelerate's wrapper would wait for a step of its own
-        in_backward = StepInBackward(optimizer, accelerator.mixed_precision == "fp16")
+        fused_backward = FusedBackwardPass(optimizer, accelerator.mixed_precision == "fp16")
         denoiser = accelerator.prepare(denoiser)
     else:
         denoiser, optimizer = accelerator.prepare(denoiser, optimizer)
@@ -127,7 +127,7 @@ def start(
         accelerator,
         config.max_grad_norm,
         total_steps,
-        in_backward,
+        fused_backward,
     )
 
 

@@ -5,9 +5,9 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import nn
 
+from sdnb.errors import Problem
 from sdnb.models.base import Model, trains
 from sdnb.models.conditioning import conditioning, for_unet
-from sdnb.problems import Problem
 from sdnb.training.batches import Batch
 
 

@@ -5,8 +5,8 @@ import importlib.util
 import torch
 from diffusers.optimization import get_scheduler
 
-from sdnb.config import TrainConfig
-from sdnb.problems import Problem
+from sdnb.errors import Problem
+from sdnb.training.config import TrainConfig
 
 LARGE = 50_000_000  # trained numbers from which the optimizer's own memory matters
 

@@ -8,23 +8,23 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sdnb.config import TrainConfig, steps
+from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.photos import FEWEST, Photo, read_photos
+from sdnb.errors import Problem
 from sdnb.files import write_atomically
-from sdnb.inference.pictures import make_pictures, plain_prompt
+from sdnb.inference.pictures import make_images, plain_prompt
 from sdnb.machine import Machine, find_machine, find_rank
 from sdnb.models.base import Model, find_model, trains
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
-from sdnb.sheet import grid
 from sdnb.training.batches import Batches
 from sdnb.training.checkpoints import load_checkpoint, refuse_no_numbers, save_checkpoint
-from sdnb.training.class_pictures import class_pictures
+from sdnb.training.class_images import class_pictures
+from sdnb.training.config import TrainConfig, steps
 from sdnb.training.latents import encode_examples
 from sdnb.training.loop import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.loss import Denoiser, DenoisingLoss
+from sdnb.training.memory import refuse_what_cannot_fit
 from sdnb.training.methods.base import base_dtype, method_of, restore
-from sdnb.training.plan import refuse_what_cannot_fit
 from sdnb.training.progress import Progress, watch
 from sdnb.training.run_folder import (
     History,
@@ -249,8 +249,8 @@ def save_preview(run: Run, model: Model, machine: Machine, index: int) -> Path:
     """Write previews/step_INDEX.png: one picture for each preview prompt, seeds 0, 1, 2, ..."""
     prompts, how = run.config.preview_prompts, {"precision": machine.precision}
     how["clip_skip"] = run.config.clip_skip
-    pictures = make_pictures(model, prompts, range(len(prompts)), **how)
-    sheet = grid(pictures, len(prompts), column_labels=prompts)
+    pictures = make_images(model, prompts, range(len(prompts)), **how)
+    sheet = image_grid(pictures, len(prompts), column_labels=prompts)
     path = run.folder / "previews" / f"step_{index:05}.png"
     write_atomically(path, sheet.save)
     return path

@@ -15,8 +15,9 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from sdnb.config import TrainConfig, load_config
 from sdnb.dataset.photos import fingerprint
+from sdnb.dataset.samples import sample_photos
+from sdnb.errors import Problem
 from sdnb.files import (
     make_writable_folder,
     sweep_aside,
@@ -25,10 +26,9 @@ from sdnb.files import (
     write_problem,
 )
 from sdnb.machine import PACKAGES, Machine
-from sdnb.problems import Problem
 from sdnb.project import Project
-from sdnb.sample import sample_photos
 from sdnb.training.checkpoints import checkpoints_in
+from sdnb.training.config import TrainConfig, load_config
 from sdnb.training.loop import Step
 from sdnb.training.methods.base import method_of
 from sdnb.training.validation import Look, read_looks

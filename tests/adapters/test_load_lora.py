@@ -5,9 +5,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sdnb.adapters import load_lora, unload_lora
-from sdnb.inference import make_pictures
+from sdnb.errors import Problem
+from sdnb.inference import make_images
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
 from sdnb.training.methods import lora
 
 
@@ -23,7 +23,7 @@ def saved(tiny, config, tmp_path):
 
 
 def picture(model):
-    return np.array(make_pictures(model, "a man", [0], steps=3)[0], int)
+    return np.array(make_images(model, "a man", [0], steps=3)[0], int)
 
 
 def test_a_saved_lora_in_a_fresh_model_gives_the_same_picture(saved, tiny_folder):

@@ -12,8 +12,8 @@ from sdnb.adapters import load_lora, unload_lora
 from sdnb.adapters.layers import put_on, tuner_layers
 from sdnb.adapters.loading import use_loras
 from sdnb.adapters.lora_header import HEADER
-from sdnb.inference import make_pictures
-from sdnb.problems import Problem
+from sdnb.errors import Problem
+from sdnb.inference import make_images
 from sdnb.training.loop import fit
 from sdnb.training.run import photos_for, prepare, train
 
@@ -154,7 +154,7 @@ def test_another_familys_lora_is_refused_by_name(tiny, trained, tmp_path):
 
 
 def test_training_goes_on_from_an_earlier_lora(config, tiny, trained, cpu, tmp_path):
-    further = config.replace(begin_from=trained, alpha=8.0)
+    further = config.replace(init_weights=trained, alpha=8.0)
     load_lora(tiny, trained)
     earlier = deltas(tiny)
     state, batches, loss = prepare(further, photos_for(config), tiny, cpu)
@@ -174,7 +174,7 @@ def test_training_goes_on_from_an_earlier_embedding(configs, tiny, cpu, tmp_path
     config = configs["textual_inversion"]
     file = train(config, tmp_path / "run").weights
     rows = load_file(file)["emb_params"]
-    further = config.replace(begin_from=file)
+    further = config.replace(init_weights=file)
     state, *_ = prepare(further, photos_for(config), tiny, cpu)
     (begun,) = state.parameters.values()
     assert torch.equal(begun, rows)
@@ -187,9 +187,9 @@ def test_the_relatives_come_back_as_they_were(config, tiny, tmp_path, kind):
     small = config.replace(kind=kind, layers="attention+feedforward+convolution")
     run = train(small, tmp_path / kind)
     load_lora(tiny, run.weights)
-    on = make_pictures(tiny, "photo of ravo man", [1], steps=2)
+    on = make_images(tiny, "photo of ravo man", [1], steps=2)
     load_lora(tiny, run.weights, 0.0)
-    assert make_pictures(tiny, "photo of ravo man", [1], steps=2) != on
+    assert make_images(tiny, "photo of ravo man", [1], steps=2) != on
     with pytest.raises(Problem, match="at the same time"):
         plain = train(config, tmp_path / "plain")
         use_loras(tiny, [(run.weights, 1, 1), (plain.weights, 1, 1)])

@@ -20,11 +20,11 @@ from dataclasses import replace
 import torch
 from full_size import noise_photos, random_model
 
-from sdnb.config import LoraConfig
 from sdnb.inference.pictures import autocast
 from sdnb.machine import GIB, find_machine
 from sdnb.models.loading import load_model
-from sdnb.training.latents import encode_photos
+from sdnb.training.config import LoraConfig
+from sdnb.training.latents import encode_images
 from sdnb.training.run import prepare
 
 ROUNDS, STEPS, CAPTION = 6, 4, "photo of ravo, at the beach"
@@ -56,7 +56,7 @@ def steppers(name: str) -> dict:
         batch = batches.at(0, 0)
         images = [photos[row].image for row in batch.rows.tolist()]
         texts = model.text_embeddings([CAPTION] * len(images))
-        step(replace(batch, latents=encode_photos(model, images), texts=texts))
+        step(replace(batch, latents=encode_images(model, images), texts=texts))
 
     return {"cached": cached, "encoding": encoding, "batch": config.batch_size, "model": model}
 

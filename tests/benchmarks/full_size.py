@@ -20,14 +20,20 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig, preset
 from sdnb.dataset.photos import Photo
 from sdnb.machine import GIB, Machine
 from sdnb.models.base import Model
+from sdnb.training.config import (
+    DreamboothConfig,
+    LoraConfig,
+    TextualInversionConfig,
+    TrainConfig,
+    preset,
+)
 from sdnb.training.loop import fit
+from sdnb.training.memory import CONTEXT, empty_model, plan
 from sdnb.training.methods.base import method_of
 from sdnb.training.optimizers import choose_optimizer
-from sdnb.training.plan import CONTEXT, empty_model, plan
 from sdnb.training.run import prepare
 
 T4 = 14.56  # GiB

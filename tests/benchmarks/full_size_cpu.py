@@ -16,11 +16,11 @@ from itertools import islice
 import torch
 from full_size import noise_photos, random_model
 
-from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.machine import GIB, find_machine
 from sdnb.training import plan as plan_of
+from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.training.loop import fit
-from sdnb.training.plan import empty_model, plan
+from sdnb.training.memory import empty_model, plan
 from sdnb.training.run import prepare
 
 SIDE = 8  # of the latents: 64 pixels

@@ -15,8 +15,8 @@ import torch
 from full_size import noise_photos, random_model
 from loop_overhead import bare_stepper, seconds
 
-from sdnb.config import LoraConfig
 from sdnb.machine import find_machine
+from sdnb.training.config import LoraConfig
 from sdnb.training.run import prepare
 
 ROUNDS = 6

@@ -9,7 +9,7 @@ import random
 import numpy as np
 
 from sdnb.dataset.boxes import Box
-from sdnb.dataset.heads import find_heads
+from sdnb.dataset.faces import find_faces
 from sdnb.mini.scenes import random_scene
 from sdnb.mini.studio import draw, head_box
 from sdnb.mini.subjects import random_person
@@ -29,7 +29,7 @@ def main() -> None:
         errors, truths, missed, several = [], [], 0, 0
         for _ in range(asked.count):
             scene = random_scene(rng, random_person(rng), share=share)
-            heads, truth = find_heads(draw(scene, asked.size)), Box(*head_box(scene)).share
+            heads, truth = find_faces(draw(scene, asked.size)), Box(*head_box(scene)).share
             missed, several = missed + (not heads), several + (len(heads) > 1)
             truths.append(truth)
             if heads:

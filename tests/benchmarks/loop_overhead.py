@@ -22,7 +22,6 @@ import torch
 from full_size import noise_photos, random_model
 from torch.profiler import ProfilerActivity, profile
 
-from sdnb.config import preset
 from sdnb.dataset.photos import Photo
 from sdnb.inference.pictures import autocast
 from sdnb.machine import find_machine
@@ -31,6 +30,7 @@ from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models.loading import load_model
 from sdnb.training.checkpoints import save_checkpoint
+from sdnb.training.config import preset
 from sdnb.training.loop import Step, fit
 from sdnb.training.run import prepare, save_preview
 from sdnb.training.run_folder import History, Run

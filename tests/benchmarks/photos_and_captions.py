@@ -17,16 +17,16 @@ from pathlib import Path
 
 from claims.trainings import photo
 
-from sdnb.config import preset
 from sdnb.dataset.photos import Photo
-from sdnb.evaluation.parade import line_up, nearest_photo
-from sdnb.inference.pictures import make_pictures
+from sdnb.evaluation.lineup import line_up, nearest_photo
+from sdnb.inference.pictures import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import PLACES, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person
 from sdnb.models.loading import load_model
+from sdnb.training.config import preset
 from sdnb.training.loop import fit
 from sdnb.training.methods.base import method_of
 from sdnb.training.run import prepare
@@ -93,7 +93,7 @@ def main() -> None:
 
             def pictures(prompts):
                 words = [prompts[i % len(prompts)] for i in range(asked.pictures)]
-                return make_pictures(model, words, seeds, batch=16, precision="fp32")
+                return make_images(model, words, seeds, batch=16, precision="fp32")
 
             if asked.claim in WEAR:
                 for key, words in (("unasked", ""), ("asked", f" wearing {WEAR[asked.claim][1]}")):

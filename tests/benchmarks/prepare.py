@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
+from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.prepare import prepare_photos
-from sdnb.dataset.settings import PhotoConfig
 
 WIDTH, HEIGHT, SIZE = 4000, 3000, 512
 

@@ -18,18 +18,25 @@ import json
 import time
 from dataclasses import replace
 
-from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig, preset
-from sdnb.evaluation import drift, line_up, load_clip, nearest_photo
-from sdnb.inference import make_pictures
+from sdnb.evaluation import drift, line_up, load_clip
+from sdnb.evaluation.lineup import nearest_photo
+from sdnb.inference import make_images
 from sdnb.machine import find_machine
-from sdnb.mini.gate import gate_prompts, measure, photographs
 from sdnb.mini.judge import load_judge
+from sdnb.mini.recipe.gate import gate_prompts, measure, photographs
 from sdnb.mini.subjects import held_out_person
 from sdnb.models.loading import load_model
+from sdnb.training.config import (
+    DreamboothConfig,
+    LoraConfig,
+    TextualInversionConfig,
+    TrainConfig,
+    preset,
+)
 from sdnb.training.loop import fit
 from sdnb.training.methods.base import restore
-from sdnb.training.pace import seconds_a_step
 from sdnb.training.run import prepare
+from sdnb.training.timing import seconds_per_step
 
 POINTS = 5
 OTHERS = ("photo of a man, at the beach", "photo of a woman with long red hair, in a room")
@@ -58,7 +65,7 @@ def walk(name: str, config: TrainConfig, number: int, model, judge, clip, budget
         one = f"photo of {config.trigger} {person.kind}"
         photos = [replace(photo, caption=one) for photo in photos]
     images = [photo.image for photo in photos]
-    before = make_pictures(model, OTHERS, range(len(OTHERS)), batch=40)
+    before = make_images(model, OTHERS, range(len(OTHERS)), batch=40)
     prompts = gate_prompts(config.trigger)
     config = config.replace(class_word=person.kind)
     if budget:
@@ -70,8 +77,8 @@ def walk(name: str, config: TrainConfig, number: int, model, judge, clip, budget
         if step.index * points % state.total_steps >= points:
             continue
         seconds += time.perf_counter() - begun
-        pictures = make_pictures(model, [p for p, _ in prompts], seeds, batch=40)
-        after = make_pictures(model, OTHERS, range(len(OTHERS)), batch=40)
+        pictures = make_images(model, [p for p, _ in prompts], seeds, batch=40)
+        after = make_images(model, OTHERS, range(len(OTHERS)), batch=40)
         near = nearest_photo(pictures, images, model)
         scores = measure(pictures, prompts, parade, judge)
         row = {
@@ -91,7 +98,7 @@ def walk(name: str, config: TrainConfig, number: int, model, judge, clip, budget
 
 def within(budget: float, config: TrainConfig, photos, model, machine) -> TrainConfig:
     """The config with as many views as fit into `budget` seconds."""
-    steps = budget / seconds_a_step(config, photos, model, machine)
+    steps = budget / seconds_per_step(config, photos, model, machine)
     return config.replace(views_per_photo=max(1, round(steps * config.batch_size / len(photos))))
 
 

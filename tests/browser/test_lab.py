@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-FORM_00, DRAW_00 = "asks = (", "mine = sdnb.generate"
+FORM_00, DRAW_00 = "asks = (", "mine = sdnb.inference.generate"
 FORM_05, TRAIN_05 = "asks = (", "config = settings.config"
 
 

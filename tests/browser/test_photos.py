@@ -7,8 +7,8 @@ import pytest
 # What the forms do without a browser: tests/test_crop_form.py and tests/test_caption_form.py.
 pytestmark = pytest.mark.thorough
 
-CROPS, PREPARE, STUDIO = "crops = sdnb.crop_form", "import json", "you = sdnb.form"
-EDITOR = "editor = sdnb.caption_editor"
+CROPS, PREPARE, STUDIO = "crops = sdnb.notebook.crop_form", "import json", "you = sdnb.form"
+EDITOR = "editor = sdnb.notebook.caption_editor"
 
 
 def slider(form, name: str):
@@ -17,7 +17,11 @@ def slider(form, name: str):
 
 def test_a_crop_is_moved_and_a_photo_left_out(open_notebook):
     page = open_notebook("01_dataset.ipynb", "JupyterLab Light")
-    for source in ("from dataclasses import replace", "scenes = photos_of", "config = sdnb.Photo"):
+    for source in (
+        "from dataclasses import replace",
+        "scenes = photos_of",
+        "config = sdnb.PhotoConfig",
+    ):
         page.run(source)
     page.run("checkup.sheet(").locator("img").scroll_into_view_if_needed()
     page.shoot("doctor")

@@ -14,17 +14,17 @@ from PIL import Image
 from sdnb import captioning
 from sdnb.captioning import CaptionConfig, load_captioner, make_captions
 from sdnb.captioning.captioners import MINI, tidy
+from sdnb.dataset.samples import sample_photos
+from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
-from sdnb.problems import Problem
-from sdnb.sample import sample_photos
 
 
 @pytest.fixture(scope="module")
 def blip(tmp_path_factory):
     """A tiny BLIP whose weights are drawn wide, so that pictures differ in what it babbles."""
-    from sdnb.mini.captioner import build_captioner, build_processor
+    from sdnb.mini.recipe.captioner import build_captioner, build_processor
 
     folder, processor = tmp_path_factory.mktemp("models") / "blip", build_processor()
     torch.manual_seed(0)
@@ -274,7 +274,7 @@ def test_tokens_become_plain_text(words, text):
 def test_captions_need_no_captioner_before_one_is_used():
     code = "import sys, sdnb.captioning as c; assert f'{c.__name__}.captioners' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="no attribute 'load_captoiner'"):
+    with pytest.raises(AttributeError, match="load_captoiner"):
         _ = captioning.load_captoiner
 
 

@@ -6,10 +6,9 @@ import os
 import pytest
 from PIL import Image
 
-from sdnb.captioning import Captioned, caption_photos
-from sdnb.captioning.captions import MEMORY, joined
+from sdnb.captioning.captions import MEMORY, Captioned, caption_photos, joined
 from sdnb.dataset.photos import fingerprint
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 
 class Counting:

@@ -6,10 +6,9 @@ from functools import partial
 import pytest
 from PIL import Image
 
-from sdnb.captioning import CaptionEditor, coach
-from sdnb.captioning import editor as module
+from sdnb.captioning import CaptionEditor, coach, editor as module
+from sdnb.errors import Problem
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
 
 GOOD = (
     "photo of ravo wearing a hat, at the beach",

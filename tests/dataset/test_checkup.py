@@ -11,17 +11,17 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from sdnb.dataset.boxes import Box
-from sdnb.dataset.checkup import _of_the_subject, examine
+from sdnb.dataset.checkup import _of_the_subject, check_photos
+from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.crops import propose_crop, show_crop
-from sdnb.dataset.heads import find_heads
+from sdnb.dataset.faces import find_faces
 from sdnb.dataset.look import find_object, look_at
-from sdnb.dataset.settings import PhotoConfig
+from sdnb.dataset.samples import sample_photos
+from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of, random_scene
 from sdnb.mini.studio import draw, head_box
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, random_person, random_product
 from sdnb.mini.yourself import PersonConfig
-from sdnb.problems import Problem
-from sdnb.sample import sample_photos
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_dataset.ipynb"
 SCENES = photos_of(SAMPLE_PERSON, 10, 5)
@@ -52,7 +52,7 @@ def spoilt(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checkup(spoilt):
-    return examine(PhotoConfig(photos=spoilt), progress=False)
+    return check_photos(PhotoConfig(photos=spoilt), progress=False)
 
 
 @pytest.mark.parametrize(("share", "remarks"), [(0.5, 0), (0.4951, 0), (0.494, 1)])
@@ -109,10 +109,10 @@ def test_the_sheet_shows_every_photo(checkup):
 
 @pytest.mark.one_set
 def test_the_sample_photos_are_good():
-    person = examine(PhotoConfig(photos=sample_photos()), progress=False)
+    person = check_photos(PhotoConfig(photos=sample_photos()), progress=False)
     assert [v.grade for v in person.verdicts] == [0] * 20
     assert person.advice == ("20 photos: a good number.",)
-    product = examine(
+    product = check_photos(
         PhotoConfig(photos=sample_photos("product"), subject="object"), progress=False
     )
     assert max(v.grade for v in product.verdicts) <= 1  # GrabCut warns and never rejects
@@ -129,14 +129,14 @@ def test_the_sample_photos_are_good():
 def test_a_set_that_is_always_the_same_is_told_so(tmp_path, fixed, word):
     for number, scene in enumerate(photos_of(SAMPLE_PERSON, 12, 5, **fixed)):
         draw(scene, 256).save(tmp_path / f"{number:02}.png")
-    told = examine(PhotoConfig(photos=tmp_path, size=256), progress=False).advice
+    told = check_photos(PhotoConfig(photos=tmp_path, size=256), progress=False).advice
     assert len(told) == 2 and word in told[1].lower()
 
 
 def test_fewer_than_three_are_a_problem(tmp_path):
     draw(SCENES[0], 128).save(tmp_path / "a.jpg")
     with pytest.raises(Problem, match="at least 3"):
-        examine(PhotoConfig(photos=tmp_path), progress=False)
+        check_photos(PhotoConfig(photos=tmp_path), progress=False)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.3, 0.6, 0.9])
@@ -145,7 +145,7 @@ def test_heads_are_measured_from_five_to_ninety_percent(share):
     rng, errors = random.Random(int(1000 * share)), []
     for _ in range(16):
         scene = random_scene(rng, random_person(rng), share=share)
-        heads = find_heads(draw(scene, 320))
+        heads = find_faces(draw(scene, 320))
         errors.append(heads[0].share - Box(*head_box(scene)).share if heads else -share)
     assert abs(np.mean(errors)) < 0.12 * share
     assert np.mean(np.abs(errors)) < 0.25 * share
@@ -156,13 +156,13 @@ def test_freckles_are_no_face():
     look = {"kind": "woman", "skin": "brown", "hair": "bob", "hair_colour": "blue", "brows": "thin"}
     look |= {"face": "round", "eyes": "brown", "nose": "small", "mark": "freckles"}
     scenes = PersonConfig(**look).scenes()
-    assert [len(find_heads(draw(scenes[i], 512))) for i in (5, 12)] == [1, 1]
+    assert [len(find_faces(draw(scenes[i], 512))) for i in (5, 12)] == [1, 1]
 
 
 def test_a_mug_has_no_head():
     rng = random.Random(1)
     for _ in range(10):
-        assert find_heads(draw(random_scene(rng, random_product(rng)), 320)) == []
+        assert find_faces(draw(random_scene(rng, random_product(rng)), 320)) == []
 
 
 def test_an_object_is_found_where_it_is():
@@ -202,7 +202,7 @@ def test_photos_of_which_none_can_be_read(tmp_path):
     for name in "abc":
         (tmp_path / f"{name}.jpg").write_text("no photo")
     with pytest.raises(Problem, match=r"None of the photos can be read.*a\.jpg"):
-        examine(PhotoConfig(photos=tmp_path), progress=False)
+        check_photos(PhotoConfig(photos=tmp_path), progress=False)
 
 
 def test_a_strip_is_not_blown_up(tmp_path):
@@ -214,7 +214,7 @@ def test_photos_in_folders_within_are_explained(tmp_path):
     (tmp_path / "10_ravo man").mkdir()
     draw(SCENES[0], 64).save(tmp_path / "10_ravo man" / "a.jpg")
     with pytest.raises(Problem, match=r"in folders within.*import_photos"):
-        examine(PhotoConfig(photos=tmp_path), progress=False)
+        check_photos(PhotoConfig(photos=tmp_path), progress=False)
 
 
 def test_the_side_that_the_notebook_calculates_by_hand(checkup):

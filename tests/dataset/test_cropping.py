@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from sdnb.dataset.boxes import Box
-from sdnb.dataset.checkup import Checkup, Verdict, examine
+from sdnb.dataset.checkup import Checkup, Verdict, check_photos
+from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.cropping import CropChooser
-from sdnb.dataset.settings import PhotoConfig
+from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
-from sdnb.problems import Problem
 
 MIDDLE = Box(0.375, 0.25, 0.625, 0.75)  # of a wide photo, a square of 320 pixels
 HEAD = Box(0.4375, 0.375, 0.5625, 0.625)  # in its middle, a quarter of it
@@ -211,7 +211,7 @@ def test_no_photo_at_all_is_a_problem():
 def test_it_takes_what_the_doctor_says(tmp_path):
     for number, scene in enumerate(photos_of(SAMPLE_PERSON, 3, seed=1, share=0.1)):
         draw(scene, 256).save(tmp_path / f"{number}.png")
-    checkup = examine(PhotoConfig(photos=tmp_path, size=128), progress=False)
+    checkup = check_photos(PhotoConfig(photos=tmp_path, size=128), progress=False)
     model = CropChooser(checkup)
     assert model.crops == checkup.crops and model.config == checkup.config
     assert model.share == model.verdict.share_cropped

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sdnb.dataset.importing import import_photos
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 
 def picture(path, colour="red"):

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from sdnb.dataset.photos import fingerprint, read_image, read_photos
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 ORIENTATION = 0x0112  # the EXIF tag
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from sdnb.dataset.photos import read_photos
 from sdnb.dataset.pictures import SUFFIXES, changes, open_picture
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 RED = (200, 30, 40)
 

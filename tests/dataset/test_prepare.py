@@ -14,11 +14,11 @@ from PIL import ExifTags, Image
 
 from sdnb.dataset import prepare
 from sdnb.dataset.boxes import Box
+from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.photos import loss_by_shape, photo_paths
 from sdnb.dataset.pictures import open_picture, picture_size
 from sdnb.dataset.prepare import prepare_photos
-from sdnb.dataset.settings import PhotoConfig
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 
 QUADRANTS = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)]
 CORNERS = [Box(x, y, x + 0.5, y + 0.5) for y in (0, 0.5) for x in (0, 0.5)]

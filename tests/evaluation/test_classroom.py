@@ -13,8 +13,10 @@ from PIL import Image
 
 import sdnb
 from sdnb import cli
-from sdnb.evaluation import Number, Report, Scores, read_reports, write_class, write_report
-from sdnb.problems import Problem
+from sdnb.errors import Problem
+from sdnb.evaluation import read_reports, write_class, write_report
+from sdnb.evaluation.report import Report
+from sdnb.evaluation.scores import Number, Scores
 
 HOSTILE = '<script>alert("1")</script> $x^{$'
 
@@ -226,10 +228,10 @@ def test_the_teachers_cell_makes_a_report(tmp_path, monkeypatch):
     guide = Path(__file__).parents[2] / "notebooks" / "for_teachers.md"
     (cell,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
     short = sdnb.preset("person_mini").replace(views_per_photo=1, batch_size=10)
-    draw = sdnb.draw
+    draw = sdnb.evaluation.draw
     monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "project"))
     monkeypatch.setattr(sdnb, "preset", lambda name: short)
-    monkeypatch.setattr(sdnb, "draw", lambda *told: draw(*told, steps=1))
+    monkeypatch.setattr(sdnb.evaluation, "draw", lambda *told: draw(*told, steps=1))
     monkeypatch.chdir(tmp_path)
     exec(cell.replace("range(4)", "range(2)"), {})
     (entry,) = read_reports(tmp_path).entries

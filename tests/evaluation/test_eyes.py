@@ -16,19 +16,19 @@ from transformers import (
     ViTModel,
 )
 
-from sdnb.config import TextualInversionConfig
+from sdnb.errors import Problem
 from sdnb.evaluation import eyes as module
 from sdnb.evaluation.eyes import (
     DEVIATION,
     MEAN,
     Reader,
-    eyes_for,
+    image_encoders_for,
     load_clip_eye,
     load_dino_eye,
 )
 from sdnb.mini.judge import as_tensor, load_judge
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
+from sdnb.training.config import TextualInversionConfig
 from sdnb.training.methods.base import method_of
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -133,7 +133,7 @@ def test_an_eye_that_cannot_be_loaded_is_a_problem(tmp_path, clip_folder, monkey
 
 def test_the_mini_models_eyes():
     model = load_model("mini")
-    judge, clip = eyes_for(model)
+    judge, clip = image_encoders_for(model)
     assert (judge.name, clip.name) == ("judge", "CLIP (mini)")
     pictures, texts = [noise(128, 128, i) for i in range(3)], ["a man", "a mug", "ravo"]
     assert torch.equal(judge.embed(pictures), load_judge().embed(pictures))
@@ -155,5 +155,5 @@ def test_other_models_get_clip_and_dinov2(tiny, monkeypatch):
             module, name, lambda device, name=name: asked.append((name, str(device))) or name
         )
     tiny.info = replace(tiny.info, family="sd1")
-    assert eyes_for(tiny) == ["load_clip_eye", "load_dino_eye"]
+    assert image_encoders_for(tiny) == ["load_clip_eye", "load_dino_eye"]
     assert asked == [("load_clip_eye", "cpu"), ("load_dino_eye", "cpu")]

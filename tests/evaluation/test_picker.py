@@ -8,11 +8,11 @@ from safetensors.torch import load_file, save_file
 from sdnb.adapters import load_embedding, load_lora
 from sdnb.adapters.layers import has_adapters
 from sdnb.dataset.photos import read_photos
-from sdnb.evaluation.picker import Row, best, in_short, load_weights, pick_checkpoint, wearing
+from sdnb.errors import Problem
+from sdnb.evaluation.picker import Row, best, in_short, load_weights, pick_checkpoint, trained
 from sdnb.evaluation.scores import Number, Scores, draw, measure
-from sdnb.inference import make_pictures
+from sdnb.inference import make_images
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
 from sdnb.training.loop import fit
 from sdnb.training.methods.base import method_of
 from sdnb.training.run import prepare, train
@@ -34,7 +34,7 @@ def photos(photos_folder):
 
 
 def picture(model):
-    return np.array(make_pictures(model, "ravo man", [0], steps=2)[0], int)
+    return np.array(make_images(model, "ravo man", [0], steps=2)[0], int)
 
 
 def row(name, like, error, fit, drift, **more):
@@ -83,7 +83,7 @@ def test_a_checkpoint_is_the_model_of_that_step(configs, method, cpu, tmp_path, 
     assert np.abs(seen[3] - seen[8]).max() > 1
 
     for step, path in ((3, run.checkpoints[0]), (8, run.weights)):
-        with wearing(model, config, path):
+        with trained(model, config, path):
             # DreamBooth's result is in fp16: half a level and rounding
             assert np.abs(picture(model) - seen[step]).max() <= 1
         assert np.array_equal(picture(model), base)
@@ -199,7 +199,7 @@ def test_a_result_that_is_a_word_is_taken_out_again(configs, cpu, tmp_path):
     config = configs["textual_inversion"]
     run = train(config, tmp_path / "run", cpu, progress=False)
     model = load_model(config.base)
-    with wearing(model, config, run.weights):
+    with trained(model, config, run.weights):
         assert "ravo" in model.tokenizer.added_tokens_encoder
     assert "ravo" not in model.tokenizer.added_tokens_encoder
     assert load_embedding(model, run.weights) == "ravo"  # and may be put in again

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
+from sdnb.errors import Problem
 from sdnb.evaluation.page import SIDE, gallery, size, thumbnail, time
 from sdnb.evaluation.report import Report, report_of, write_report
 from sdnb.evaluation.scores import Number, Scores
-from sdnb.problems import Problem
 from sdnb.training.run import train
 
 HOSTILE = '<script>alert("1")</script> & <img src=http://example.org/x onerror=alert(1)>'

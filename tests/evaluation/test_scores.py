@@ -3,11 +3,12 @@ import json
 import pytest
 import torch
 
+from sdnb.errors import Problem
 from sdnb.evaluation import scores as module
 from sdnb.evaluation.eyes import JudgeEye
-from sdnb.evaluation.parade import Parade
+from sdnb.evaluation.lineup import LineUp
 from sdnb.evaluation.scores import (
-    Drawn,
+    ImageSet,
     Number,
     Scores,
     diversity,
@@ -19,7 +20,6 @@ from sdnb.evaluation.scores import (
     moved,
     prompt_fit,
 )
-from sdnb.problems import Problem
 
 RED, LIME, BLUE, BLACK = (1.0, 0.0), (0.0, 1.0), (0.6, 0.8), (-1.0, 0.0)
 SEEN = torch.tensor([[RED, LIME], [BLUE, BLACK]])  # two prompts, two seeds
@@ -86,7 +86,7 @@ def test_diversity_is_among_the_pictures_of_one_prompt():
 
 
 def drawn_of(paint, *colours, prompts=("a", "b"), **more):
-    return Drawn(prompts, (0, 1), tuple(map(paint, colours)), **more)
+    return ImageSet(prompts, (0, 1), tuple(map(paint, colours)), **more)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_the_parade_is_the_judges(drawn, painted, colours):
     class Judge:
         embed = staticmethod(colours.embed)
 
-    parade = Parade((None, None), torch.tensor([LIME, RED]))  # lime is the subject
+    parade = LineUp((None, None), torch.tensor([LIME, RED]))  # lime is the subject
     scores = measure(drawn, [], [JudgeEye(Judge()), colours], parade=parade)
     # red no, lime yes; blue is nearer to lime (0.8) than to red, and so is black (0)
     assert is_number(scores["parade"]["judge"], 0.75, 0.25 * 2**0.5)
@@ -126,7 +126,7 @@ def test_the_parade_is_the_judges(drawn, painted, colours):
 
 
 def test_one_seed_has_no_spread_and_no_diversity(painted, reader):
-    scores = measure(Drawn(("a",), (5,), (painted("red"),)), [painted("blue")], [reader])
+    scores = measure(ImageSet(("a",), (5,), (painted("red"),)), [painted("blue")], [reader])
     assert is_number(scores["likeness"]["reader"], 0.6, None, 1)
     assert "diversity" not in scores.numbers
     assert scores.to_dict()["likeness"]["reader"]["spread"] is None
@@ -135,14 +135,14 @@ def test_one_seed_has_no_spread_and_no_diversity(painted, reader):
 def test_what_cannot_be_measured_is_a_problem(drawn, painted, reader):
     with pytest.raises(Problem, match="no photos"):
         measure(drawn, [], [reader])
-    other = Drawn(("a", "c"), (0, 1), drawn.pictures)
+    other = ImageSet(("a", "c"), (0, 1), drawn.pictures)
     with pytest.raises(Problem, match="Before and after"):
         measure(drawn, [painted("red")], [reader], (drawn, other))
     for prompts, seeds in (("a", (0, 1)), ("ab", (0,)), ("", ())):
         with pytest.raises(Problem, match="pictures of"):
-            Drawn(tuple(prompts), seeds, drawn.pictures)
+            ImageSet(tuple(prompts), seeds, drawn.pictures)
     with pytest.raises(Problem, match="reading"):
-        Drawn(("a", "b"), (0, 1), drawn.pictures, ("a",))
+        ImageSet(("a", "b"), (0, 1), drawn.pictures, ("a",))
 
 
 def test_a_table_fits_a_notebook(drawn, painted, colours, reader):
@@ -166,7 +166,7 @@ def test_draw_asks_for_every_prompt_with_every_seed(painted, monkeypatch):
         asked.append((prompts, seeds, how))
         return [painted("red")] * len(prompts)
 
-    monkeypatch.setattr(module, "make_pictures", make)
+    monkeypatch.setattr(module, "make_images", make)
     drawn = draw("model", ("x", "y"), range(3, 5), steps=2)
     assert asked == [(["x", "x", "y", "y"], [3, 4, 3, 4], {"steps": 2})]
     assert (drawn.prompts, drawn.seeds, len(drawn.pictures)) == (("x", "y"), (3, 4), 4)
@@ -177,7 +177,7 @@ def test_draw_asks_for_every_prompt_with_every_seed(painted, monkeypatch):
 
 def test_halves_share_no_prompt(painted):
     pictures = tuple(painted(c) for c in ("red", "red", "lime", "lime", "blue", "blue"))
-    drawn = Drawn(("a", "b", "c"), (0, 1), pictures, ("A", "B", "C"))
+    drawn = ImageSet(("a", "b", "c"), (0, 1), pictures, ("A", "B", "C"))
     first, second = drawn.half(0), drawn.half(1)
     assert (first.prompts, first.said) == (("a", "c"), ("A", "C"))
     assert (second.prompts, second.said) == (("b",), ("B",))

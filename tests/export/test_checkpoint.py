@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 
 from sdnb.adapters import load_lora, merge_lora
 from sdnb.adapters.layers import has_adapters, tuner_layers
-from sdnb.export import export_checkpoint, export_folder, export_kohya, export_model
-from sdnb.inference import make_pictures
+from sdnb.errors import Problem
+from sdnb.export import to_checkpoint, to_kohya
+from sdnb.export.checkpoint import export_checkpoint, export_folder
+from sdnb.inference import make_images
 from sdnb.models.base import quiet
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
 from sdnb.training.methods import lora, textual_inversion
 
 CONVOLUTIONS = "attention+feedforward+convolution"
@@ -107,7 +108,7 @@ def test_one_picture(tiny_folder, config, tmp_path, settings, std):
         return model
 
     def picture(model):
-        return np.array(make_pictures(model, "photo of ravo man", [1], steps=3)[0], int)
+        return np.array(make_images(model, "photo of ravo man", [1], steps=3)[0], int)
 
     model, fresh = base(), base()
     config, before = config.replace(**settings), picture(model)
@@ -115,7 +116,7 @@ def test_one_picture(tiny_folder, config, tmp_path, settings, std):
     live = picture(model)
     assert np.abs(live - before).max() > 30
     lora.save(model, config, tmp_path / "lora.safetensors")
-    path = export_kohya(model, tmp_path / "lora.safetensors", tmp_path / "ravo.safetensors")
+    path = to_kohya(model, tmp_path / "lora.safetensors", tmp_path / "ravo.safetensors")
     load_lora(fresh, path)
     assert np.abs(picture(fresh) - live).max() <= 2
     merge_lora(fresh)
@@ -139,7 +140,7 @@ def test_a_sum_that_is_no_number_is_a_problem(tiny, config):
 def test_sdxl_as_a_folder(make_xl, tmp_path):
     xl = make_xl()
     before = states(xl)
-    path = export_model(xl, tmp_path / "ravo.safetensors")
+    path = to_checkpoint(xl, tmp_path / "ravo.safetensors")
     assert path == tmp_path / "ravo" and list(tmp_path.iterdir()) == [path]
     again = load_model(path)
     assert again.info.family == "sdxl"
@@ -155,8 +156,8 @@ def test_sdxl_as_a_folder(make_xl, tmp_path):
 
 
 def test_the_family_decides(tiny, tmp_path):
-    assert export_model(tiny, tmp_path / "ravo") == tmp_path / "ravo.safetensors"
-    assert export_model(tiny, tmp_path / "v1.5.safetensors") == tmp_path / "v1.5.safetensors"
+    assert to_checkpoint(tiny, tmp_path / "ravo") == tmp_path / "ravo.safetensors"
+    assert to_checkpoint(tiny, tmp_path / "v1.5.safetensors") == tmp_path / "v1.5.safetensors"
 
 
 def test_sdxl_is_no_single_file(make_xl, tmp_path):

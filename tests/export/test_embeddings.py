@@ -6,8 +6,8 @@ from safetensors.torch import load_file, save_file
 
 from sdnb.adapters import load_embedding
 from sdnb.adapters.words import embeddings_of
-from sdnb.export import export_embedding
-from sdnb.problems import Problem
+from sdnb.errors import Problem
+from sdnb.export import to_embedding
 from sdnb.training.methods import textual_inversion
 
 
@@ -26,7 +26,7 @@ def saved(tiny, configs, tmp_path):
 
 def test_one_tensor_called_by_the_files_name(saved, tiny, tmp_path):
     file, rows = saved
-    path = export_embedding(file, tmp_path / "zorbi.safetensors")
+    path = to_embedding(file, tmp_path / "zorbi.safetensors")
     tensors = load_file(path)
     assert tensors.keys() == {"emb_params"} and torch.equal(tensors["emb_params"], rows)
     assert load_embedding(tiny, path) == "zorbi"
@@ -34,7 +34,7 @@ def test_one_tensor_called_by_the_files_name(saved, tiny, tmp_path):
 
 def test_diffusers_reads_it(saved, tiny, tmp_path):
     file, rows = saved
-    path, pipe = export_embedding(file, tmp_path / "zorbi.safetensors"), tiny.pipeline()
+    path, pipe = to_embedding(file, tmp_path / "zorbi.safetensors"), tiny.pipeline()
     pipe.load_textual_inversion(str(path), token="zorbi")
     ids = pipe.tokenizer.convert_tokens_to_ids(["zorbi", "zorbi_1"])
     table = embeddings_of(pipe.text_encoder).token_embedding.weight
@@ -45,7 +45,7 @@ def test_diffusers_reads_it(saved, tiny, tmp_path):
 def test_a_name_that_no_prompt_can_call(saved, tmp_path, name):
     file, _ = saved
     with pytest.raises(Problem, match="written into prompts"):
-        export_embedding(file, tmp_path / f"{name}.safetensors")
+        to_embedding(file, tmp_path / f"{name}.safetensors")
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -54,4 +54,4 @@ def test_what_is_no_embedding_is_a_problem(tmp_path, tensors):
     file = tmp_path / "file.safetensors"
     save_file({name: torch.ones(shape) for name, shape in tensors.items()}, file)
     with pytest.raises(Problem, match="not an embedding"):
-        export_embedding(file, tmp_path / "zorbi.safetensors")
+        to_embedding(file, tmp_path / "zorbi.safetensors")

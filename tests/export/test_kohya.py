@@ -19,11 +19,12 @@ from safetensors.torch import load_file
 
 from sdnb.adapters import load_lora
 from sdnb.adapters.layers import tuner_layers
-from sdnb.export import export_kohya, tag_metadata
+from sdnb.errors import Problem
+from sdnb.export import to_kohya
+from sdnb.export.kohya import tag_metadata
 from sdnb.models.base import quiet
 from sdnb.models.loading import load_model
 from sdnb.models.original_keys import kohya_name, unet_names
-from sdnb.problems import Problem
 from sdnb.training.methods import lora
 
 CONVOLUTIONS = {"layers": "attention+feedforward+convolution"}
@@ -101,7 +102,7 @@ def saved(request, tiny_folder, config, tmp_path_factory):
 
 def test_the_web_uis_calculate_what_was_trained(saved, tiny, tmp_path):
     case, file, ours = saved
-    tensors = load_file(export_kohya(tiny, file, tmp_path / "ravo.safetensors"))
+    tensors = load_file(to_kohya(tiny, file, tmp_path / "ravo.safetensors"))
     assert {key.split(".")[0] for key in tensors} == {kohya_name(*at) for at in ours}
     assert {t.dtype for n, t in tensors.items() if not n.endswith(".alpha")} == {torch.float16}
     assert ("lokr_w2_a" in str(tensors.keys())) == ("split" in case)
@@ -113,7 +114,7 @@ def test_the_web_uis_calculate_what_was_trained(saved, tiny, tmp_path):
 def test_we_read_it_back(saved, tiny, tmp_path):
     _, file, ours = saved
     for precision, tolerance in (("fp16", 4 * 2**-11), ("fp32", 1e-6)):
-        path = export_kohya(tiny, file, tmp_path / "ravo.safetensors", precision=precision)
+        path = to_kohya(tiny, file, tmp_path / "ravo.safetensors", precision=precision)
         load_lora(tiny, path)
         assert_same(ours, changes(tiny), tolerance)
 
@@ -121,7 +122,7 @@ def test_we_read_it_back(saved, tiny, tmp_path):
 @pytest.mark.parametrize("saved", RELATIVES, indirect=True)
 def test_peft_reads_the_relatives_back(saved, tiny, config, tmp_path):
     case, file, ours = saved
-    tensors = load_file(export_kohya(tiny, file, tmp_path / "ravo.safetensors"))
+    tensors = load_file(to_kohya(tiny, file, tmp_path / "ravo.safetensors"))
     settings = config.replace(**RELATIVES[case])
     if case == "LoKr, whole":  # the scale is in the matrices
         settings = settings.replace(alpha=settings.rank)
@@ -150,7 +151,7 @@ def load_by_diffusers(pipe, path):
 @pytest.mark.parametrize("saved", LORAS, indirect=True)
 def test_diffusers_reads_both_formats_back(saved, tiny, tmp_path):
     _, file, ours = saved
-    path, pipe = export_kohya(tiny, file, tmp_path / "ravo.safetensors"), tiny.pipeline()
+    path, pipe = to_kohya(tiny, file, tmp_path / "ravo.safetensors"), tiny.pipeline()
     load_by_diffusers(pipe, path)
     assert_same(ours, changes(tiny), 2 * 2**-11)
     pipe.unload_lora_weights()
@@ -165,7 +166,7 @@ def test_sdxl(make_xl, config, tmp_path, case):
     model, file = make_xl(), tmp_path / "lora.safetensors"
     ours = trained(model, config.replace(**EVERY[case]), file)
     lora.remove(model)
-    path = export_kohya(model, file, tmp_path / "ravo.safetensors")
+    path = to_kohya(model, file, tmp_path / "ravo.safetensors")
     tensors, sgm = load_file(path), unet_names(model.unet)
     assert {key.split(".")[0] for key in tensors} == {kohya_name(*at, sgm) for at in ours}
     assert "lora_te2_text_model_encoder_layers_2_mlp_fc2.alpha" in tensors
@@ -190,7 +191,7 @@ def test_the_header(tiny, config, tmp_path):
     settings = config.replace(**LORAS["LoCon"])
     trained(tiny, settings, file)
     more = {"modelspec.author": "me", "modelspec.trigger_phrase": "ravo"}
-    path = export_kohya(tiny, file, tmp_path / "my ravo.safetensors", name="Ravo", metadata=more)
+    path = to_kohya(tiny, file, tmp_path / "my ravo.safetensors", name="Ravo", metadata=more)
     told = header(path)
     assert json.loads(told.pop("ss_network_args")) == {"conv_dim": "2", "conv_alpha": "1.5"}
     content = path.read_bytes()
@@ -212,7 +213,7 @@ def test_the_header(tiny, config, tmp_path):
         "modelspec.prediction_type": "epsilon",
         **more,
     }
-    again = export_kohya(tiny, file, tmp_path / "b" / "my ravo.safetensors", name="Ravo")
+    again = to_kohya(tiny, file, tmp_path / "b" / "my ravo.safetensors", name="Ravo")
     assert again.read_bytes()[-1000:] == content[-1000:]
     assert str(tmp_path) not in str(header(again))
 
@@ -232,7 +233,7 @@ def test_the_family_in_the_header(
     trained(tiny, config, file)
     tiny.info = replace(tiny.info, family=family, licence="CreativeML OpenRAIL-M")
     tiny.scheduler = DDPMScheduler(prediction_type=prediction)
-    told = header(export_kohya(tiny, file, tmp_path / "ravo.safetensors"))
+    told = header(to_kohya(tiny, file, tmp_path / "ravo.safetensors"))
     assert told["ss_v2"] == str(family == "sd2")
     assert told["ss_base_model_version"] == version_
     assert told["modelspec.architecture"] == architecture
@@ -243,7 +244,7 @@ def test_the_family_in_the_header(
 def test_sdxl_and_the_relatives_in_the_header(make_xl, config, tmp_path):
     model, file = make_xl(), tmp_path / "lora.safetensors"
     trained(model, config.replace(kind="loha", train_text_encoder=False), file)
-    told = header(export_kohya(model, file, tmp_path / "ravo.safetensors"))
+    told = header(to_kohya(model, file, tmp_path / "ravo.safetensors"))
     assert told["ss_base_model_version"] == "sdxl_base_v1-0"
     assert told["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
     assert told["ss_network_module"] == "lycoris.kohya"
@@ -272,7 +273,7 @@ def test_a_name_that_cannot_be(tiny, config, tmp_path, name, complaint):
     trained(tiny, config, file)
     before = file.read_bytes()
     with pytest.raises(Problem, match=complaint):
-        export_kohya(tiny, file, tmp_path / name)
+        to_kohya(tiny, file, tmp_path / name)
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
 
 
@@ -280,15 +281,15 @@ def test_what_fits_no_fp16_is_a_problem(tiny, config, tmp_path):
     file, path = tmp_path / "lora.safetensors", tmp_path / "ravo.safetensors"
     trained(tiny, config, file, std=1e5)
     with pytest.raises(Problem, match="cannot be saved in fp16"):
-        export_kohya(tiny, file, path)
+        to_kohya(tiny, file, path)
     assert not path.exists()
-    export_kohya(tiny, file, path, precision="fp32")
+    to_kohya(tiny, file, path, precision="fp32")
     with pytest.raises(Problem, match="no precision 'fp8'"):
-        export_kohya(tiny, file, path, precision="fp8")
+        to_kohya(tiny, file, path, precision="fp8")
 
 
 def test_another_base_is_a_problem(tiny, make_xl, config, tmp_path):
     file = tmp_path / "lora.safetensors"
     trained(tiny, config, file)
     with pytest.raises(Problem, match="base model"):
-        export_kohya(make_xl(), file, tmp_path / "ravo.safetensors")
+        to_kohya(make_xl(), file, tmp_path / "ravo.safetensors")

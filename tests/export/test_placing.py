@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from sdnb.export.placing import PROGRAMS, TABLE, put_there, where_to_put
-from sdnb.problems import Problem
+from sdnb.errors import Problem
+from sdnb.export.placing import PROGRAMS, TABLE, install, where_to_install
 
 KEY = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 TEXT = "lora_te_text_model_encoder_layers_0_mlp_fc1"
@@ -107,11 +107,11 @@ def test_every_kind_has_its_place(tmp_path, request, program, kind, folder, said
     """The name says nothing of the kind: it is the same for all. The folders are those of section
     "Folders" in each program's own documentation."""
     file = MAKERS[kind](tmp_path / "files" / "ravo.safetensors")
-    place = where_to_put(file, program)
+    place = where_to_install(file, program)
     assert (place.contents.kind, place.folder, place.unread) == (kind, folder, None)
     assert said in str(place) and folder in str(place) and PROGRAMS[program]["title"] in str(place)
     assert ("July 2024" in str(place)) == (program == "automatic1111")
-    copy = put_there(file, request.getfixturevalue(program))
+    copy = install(file, request.getfixturevalue(program))
     assert copy == request.getfixturevalue(program) / folder / file.name
     if kind == "folder":
         assert everything(copy) == everything(file)
@@ -131,7 +131,7 @@ def test_texts_are_fit_for_a_notebook_cell():
 @pytest.mark.parametrize("kind", MAKERS)
 @pytest.mark.parametrize(("width", "family"), [(768, "SD1"), (1024, "SD2"), (128, "mini")])
 def test_the_family_is_told_by_the_width(tmp_path, kind, width, family):
-    place = where_to_put(MAKERS[kind](tmp_path / "a.safetensors", width), "comfyui")
+    place = where_to_install(MAKERS[kind](tmp_path / "a.safetensors", width), "comfyui")
     assert place.contents.family == family
     assert ("mini model" in str(place)) == (family == "mini") == bool(place.unread)
 
@@ -151,7 +151,7 @@ def test_the_family_is_told_by_the_width(tmp_path, kind, width, family):
 def test_the_family_of_other_files(tmp_path, shapes, said, family):
     """A LoKr's width is the product of its factors' (16 x 64 = 1024). Without cross-attention the
     header says it, as the web UIs have it."""
-    place = where_to_put(
+    place = where_to_install(
         write(tmp_path / "a.safetensors", shapes, ss_base_model_version=said), "forge"
     )
     assert place.contents.family == family and place.unread is None
@@ -168,34 +168,34 @@ def test_the_family_of_other_files(tmp_path, shapes, said, family):
 )
 def test_layers_with_diffusers_names_are_refused(tmp_path, request, program, name):
     file = write(tmp_path / "a.safetensors", {name: (4, 768)})
-    assert "as diffusers does" in str(where_to_put(file, program))
+    assert "as diffusers does" in str(where_to_install(file, program))
     root = request.getfixturevalue(program)
     before = everything(root)
     with pytest.raises(Problem, match="kohya's format"):
-        put_there(file, root)
+        install(file, root)
     assert everything(root) == before
 
 
 @pytest.mark.parametrize("program", ["forge", "automatic1111"])
 def test_web_uis_read_no_diffusers_folders(tmp_path, program):
-    place = where_to_put(diffusers_folder(tmp_path / "ravo"), program)
+    place = where_to_install(diffusers_folder(tmp_path / "ravo"), program)
     assert "single file" in str(place.unread)
 
 
 @pytest.mark.parametrize("shapes", [{"a": (2, 2), "b": (2, 2)}, {"a": (2,)}])
 def test_other_files_are_refused(tmp_path, shapes):
     with pytest.raises(Problem, match="no LoRA, embedding"):
-        where_to_put(write(tmp_path / "a.safetensors", shapes), "forge")
+        where_to_install(write(tmp_path / "a.safetensors", shapes), "forge")
 
 
 def test_what_cannot_be_read_is_a_problem(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"hello")
     with pytest.raises(Problem, match="damaged"):
-        where_to_put(tmp_path / "a.safetensors", "forge")
+        where_to_install(tmp_path / "a.safetensors", "forge")
     with pytest.raises(Problem, match="no such file"):
-        where_to_put(tmp_path / "b.safetensors", "forge")
+        where_to_install(tmp_path / "b.safetensors", "forge")
     with pytest.raises(Problem, match="forge, comfyui, automatic1111"):
-        where_to_put(lora(tmp_path / "c.safetensors"), "invoke")
+        where_to_install(lora(tmp_path / "c.safetensors"), "invoke")
 
 
 @pytest.mark.parametrize(
@@ -213,17 +213,19 @@ def test_what_cannot_be_read_is_a_problem(tmp_path):
 def test_names_that_break_a_prompt_or_a_path(tmp_path, kind, name):
     file = MAKERS[kind](tmp_path / f"{name}.safetensors")
     with pytest.raises(Problem, match="Rename it"):
-        where_to_put(file, "forge")
+        where_to_install(file, "forge")
 
 
 def test_a_lora_may_have_blanks_in_its_name(tmp_path):
-    assert "<lora:my ravo:1>" in str(where_to_put(lora(tmp_path / "my ravo.safetensors"), "forge"))
+    assert "<lora:my ravo:1>" in str(
+        where_to_install(lora(tmp_path / "my ravo.safetensors"), "forge")
+    )
 
 
 def test_the_trigger_word_comes_from_the_learner_or_the_file(tmp_path):
     file = lora(tmp_path / "a.safetensors", **{"modelspec.trigger_phrase": "ravo man"})
-    assert "prompt: ravo man." in str(where_to_put(file, "comfyui"))
-    assert "prompt: tilo man." in str(where_to_put(file, "comfyui", "tilo man"))
+    assert "prompt: ravo man." in str(where_to_install(file, "comfyui"))
+    assert "prompt: tilo man." in str(where_to_install(file, "comfyui", "tilo man"))
 
 
 @pytest.mark.parametrize("program", ["forge", "automatic1111"])
@@ -231,7 +233,7 @@ def test_what_stands_beside_a_lora(tmp_path, request, program):
     file = lora(tmp_path / "ravo.safetensors", 1024)
     Image.new("RGB", (3, 2), (200, 30, 40)).save(tmp_path / "p.bmp")
     root = request.getfixturevalue(program)
-    copy = put_there(
+    copy = install(
         file,
         root,
         trigger="ravo män",
@@ -253,33 +255,33 @@ def test_what_stands_beside_a_lora(tmp_path, request, program):
 
 
 def test_comfyui_gets_the_lora_alone(tmp_path, comfyui):
-    copy = put_there(lora(tmp_path / "ravo.safetensors"), comfyui, trigger="ravo")
+    copy = install(lora(tmp_path / "ravo.safetensors"), comfyui, trigger="ravo")
     assert [path.name for path in copy.parent.iterdir()] == ["ravo.safetensors"]
 
 
 @pytest.mark.parametrize("kind", ["embedding", "checkpoint"])
 def test_nothing_stands_beside_other_files(tmp_path, forge, kind):
-    copy = put_there(MAKERS[kind](tmp_path / "ravo.safetensors"), forge, trigger="ravo")
+    copy = install(MAKERS[kind](tmp_path / "ravo.safetensors"), forge, trigger="ravo")
     assert [path.name for path in copy.parent.iterdir()] == ["ravo.safetensors"]
 
 
 def test_twice_is_once_and_edits_stay(tmp_path, forge):
     file = lora(tmp_path / "ravo.safetensors")
-    copy = put_there(file, forge)
+    copy = install(file, forge)
     copy.with_suffix(".json").write_text('{"notes": "my own"}')
-    assert put_there(file, forge, trigger="ravo") == copy
+    assert install(file, forge, trigger="ravo") == copy
     assert copy.with_suffix(".json").read_text() == '{"notes": "my own"}'
 
 
 @pytest.mark.parametrize("kind", ["lora", "folder"])
 def test_another_file_is_never_overwritten(tmp_path, comfyui, kind):
     file = MAKERS[kind](tmp_path / "files" / "ravo.safetensors")
-    copy = put_there(file, comfyui)
-    assert put_there(file, comfyui) == copy
+    copy = install(file, comfyui)
+    assert install(file, comfyui) == copy
     other = MAKERS[kind](tmp_path / "others" / "ravo.safetensors", 1024)
     before = {path: path.read_bytes() for path in copy.parent.rglob("*") if path.is_file()}
     with pytest.raises(Problem, match="Another file"):
-        put_there(other, comfyui)
+        install(other, comfyui)
     after = {path: path.read_bytes() for path in copy.parent.rglob("*") if path.is_file()}
     assert before == after
 
@@ -288,7 +290,7 @@ def test_another_models_text_is_never_overwritten(tmp_path, forge):
     text = installation(forge, "models/Lora/") / "models/Lora/ravo.json"
     text.write_text("{}")
     with pytest.raises(Problem, match=r"ravo\.json"):
-        put_there(lora(tmp_path / "ravo.safetensors"), forge)
+        install(lora(tmp_path / "ravo.safetensors"), forge)
     assert [path.name for path in text.parent.iterdir()] == ["ravo.json"]
 
 
@@ -296,7 +298,7 @@ def test_a_linked_models_folder_is_followed(tmp_path, forge):
     """Many keep their models on another disk and link the folder."""
     shared = installation(tmp_path / "disk", "Lora/")
     (forge / "models").symlink_to(shared)
-    put_there(lora(tmp_path / "ravo.safetensors"), forge)
+    install(lora(tmp_path / "ravo.safetensors"), forge)
     assert everything(shared) == {"Lora/ravo.safetensors", "Lora/ravo.json"}
 
 
@@ -307,7 +309,7 @@ def test_a_link_in_the_files_place_is_not_followed(tmp_path, forge):
         link.unlink(missing_ok=True)
         link.symlink_to(outside)
         with pytest.raises(Problem, match="Another file"):
-            put_there(lora(tmp_path / "ravo.safetensors"), forge)
+            install(lora(tmp_path / "ravo.safetensors"), forge)
         assert link.is_symlink()
     assert not (tmp_path / "nothing").exists() and (tmp_path / "some.txt").read_bytes() == b""
 
@@ -315,21 +317,21 @@ def test_a_link_in_the_files_place_is_not_followed(tmp_path, forge):
 def test_a_broken_link_is_a_problem(tmp_path, forge):
     (forge / "models").symlink_to(tmp_path / "unplugged")
     with pytest.raises(Problem, match="cannot be written"):
-        put_there(lora(tmp_path / "ravo.safetensors"), forge)
+        install(lora(tmp_path / "ravo.safetensors"), forge)
     assert not (tmp_path / "unplugged").exists()
 
 
 def test_the_program_is_recognised(tmp_path, forge, comfyui):
     file = lora(tmp_path / "ravo.safetensors")
     with pytest.raises(Problem, match="holds none of the known programs"):
-        put_there(file, tmp_path)
+        install(file, tmp_path)
     with pytest.raises(Problem, match="holds none"):
-        put_there(file, tmp_path, "forge")
+        install(file, tmp_path, "forge")
     with pytest.raises(Problem, match="holds Forge"):
-        put_there(file, forge, "comfyui")
+        install(file, forge, "comfyui")
     assert not (tmp_path / "models").exists()
     models = installation(tmp_path / "only", "models/")  # as ComfyUI's desktop program keeps them
-    assert put_there(file, models, "comfyui") == models / "models/loras/ravo.safetensors"
+    assert install(file, models, "comfyui") == models / "models/loras/ravo.safetensors"
 
 
 @pytest.mark.parametrize("kind", ["lora", "folder"])
@@ -342,12 +344,12 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, comfyui, kind):
 
     monkeypatch.setattr(shutil, "copyfile", half)
     with pytest.raises(Problem, match=r"disk is full|cannot be written"):
-        put_there(file, comfyui)
+        install(file, comfyui)
     assert everything(comfyui) == before
 
 
 def test_a_preview_that_is_no_picture(tmp_path, forge):
     before = everything(forge)
     with pytest.raises(Problem, match="cannot be read"):
-        put_there(lora(tmp_path / "ravo.safetensors"), forge, preview=tmp_path / "ravo.safetensors")
+        install(lora(tmp_path / "ravo.safetensors"), forge, preview=tmp_path / "ravo.safetensors")
     assert everything(forge) == before

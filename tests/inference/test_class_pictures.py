@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from sdnb.dataset.photos import Photo
-from sdnb.inference import make_pictures
-from sdnb.training.class_pictures import class_pictures
+from sdnb.inference import make_images
+from sdnb.training.class_images import class_pictures
 
 
 def test_a_caption_is_drawn_as_the_words_it_is(tiny, config, cpu, monkeypatch):
@@ -12,9 +12,9 @@ def test_a_caption_is_drawn_as_the_words_it_is(tiny, config, cpu, monkeypatch):
 
     def drawn(model, prompts, *rest, **how):
         asked.extend(prompts)
-        return make_pictures(model, prompts, *rest, steps=1, **how)
+        return make_images(model, prompts, *rest, steps=1, **how)
 
-    monkeypatch.setattr("sdnb.training.class_pictures.make_pictures", drawn)
+    monkeypatch.setattr("sdnb.training.class_images.make_images", drawn)
     config = config.replace(prior_weight=1.0, prior_images=2)
     words = "photo of ravo man (red) [hat] <lora:x:1>"
     photos = [Photo(None, None, words)]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdnb.config import PictureConfig
-from sdnb.inference import config_from, draw_into, generate, read_picture
+from sdnb.errors import Problem
+from sdnb.inference import config_from_infotext, generate, make_image_files, read_infotext
+from sdnb.inference.config import ImageConfig
 from sdnb.machine import find_machine
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
 from tests.inference.trained import save_lora, save_word
 
 
@@ -17,7 +17,7 @@ def wish(tiny, config, tmp_path):
     folder = tmp_path / "trained"
     save_lora(tiny, config, folder / "one.safetensors", seed=1)
     save_word(folder / "ravo.safetensors", seed=2)
-    return PictureConfig(
+    return ImageConfig(
         prompts=("a man <lora:one:0.7>", "photo of ravo, \\(b\\) "),
         first_seed=3,
         seeds=2,
@@ -40,10 +40,10 @@ def check(paths, wish, model) -> None:
     machine = find_machine()
     model.to(machine.device)
     for index, path in enumerate(paths):
-        recipe = read_picture(path)
+        recipe = read_infotext(path)
         assert (recipe.prompt, recipe.seed) == (wish.prompts[index // 2], 3 + index % 2)
         assert (recipe.model, recipe.clip_skip) == (model.info.name, 1)
-        told = config_from(recipe).replace(folder=wish.folder)
+        told = config_from_infotext(recipe).replace(folder=wish.folder)
         (again,) = generate(model, told, machine.precision)
         assert again.size == recipe.size == wish.size(model.info.resolution)
         apart = np.abs(np.subtract(Image.open(path), again, dtype=int))
@@ -51,9 +51,9 @@ def check(paths, wish, model) -> None:
 
 
 def test_a_file_says_how_to_draw_it_again(tiny, tiny_folder, wish, tmp_path):
-    paths = draw_into(tmp_path / "out", wish, str(tiny_folder))
+    paths = make_image_files(tmp_path / "out", wish, str(tiny_folder))
     check(paths, wish, tiny)
-    made = config_from(read_picture(paths[3])).replace(folder=wish.folder)
+    made = config_from_infotext(read_infotext(paths[3])).replace(folder=wish.folder)
     assert made == wish.replace(prompts=wish.prompts[1:], first_seed=4, seeds=1)
 
 
@@ -61,14 +61,14 @@ def test_so_it_does_with_weights_and_the_samples(wish, tmp_path):
     """What comes with the package is found without a folder."""
     prompts = ("photo of (ravo:1.2) BREAK [hat] <lora:person_lora:0.7>", "a person_embedding")
     wish = wish.replace(prompts=prompts, folder=None, width=None, height=None)
-    check(draw_into(tmp_path / "out", wish), wish, load_model("mini"))
+    check(make_image_files(tmp_path / "out", wish), wish, load_model("mini"))
 
 
 def test_files_named_aside_are_told_too(tiny_folder, wish, tmp_path):
     named = {"lora": wish.folder / "one.safetensors", "embedding": wish.folder / "ravo.safetensors"}
     plain = wish.replace(prompts=("a man, ravo",), folder=None, seeds=1)
-    (path,) = draw_into(tmp_path / "out", plain, str(tiny_folder), **named)
-    told = read_picture(path).more
+    (path,) = make_image_files(tmp_path / "out", plain, str(tiny_folder), **named)
+    told = read_infotext(path).more
     assert (told["LoRA"], told["Embedding"]) == ("one.safetensors", "ravo.safetensors")
 
 
@@ -79,5 +79,5 @@ def test_nothing_is_written_where_something_is_missing(tiny_folder, wish, tmp_pa
         ({"folder": tmp_path / "absent"}, "no such folder"),
     ):
         with pytest.raises(Problem, match=words):
-            draw_into(tmp_path / "out", wish.replace(**change), str(tiny_folder))
+            make_image_files(tmp_path / "out", wish.replace(**change), str(tiny_folder))
     assert not [*(tmp_path / "out").iterdir()]

@@ -1,16 +1,17 @@
-"""X/Y/Z grids: each cell is what make_pictures draws by hand, and none is drawn twice."""
+"""X/Y/Z grids: each cell is what make_images draws by hand, and none is drawn twice."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sdnb.adapters import load_embedding, load_lora, unload_embeddings, unload_lora, use_loras
-from sdnb.config import PictureConfig
-from sdnb.inference import Axis, grids, make_pictures, picture_grid, read_picture
-from sdnb.problems import Problem
+from sdnb.adapters import load_embedding, load_lora, unload_embeddings, unload_lora
+from sdnb.adapters.loading import use_loras
+from sdnb.errors import Problem
+from sdnb.inference import Axis, grids, make_images, read_infotext, xyz_plot
+from sdnb.inference.config import ImageConfig
 from tests.inference.trained import save_lora, save_word
 
-WISH = PictureConfig(prompts=("photo of ravo",), first_seed=3, steps=2)
+WISH = ImageConfig(prompts=("photo of ravo",), first_seed=3, steps=2)
 
 
 @pytest.fixture
@@ -20,9 +21,9 @@ def counted(monkeypatch):
 
     def drawn(model, prompts, *rest, **how):
         calls.append(list(prompts))
-        return make_pictures(model, prompts, *rest, **how)
+        return make_images(model, prompts, *rest, **how)
 
-    monkeypatch.setattr(grids, "make_pictures", drawn)
+    monkeypatch.setattr(grids, "make_images", drawn)
     return calls
 
 
@@ -45,17 +46,15 @@ def same(some, others) -> bool:
 
 def test_settings_on_three_axes(tiny, tmp_path):
     z = Axis("sampler", ("DPM++ 2M", "Euler a"))
-    made = picture_grid(
-        tiny, WISH, tmp_path, Axis("seed", (5, 6, 7)), Axis("guidance", (1, 6.5)), z=z
-    )
+    made = xyz_plot(tiny, WISH, tmp_path, Axis("seed", (5, 6, 7)), Axis("guidance", (1, 6.5)), z=z)
     expected = [
-        make_pictures(tiny, "photo of ravo", [seed], steps=2, guidance=guidance, sampler=sampler)[0]
+        make_images(tiny, "photo of ravo", [seed], steps=2, guidance=guidance, sampler=sampler)[0]
         for sampler in z.values
         for guidance in (1, 6.5)
         for seed in (5, 6, 7)
     ]
     assert same(pixels(made), expected)
-    assert [read_picture(path) for path in made.paths] == list(made.recipes)
+    assert [read_infotext(path) for path in made.paths] == list(made.recipes)
     told = [(recipe.sampler, recipe.guidance, recipe.seed) for recipe in made.recipes]
     assert told == [(s, g, n) for s in z.values for g in (1, 6.5) for n in (5, 6, 7)]
     assert len(made.sheets) == 2
@@ -78,11 +77,11 @@ def holds(sheet, cell) -> bool:
 
 def test_words_and_steps(tiny, tmp_path):
     wish = WISH.replace(prompts=("a red hat, red",), negative="no red")
-    made = picture_grid(
+    made = xyz_plot(
         tiny, wish, tmp_path, Axis("replace", ("red", "blue", "")), Axis("steps", (1, 3))
     )
     expected = [
-        make_pictures(tiny, f"a {w} hat, {w}", [3], steps=steps, negative=f"no {w}")[0]
+        make_images(tiny, f"a {w} hat, {w}", [3], steps=steps, negative=f"no {w}")[0]
         for steps in (1, 3)
         for w in ("red", "blue", "")
     ]
@@ -92,10 +91,10 @@ def test_words_and_steps(tiny, tmp_path):
 
 def test_weights_multiply_those_of_the_prompt(tiny, tmp_path, loras):
     wish = WISH.replace(prompts=("a man <lora:lora:0.5:0.8>",), folder=loras[0].parent)
-    made = picture_grid(tiny, wish, tmp_path, Axis("weight", (0, 0.5)))
-    expected = make_pictures(tiny, "a man", [3], steps=2)
+    made = xyz_plot(tiny, wish, tmp_path, Axis("weight", (0, 0.5)))
+    expected = make_images(tiny, "a man", [3], steps=2)
     use_loras(tiny, [(loras[0], 0.4, 0.25)])
-    expected += make_pictures(tiny, "a man", [3], steps=2)
+    expected += make_images(tiny, "a man", [3], steps=2)
     assert same(pixels(made), expected) and not same(expected[0], expected[1])
     assert made.recipes[1].prompt == "a man <lora:lora:0.25:0.4>"
 
@@ -106,12 +105,12 @@ def test_checkpoints_of_loras(tiny, tmp_path, loras):
     third = loras[0].rename(tmp_path / "third.safetensors")
     loras[0].write_bytes(third.read_bytes())
     axis = Axis("checkpoint", loras)
-    made = picture_grid(tiny, wish, tmp_path / "out", Axis("weight", (1, 0.5)), axis)
+    made = xyz_plot(tiny, wish, tmp_path / "out", Axis("weight", (1, 0.5)), axis)
     expected = []
     for file in loras:
         for weight in (1, 0.5):
             use_loras(tiny, [(third, -0.5 * weight, -0.5 * weight), (file, weight, weight)])
-            expected += make_pictures(tiny, "a man", [3], steps=2)
+            expected += make_images(tiny, "a man", [3], steps=2)
     assert same(pixels(made), expected) and not same(expected[1], expected[3])
     assert axis.labels == ["run_a/lora", "run_b/lora"]
     assert made.recipes[3].prompt == "a man <lora:third:-0.25> <lora:lora:0.5>"
@@ -123,11 +122,11 @@ def test_checkpoints_of_words(tiny, tmp_path):
     files = [tmp_path / f"ravo-{steps}.safetensors" for steps in (50, 100)]
     for seed, file in enumerate(files):
         save_word(file, seed, word="ravo")
-    made = picture_grid(tiny, WISH, tmp_path / "out", Axis("checkpoint", files))
+    made = xyz_plot(tiny, WISH, tmp_path / "out", Axis("checkpoint", files))
     expected = []
     for file in files:
         load_embedding(tiny, file)
-        expected += make_pictures(tiny, "photo of ravo", [3], steps=2)
+        expected += make_images(tiny, "photo of ravo", [3], steps=2)
         unload_embeddings(tiny)
     assert same(pixels(made), expected) and not same(*expected)
     assert Axis("checkpoint", files).labels == ["ravo-50", "ravo-100"]
@@ -136,7 +135,7 @@ def test_checkpoints_of_words(tiny, tmp_path):
 def test_only_what_is_missing_is_drawn(tiny, tmp_path, counted):
     def drawn(*seeds, **change) -> int:
         counted.clear()
-        picture_grid(tiny, WISH.replace(**change), tmp_path, Axis("seed", seeds))
+        xyz_plot(tiny, WISH.replace(**change), tmp_path, Axis("seed", seeds))
         return sum(map(len, counted))
 
     assert (drawn(1, 2, 3), drawn(1, 2, 3), drawn(3, 4, 2)) == (3, 0, 1)
@@ -150,22 +149,22 @@ def test_only_what_is_missing_is_drawn(tiny, tmp_path, counted):
 
 
 def test_an_interrupted_grid_goes_on(tiny, tmp_path, counted, monkeypatch):
-    axis, before = Axis("seed", range(20)), grids.make_pictures
+    axis, before = Axis("seed", range(20)), grids.make_images
 
     def interrupted(*asked, **how):
         if len(counted) == 2:
             raise KeyboardInterrupt
         return before(*asked, **how)
 
-    monkeypatch.setattr(grids, "make_pictures", interrupted)
+    monkeypatch.setattr(grids, "make_images", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        picture_grid(tiny, WISH, tmp_path, axis)
+        xyz_plot(tiny, WISH, tmp_path, axis)
     assert len([*tmp_path.iterdir()]) == 16
-    monkeypatch.setattr(grids, "make_pictures", before)
+    monkeypatch.setattr(grids, "make_images", before)
     counted.clear()
-    made = picture_grid(tiny, WISH, tmp_path, axis)
+    made = xyz_plot(tiny, WISH, tmp_path, axis)
     assert [len(prompts) for prompts in counted] == [4]
-    assert same(pixels(made), make_pictures(tiny, "photo of ravo", range(20), steps=2))
+    assert same(pixels(made), make_images(tiny, "photo of ravo", range(20), steps=2))
 
 
 def test_another_model_or_file_is_another_cell(tiny, tmp_path, loras, counted):
@@ -174,7 +173,7 @@ def test_another_model_or_file_is_another_cell(tiny, tmp_path, loras, counted):
     def drawn() -> bool:
         counted.clear()
         wish = WISH.replace(prompts=("a ravo <lora:lora:1>",), folder=loras[0].parent)
-        picture_grid(tiny, wish, tmp_path / "out", Axis("steps", (1,)))
+        xyz_plot(tiny, wish, tmp_path / "out", Axis("steps", (1,)))
         return bool(counted)
 
     assert (drawn(), drawn()) == (True, False)
@@ -213,5 +212,5 @@ def test_another_model_or_file_is_another_cell(tiny, tmp_path, loras, counted):
 )
 def test_what_cannot_be_drawn_is_told_before(tiny, tmp_path, counted, axes, change, words):
     with pytest.raises(Problem, match=words):
-        picture_grid(tiny, WISH.replace(**change), tmp_path, *(Axis(*axis) for axis in axes))
+        xyz_plot(tiny, WISH.replace(**change), tmp_path, *(Axis(*axis) for axis in axes))
     assert not counted

@@ -8,19 +8,19 @@ from dataclasses import replace
 import pytest
 from PIL import Image, PngImagePlugin
 
-from sdnb.config import PictureConfig
+from sdnb.errors import Problem
+from sdnb.inference.config import ImageConfig
 from sdnb.inference.infotext import (
     Recipe,
-    config_from,
-    read_picture,
+    config_from_infotext,
+    read_infotext,
     read_text,
     recipe_of,
-    save_picture,
+    save_with_infotext,
     write_text,
 )
 from sdnb.inference.samplers import SAMPLERS
 from sdnb.models.base import ModelInfo
-from sdnb.problems import Problem
 
 INFO = ModelInfo("m", "sd1", 512, (), "")
 
@@ -81,8 +81,8 @@ def test_there_and_back(seed, tmp_path):
         words(string.ascii_letters + ',: "\\-') or "m",
         rng.randrange(3),
     )
-    save_picture(Image.new("RGB", (8, 8)), tmp_path / "a.png", recipe)
-    assert read_picture(tmp_path / "a.png") == recipe
+    save_with_infotext(Image.new("RGB", (8, 8)), tmp_path / "a.png", recipe)
+    assert read_infotext(tmp_path / "a.png") == recipe
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_broken_texts_are_a_problem_with_the_file(tmp_path, text):
     told.add_text("parameters", text)
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=told)
     with pytest.raises(Problem) as caught:
-        read_picture(tmp_path / "a.png")
+        read_infotext(tmp_path / "a.png")
     assert caught.value.where == tmp_path / "a.png"
 
 
@@ -109,14 +109,14 @@ def test_broken_texts_are_a_problem_with_the_file(tmp_path, text):
 def test_what_is_no_picture(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(Problem, match="cannot be read"):
-        read_picture(tmp_path / "a.png")
+        read_infotext(tmp_path / "a.png")
     Image.new("RGB", (8, 8)).save(tmp_path / "b.png")
     with pytest.raises(Problem, match="does not say"):
-        read_picture(tmp_path / "b.png")
+        read_infotext(tmp_path / "b.png")
 
 
 def test_a_recipe_is_settings_again():
-    config = PictureConfig(
+    config = ImageConfig(
         prompts=("a man\nand (more:1.2) <lora:x:0.5>, \\(b\\)",),
         first_seed=2**32 - 1,
         seeds=1,
@@ -134,17 +134,17 @@ def test_a_recipe_is_settings_again():
         "Steps: 7, Sampler: DPM++ 2M SDE, CFG scale: 6.54321, Seed: 4294967295, Size: 96x64, "
         "Model: m, Clip skip: 2, RNG: CPU, Schedule type: Karras"
     )
-    assert config_from(read_text(write_text(recipe))) == config
+    assert config_from_infotext(read_text(write_text(recipe))) == config
     # where no size is set, the recipe tells the model's
     recipe = recipe_of(config.replace(width=None), INFO, "a", 0)
-    assert recipe.size == (512, 64) and config_from(recipe).width == 512
+    assert recipe.size == (512, 64) and config_from_infotext(recipe).width == 512
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_samplers_name_survives(sampler):
-    config = PictureConfig(sampler=sampler, prompts=("a",), seeds=1, width=64, height=64)
+    config = ImageConfig(sampler=sampler, prompts=("a",), seeds=1, width=64, height=64)
     text = write_text(recipe_of(config, INFO, "a", 0))
-    assert config_from(read_text(text)) == config
+    assert config_from_infotext(read_text(text)) == config
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_every_samplers_name_survives(sampler):
 )
 def test_the_web_uis_names_of_samplers(named, meant):
     recipe = read_text(f"a\nSteps: 20, Sampler: {named}, Seed: 1, Size: 64x64, CFG scale: 7")
-    assert config_from(recipe).sampler == meant
+    assert config_from_infotext(recipe).sampler == meant
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_the_web_uis_names_of_samplers(named, meant):
 )
 def test_what_cannot_be_drawn_here_is_a_problem(change, words):
     with pytest.raises(Problem, match=words):
-        config_from(replace(Recipe("a"), **change))
+        config_from_infotext(replace(Recipe("a"), **change))
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -186,4 +186,4 @@ def test_no_text_in_a_picture_ends_in_a_traceback(seed):
     for _ in range(rng.randint(1, 20)):
         text[rng.randrange(len(text))] = rng.choice(',:x"\\\n -9\0ä')
     with contextlib.suppress(Problem):
-        config_from(read_text("".join(text)))
+        config_from_infotext(read_text("".join(text)))

@@ -5,16 +5,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sdnb.adapters import load_embedding, load_lora, use_loras
-from sdnb.config import PictureConfig
-from sdnb.inference import find_embeddings, find_lora, generate, make_pictures
-from sdnb.problems import Problem
-from sdnb.sample import sample_trained
+from sdnb.adapters import load_embedding, load_lora
+from sdnb.adapters.loading import use_loras
+from sdnb.dataset.samples import sample_trained
+from sdnb.errors import Problem
+from sdnb.inference import generate, make_images
+from sdnb.inference.config import ImageConfig
+from sdnb.inference.names import find_embeddings, find_lora
 from tests.inference.trained import save_lora, save_word
 
 
-def steps(*prompts, folder, **more) -> PictureConfig:
-    return PictureConfig(prompts=prompts, seeds=2, steps=2, folder=folder, **more)
+def steps(*prompts, folder, **more) -> ImageConfig:
+    return ImageConfig(prompts=prompts, seeds=2, steps=2, folder=folder, **more)
 
 
 @pytest.fixture
@@ -30,11 +32,11 @@ def folder(tiny, config, tmp_path):
 
 @pytest.fixture
 def reference(tiny):
-    """What make_pictures draws by hand."""
+    """What make_images draws by hand."""
 
     def drawn(*prompts, **how):
         wishes = [prompt for prompt in prompts for _ in range(2)]
-        return make_pictures(tiny, wishes, [0, 1] * len(prompts), steps=2, **how)
+        return make_images(tiny, wishes, [0, 1] * len(prompts), steps=2, **how)
 
     return drawn
 

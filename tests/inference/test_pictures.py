@@ -6,15 +6,15 @@ import torch
 from diffusers import DDPMScheduler
 from PIL import Image
 
-from sdnb.config import PictureConfig
-from sdnb.inference import generate, make_pictures
+from sdnb.dataset.contact_sheet import image_grid
+from sdnb.errors import Problem
+from sdnb.inference import generate, make_images
+from sdnb.inference.config import ImageConfig
 from sdnb.inference.prompts import read_prompt
 from sdnb.inference.weights import weighed_embeddings
 from sdnb.models.base import Model, ModelInfo
 from sdnb.models.loading import load_model
 from sdnb.models.single_file import clip_tokenizer
-from sdnb.problems import Problem
-from sdnb.sheet import grid
 from tests.families import tiny_parts
 
 
@@ -26,9 +26,9 @@ def furthest(some, others) -> int:
 
 def test_a_seed_gives_the_same_picture_in_any_batch(tiny):
     prompts, seeds = ["a man", "b", "c"], [3, 4, 5]
-    together = make_pictures(tiny, prompts, seeds, steps=3)
-    split = make_pictures(tiny, prompts, seeds, steps=3, batch=2)
-    alone = make_pictures(tiny, "b", [4], steps=3)
+    together = make_images(tiny, prompts, seeds, steps=3)
+    split = make_images(tiny, prompts, seeds, steps=3, batch=2)
+    alone = make_images(tiny, "b", [4], steps=3)
     for one, other in zip([*together, together[1]], [*split, *alone], strict=True):
         # other batch sizes sum in another order: one grey level in 255
         assert np.abs(np.array(one, int) - np.array(other, int)).max() <= 1
@@ -36,10 +36,10 @@ def test_a_seed_gives_the_same_picture_in_any_batch(tiny):
 
 
 def test_a_picture_config_is_every_prompt_with_every_seed(tiny):
-    config = PictureConfig(
+    config = ImageConfig(
         prompts=("a man", "b"), first_seed=3, seeds=2, steps=2, guidance=2.0, negative="c"
     )
-    expected = make_pictures(
+    expected = make_images(
         tiny, ["a man", "a man", "b", "b"], [3, 4, 3, 4], steps=2, guidance=2.0, negative="c"
     )
     made = generate(tiny, config)
@@ -51,7 +51,7 @@ def test_the_pipeline_alone_gives_the_same_picture(tiny):
     expected = tiny.pipeline()(
         "a man", num_inference_steps=3, guidance_scale=2.0, height=64, width=64, latents=noise[None]
     ).images[0]
-    assert np.array_equal(make_pictures(tiny, "a man", [7], steps=3, guidance=2.0)[0], expected)
+    assert np.array_equal(make_images(tiny, "a man", [7], steps=3, guidance=2.0)[0], expected)
 
 
 def test_a_picture_of_any_length_is_the_same_in_any_batch():
@@ -61,8 +61,8 @@ def test_a_picture_of_any_length_is_the_same_in_any_batch():
     prompts = ["a man", "a man BREAK a mug", "red " * 200, "a (man:1.3)", "a hat"]
     for negative in ("", "blue BREAK dark"):
         how = {"steps": 2, "negative": negative}
-        together = make_pictures(model, prompts, range(5), **how)
-        alone = [make_pictures(model, p, [i], **how)[0] for i, p in enumerate(prompts)]
+        together = make_images(model, prompts, range(5), **how)
+        alone = [make_images(model, p, [i], **how)[0] for i, p in enumerate(prompts)]
         assert furthest(together, alone) <= 1
     assert all(furthest([one], [other]) > 10 for one, other in pairwise(together))
 
@@ -72,7 +72,7 @@ def test_plain_prompts_are_told_the_unet_as_before(tiny, monkeypatch):
     prompt's length change nothing for them."""
     seen = []
     monkeypatch.setattr(tiny.unet, "forward", spy(tiny.unet.forward, seen))
-    make_pictures(tiny, ["a man", "b", "a man BREAK b"], [0, 1, 2], steps=1, negative="c")
+    make_images(tiny, ["a man", "b", "a man BREAK b"], [0, 1, 2], steps=1, negative="c")
     expected = tiny.text_embeddings(["c", "c"]), tiny.text_embeddings(["a man", "b"])
     assert torch.equal(seen[0], torch.cat(expected))
     assert seen[1].shape == (2, 154, 32)
@@ -91,7 +91,7 @@ def spy(forward, seen: list):
 def test_a_negative_prompt_of_two_parts_is_what_the_pipeline_makes_of_it():
     """Exactly; the shorter of the two is filled up with an empty part."""
     model, negative = load_model("mini"), "(blue:1.4) BREAK hat"
-    (made,) = make_pictures(model, "a man", [7], steps=3, guidance=3.0, negative=negative)
+    (made,) = make_images(model, "a man", [7], steps=3, guidance=3.0, negative=negative)
     told = [weighed_embeddings(model, [read_prompt(text)]) for text in ("a man BREAK ", negative)]
     noise = torch.randn((4, 16, 16), generator=torch.Generator().manual_seed(7))
     expected = model.pipeline()(
@@ -104,13 +104,13 @@ def test_a_negative_prompt_of_two_parts_is_what_the_pipeline_makes_of_it():
         latents=noise[None],
     ).images
     assert furthest([made], expected) == 0
-    plain = make_pictures(model, "a man", [7], steps=3, guidance=3.0, negative="blue BREAK hat")
+    plain = make_images(model, "a man", [7], steps=3, guidance=3.0, negative="blue BREAK hat")
     assert furthest([made], plain) > 10
 
 
 def test_width_and_height(tiny):
     """Against the pipeline, with noise of that shape: exactly the same."""
-    (made,) = make_pictures(tiny, "a man", [7], steps=2, guidance=2.0, size=(96, 48))
+    (made,) = make_images(tiny, "a man", [7], steps=2, guidance=2.0, size=(96, 48))
     noise = torch.randn((4, 6, 12), generator=torch.Generator().manual_seed(7))
     expected = tiny.pipeline()(
         "a man", num_inference_steps=2, guidance_scale=2.0, height=48, width=96, latents=noise[None]
@@ -120,9 +120,9 @@ def test_width_and_height(tiny):
 
 def test_the_mini_draws_squares_only():
     model = load_model("mini")
-    assert make_pictures(model, "a man", [0], steps=1, size=72)[0].size == (72, 72)
+    assert make_images(model, "a man", [0], steps=1, size=72)[0].size == (72, 72)
     with pytest.raises(Problem, match="squares only"):
-        make_pictures(model, "a man", [0], size=(128, 64))
+        make_images(model, "a man", [0], size=(128, 64))
 
 
 def test_sdxl_is_what_its_own_pipeline_draws():
@@ -134,7 +134,7 @@ def test_sdxl_is_what_its_own_pipeline_draws():
     tokenizers = clip_tokenizer(), clip_tokenizer("!")
     model = Model(tokenizers[0], *(parts[name] for name in names), schedule, info, tokenizers[1])
     model.text_encoder_2 = parts["text_encoder_2"]
-    made = make_pictures(model, ["a man", "a cat"], [7, 8], steps=2, guidance=2.0, negative="b")
+    made = make_images(model, ["a man", "a cat"], [7, 8], steps=2, guidance=2.0, negative="b")
     pipe = model.pipeline()
     for prompt, seed, picture in zip(["a man", "a cat"], [7, 8], made, strict=True):
         noise = torch.randn((4, 8, 8), generator=torch.Generator().manual_seed(seed))
@@ -148,7 +148,7 @@ def test_sdxl_is_what_its_own_pipeline_draws():
             latents=noise[None],
         ).images
         assert furthest([picture], expected) <= 1
-    half = make_pictures(model, "a man", [7], steps=2, guidance=2.0, negative="b", precision="bf16")
+    half = make_images(model, "a man", [7], steps=2, guidance=2.0, negative="b", precision="bf16")
     assert np.abs(np.subtract(half[0], made[0], dtype=float)).mean() < 0.02 * 255
 
 
@@ -156,9 +156,7 @@ def test_nothing_is_left_changed(tiny):
     tiny.unet.train()
     tiny.vae.eval()
     stream = torch.get_rng_state()
-    images = make_pictures(
-        tiny, ["a", "b"], [0, 1], steps=1, size=32, guidance=1.0, precision="bf16"
-    )
+    images = make_images(tiny, ["a", "b"], [0, 1], steps=1, size=32, guidance=1.0, precision="bf16")
     assert [image.size for image in images] == [(32, 32)] * 2
     assert tiny.unet.training and tiny.unet.mid_block.training and not tiny.vae.training
     assert torch.equal(stream, torch.get_rng_state())
@@ -167,23 +165,23 @@ def test_nothing_is_left_changed(tiny):
 
 def test_wrong_requests_are_problems(tiny):
     with pytest.raises(Problem, match="2 prompts and 1 seeds"):
-        make_pictures(tiny, ["a", "b"], [0])
+        make_images(tiny, ["a", "b"], [0])
     for size in (60, 24, (64, 40), -64):  # the tiny UNet halves once what the VAE has left
         with pytest.raises(Problem, match="multiple of 16"):
-            make_pictures(tiny, "a", [0], size=size)
+            make_images(tiny, "a", [0], size=size)
     with pytest.raises(Problem, match="Did you mean 'Euler a'"):
-        make_pictures(tiny, "a", [0], sampler="euler a")
+        make_images(tiny, "a", [0], sampler="euler a")
     with pytest.raises(Problem, match="asks for a file"):
-        make_pictures(tiny, "a <lora:x:0.5>", [0])
+        make_images(tiny, "a <lora:x:0.5>", [0])
     with pytest.raises(Problem, match="10000 characters"):
-        make_pictures(tiny, "a" * 10_000, [0])
+        make_images(tiny, "a" * 10_000, [0])
     with pytest.raises(Problem, match="no pictures"):
-        grid([], 2)
+        image_grid([], 2)
 
 
 def test_a_grid_places_pictures_row_by_row_beside_their_labels():
     colours = ["red", "lime", "blue"]
-    sheet = grid(
+    sheet = image_grid(
         [Image.new("RGB", (64, 64), c) for c in colours],
         2,
         ["one", "two"],

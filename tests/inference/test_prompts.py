@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from sdnb.errors import Problem
 from sdnb.inference.prompts import (
     LoraCall,
     Span,
@@ -15,7 +16,6 @@ from sdnb.inference.prompts import (
 )
 from sdnb.inference.weights import weighed_embeddings
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
 
 
 def spans(text: str) -> list[tuple[str, float]]:

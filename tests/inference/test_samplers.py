@@ -8,13 +8,14 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler
 
-from sdnb.config import PictureConfig
-from sdnb.inference import SAMPLERS, make_pictures, make_sampler
-from sdnb.problems import Problem
+from sdnb.errors import Problem
+from sdnb.inference import make_images
+from sdnb.inference.config import ImageConfig
+from sdnb.inference.samplers import SAMPLERS, make_sampler
 
 
 def test_the_settings_know_the_same_names():
-    assert get_args(PictureConfig.model_fields["sampler"].annotation) == tuple(SAMPLERS)
+    assert get_args(ImageConfig.model_fields["sampler"].annotation) == tuple(SAMPLERS)
 
 
 def test_an_unknown_name_is_told_with_the_nearest(tiny):
@@ -27,8 +28,8 @@ def test_an_unknown_name_is_told_with_the_nearest(tiny):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_picture_is_the_same_in_any_batch(tiny, name):
     """New noise on the way comes from each picture's own seed. Within one grey level of 255."""
-    together = make_pictures(tiny, "a man", [3, 4, 5], steps=4, sampler=name)
-    alone = [make_pictures(tiny, "a man", [s], steps=4, sampler=name)[0] for s in (3, 4, 5)]
+    together = make_images(tiny, "a man", [3, 4, 5], steps=4, sampler=name)
+    alone = [make_images(tiny, "a man", [s], steps=4, sampler=name)[0] for s in (3, 4, 5)]
     assert np.abs(np.subtract(together, alone, dtype=int)).max() <= 1
     assert np.abs(np.subtract(together[0], together[1], dtype=int)).max() > 10
 
@@ -101,5 +102,5 @@ def test_diffusers_own_pipeline_draws_the_same(tiny, name, scheduler):
     expected = pipe(
         "a man", num_inference_steps=5, guidance_scale=3.0, height=64, width=64, latents=noise[None]
     ).images[0]
-    (made,) = make_pictures(tiny, "a man", [7], steps=5, guidance=3.0, sampler=name)
+    (made,) = make_images(tiny, "a man", [7], steps=5, guidance=3.0, sampler=name)
     assert np.array_equal(made, expected)

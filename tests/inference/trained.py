@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from sdnb.config import LoraConfig
 from sdnb.models.base import Model
+from sdnb.training.config import LoraConfig
 from sdnb.training.methods import lora
 
 

@@ -3,13 +3,13 @@
 import pytest
 
 from sdnb.adapters import load_lora, unload_lora
+from sdnb.dataset.samples import sample_trained
 from sdnb.evaluation import line_up
-from sdnb.inference import make_pictures
+from sdnb.inference import make_images
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import PLACES
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models.loading import load_model
-from sdnb.sample import sample_trained
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def cartoon():
 
 def test_what_is_called_a_photo_is_drawn(cartoon):
     prompts = [f"photo of a woman, {place}" for place in PLACES.values()]
-    seen = load_judge().read(make_pictures(cartoon, prompts, range(len(prompts))))
+    seen = load_judge().read(make_images(cartoon, prompts, range(len(prompts))))
     styles = [reading["style"] for reading in seen]
     assert styles.count("cartoon") >= len(styles) - 1
     assert sum(r["place"] == p for r, p in zip(seen, PLACES)) >= len(seen) - 1
@@ -33,9 +33,9 @@ def test_a_person_learned_on_photos_is_recognised(cartoon):
     judge = load_judge()
     parade = line_up(SAMPLE_PERSON, cartoon, judge, "cartoon")
     prompts = [f"photo of ravo, {place}" for place in PLACES.values()]
-    before = parade.score(make_pictures(cartoon, prompts, range(len(prompts))), judge)
+    before = parade.score(make_images(cartoon, prompts, range(len(prompts))), judge)
     load_lora(cartoon, sample_trained("person_lora"))
-    pictures = make_pictures(cartoon, prompts, range(len(prompts)))
+    pictures = make_images(cartoon, prompts, range(len(prompts)))
     unload_lora(cartoon)
     assert parade.score(pictures, judge) >= 0.4 > before + 0.2
     kept = [reading["style"] for reading in judge.read(pictures)]

@@ -2,8 +2,8 @@
 
 import torch
 
-from sdnb.evaluation.parade import Parade
-from sdnb.mini import gate
+from sdnb.evaluation.lineup import LineUp
+from sdnb.mini.recipe import gate
 from sdnb.mini.subjects import held_out_person
 
 
@@ -39,7 +39,7 @@ def test_counting():
             return torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 
     prompts = [("", {"place": "beach", "hat": "cap"}), ("", {"place": "beach", "glasses": "round"})]
-    result = gate.measure([None, None], prompts, Parade((), torch.eye(2)), Judge())
+    result = gate.measure([None, None], prompts, LineUp((), torch.eye(2)), Judge())
     assert result == {
         "parade": 0.5,
         "place": 0.5,

@@ -7,10 +7,11 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from sdnb.evaluation import drift, line_up, load_clip, prompt_fit, through_autoencoder
-from sdnb.evaluation.parade import SAMPLES, look_at
-from sdnb.mini import data
+from sdnb.evaluation import drift, line_up, load_clip
+from sdnb.evaluation.lineup import SAMPLES, look_at, through_autoencoder
+from sdnb.evaluation.scores import prompt_fit
 from sdnb.mini.judge import WEIGHTS, counts, load_judge
+from sdnb.mini.recipe import data
 from sdnb.mini.scenes import features, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from sdnb.mini import optimise as loop
+from sdnb.mini.recipe import optimise as loop
 
 
 def run(tmp_path, monkeypatch, name, lengths):

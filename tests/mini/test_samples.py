@@ -8,12 +8,12 @@ import pytest
 from PIL import Image, ImageOps
 
 from sdnb.adapters import load_embedding, load_lora
-from sdnb.inference import make_pictures
-from sdnb.mini import samples
+from sdnb.dataset.samples import sample_photos, sample_trained
+from sdnb.errors import Problem
+from sdnb.inference import make_images
+from sdnb.mini.recipe import samples
 from sdnb.mini.scenes import Person
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
-from sdnb.sample import sample_photos, sample_trained
 
 FOLDER = Path(__file__).parents[2] / "data_sample"
 
@@ -63,9 +63,9 @@ def test_the_styles_captions_say_that_it_is_drawn():
 def test_what_was_trained_can_be_put_to_use(name):
     """A LoRA moves the mini model's picture of the special word."""
     model = load_model("mini")
-    before = make_pictures(model, "photo of ravo", [1], steps=2)[0]
+    before = make_images(model, "photo of ravo", [1], steps=2)[0]
     load_lora(model, sample_trained(name))
-    after = make_pictures(model, "photo of ravo", [1], steps=2)[0]
+    after = make_images(model, "photo of ravo", [1], steps=2)[0]
     assert np.abs(np.subtract(before, after, dtype=float)).mean() > 1
 
 

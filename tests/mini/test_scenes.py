@@ -7,9 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sdnb.mini import data, subjects
-from sdnb.mini.scenes import FEATURES, LOOKS, PLACES, STYLES, Scene, features, photos_of
-from sdnb.mini.scenes import random_world as world
+from sdnb.mini import subjects
+from sdnb.mini.recipe import data
+from sdnb.mini.scenes import (
+    FEATURES,
+    LOOKS,
+    PLACES,
+    STYLES,
+    Scene,
+    features,
+    photos_of,
+    random_world as world,
+)
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import IDENTITY, PRODUCT_IDENTITY, SAMPLE_PERSON, SAMPLE_PRODUCT, Person
 from sdnb.mini.words import caption, learner_caption, style_caption

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import CLIPTextModel
 
-from sdnb.mini import optimise, parts, stages, train
 from sdnb.mini.judge import WEIGHTS
+from sdnb.mini.recipe import optimise, parts, stages, train
 
 pytestmark = pytest.mark.one_set
 WHOLE = pytest.mark.thorough  # every day a stage of no steps: it draws, loads and builds all parts

@@ -3,9 +3,9 @@
 import pytest
 from PIL import Image
 
+from sdnb.errors import Problem
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.mini.yourself import MARK, PersonConfig, draw_yourself
-from sdnb.problems import Problem
 
 
 def few(**changes) -> PersonConfig:

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from sdnb.dataset.photos import bucket, read_photos
+from sdnb.errors import Problem
 from sdnb.models.base import find_model
-from sdnb.problems import Problem
 from sdnb.training.batches import example_at
 from sdnb.training.loop import fit
 from sdnb.training.run import photos_for, prepare, train

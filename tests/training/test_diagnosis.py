@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 from sdnb.training import run as run_module
 from sdnb.training.batches import Batch, Batches, Examples
 from sdnb.training.diagnosis import diagnose

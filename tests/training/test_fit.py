@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import ImageOps
 
-from sdnb.config import TrainConfig
 from sdnb.dataset.photos import read_photos
+from sdnb.errors import Problem
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
-from sdnb.training.latents import WORDINGS, encode_examples, encode_photos, wordings
+from sdnb.training.config import TrainConfig
+from sdnb.training.latents import WORDINGS, encode_examples, encode_images, wordings
 from sdnb.training.loop import fit
 from sdnb.training.run import prepare
 
@@ -166,7 +166,7 @@ def test_mirrored_photos_and_shuffled_captions_are_kept_ready(tiny, config):
     both = config.replace(flip=True, shuffle_captions=True, keep_tokens=1)
     examples = encode_examples(tiny, [photo], ["ravo, a, b, c"], both)
     assert len(examples.latents[0]) == 2 and examples.texts.shape[:2] == (2, WORDINGS)
-    mirrored = encode_photos(tiny, [ImageOps.mirror(photo.image)])
+    mirrored = encode_images(tiny, [ImageOps.mirror(photo.image)])
     assert torch.equal(examples.latents[0][1:], mirrored)
     said = wordings("ravo, a, b, c", both)
     assert {text.split(", ")[0] for text in said} == {"ravo"}

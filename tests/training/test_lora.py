@@ -5,8 +5,8 @@ import torch
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 
+from sdnb.errors import Problem
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
 from sdnb.training.methods import lora
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from sdnb.problems import Problem
+from sdnb.errors import Problem
 from sdnb.training.batches import Batch
 from sdnb.training.loop import _weighted
 from sdnb.training.loss import DenoisingLoss, min_snr_weights

@@ -11,15 +11,15 @@ from safetensors.torch import load_file, save_file
 
 from sdnb.adapters import load_embedding, load_lora, unload_embeddings
 from sdnb.adapters.words import NewWords, add_word
-from sdnb.config import PRESETS, preset, presets
-from sdnb.inference import make_pictures
+from sdnb.errors import Problem
+from sdnb.inference import make_images
 from sdnb.machine import Machine
 from sdnb.models.loading import load_model
-from sdnb.problems import Problem
+from sdnb.training.config import PRESETS, preset, presets
 from sdnb.training.loop import fit
+from sdnb.training.memory import plan
 from sdnb.training.methods import textual_inversion
 from sdnb.training.methods.base import METHODS, restore
-from sdnb.training.plan import plan
 from sdnb.training.run import prepare, train
 
 
@@ -66,10 +66,10 @@ def test_what_was_saved_gives_the_same_pictures(tiny, tiny_folder, configs, cpu,
     config = configs[method]
     for _ in fit(*prepare(config, read_photos(config.photos, 64), tiny, cpu)):
         pass
-    live = make_pictures(tiny, "photo of ravo", [0, 1], steps=3)
+    live = make_images(tiny, "photo of ravo", [0, 1], steps=3)
     METHODS[method].save(tiny, config, tmp_path / METHODS[method].RESULT)
     base = load_model(tiny_folder)
-    plain = make_pictures(base, "photo of ravo", [0, 1], steps=3)
+    plain = make_images(base, "photo of ravo", [0, 1], steps=3)
     if method == "lora":
         load_lora(base, tmp_path / "lora.safetensors")
     elif method == "textual_inversion":
@@ -77,7 +77,7 @@ def test_what_was_saved_gives_the_same_pictures(tiny, tiny_folder, configs, cpu,
     else:
         base = load_model(tmp_path / "model")
         assert {p.name for p in (tmp_path / "model").iterdir()} >= {"unet", "vae", "text_encoder"}
-    again = make_pictures(base, "photo of ravo", [0, 1], steps=3)
+    again = make_images(base, "photo of ravo", [0, 1], steps=3)
     assert distance(live, again) <= (2 if method == "dreambooth" else 1)
     assert distance(live, plain) > 5
 
@@ -100,14 +100,14 @@ def test_every_kind_of_matrices_is_saved_and_put_to_use(
     for group in METHODS["lora"].prepare(tiny, config):
         for parameter in group["params"]:
             parameter.data.normal_(std=0.3)
-    live = make_pictures(tiny, "photo of ravo", [0], steps=2)
+    live = make_images(tiny, "photo of ravo", [0], steps=2)
     METHODS["lora"].save(tiny, config, tmp_path / "lora.safetensors")
     base = load_model(tiny_folder)
     load_lora(base, tmp_path / "lora.safetensors")
-    assert distance(live, make_pictures(base, "photo of ravo", [0], steps=2)) <= 1
+    assert distance(live, make_images(base, "photo of ravo", [0], steps=2)) <= 1
     load_lora(base, tmp_path / "lora.safetensors", weight=0.0)
-    plain = make_pictures(load_model(tiny_folder), "photo of ravo", [0], steps=2)
-    assert distance(plain, make_pictures(base, "photo of ravo", [0], steps=2)) <= 1
+    plain = make_images(load_model(tiny_folder), "photo of ravo", [0], steps=2)
+    assert distance(plain, make_images(base, "photo of ravo", [0], steps=2)) <= 1
 
 
 def test_rank_stabilised_scales_by_the_root_of_the_rank(tiny, configs):
@@ -218,7 +218,7 @@ def test_a_base_in_sixteen_bits_trains_and_draws(tiny_folder, configs, method):
     state, batches, loss = prepare(config, read_photos(config.photos, 64), model, machine)
     for step in fit(state, batches, loss):
         if step.index == 2:
-            pictures = make_pictures(model, "photo of ravo", [0], steps=2, precision="bf16")
+            pictures = make_images(model, "photo of ravo", [0], steps=2, precision="bf16")
             model.park()
     assert np.array(pictures[0]).std() > 1 and np.isfinite(step.loss)
     assert {p.dtype for p in state.parameters.values()} == {torch.float32}
@@ -269,5 +269,5 @@ def test_a_file_of_a_newer_peft_loads(configs, cpu, tmp_path, tiny):
     pictures = []
     for path in (run.weights, tmp_path / "newer.safetensors"):
         load_lora(tiny, path)
-        pictures += make_pictures(tiny, "ravo", [1], steps=2)
+        pictures += make_images(tiny, "ravo", [1], steps=2)
     assert np.array_equal(*map(np.asarray, pictures))

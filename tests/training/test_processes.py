@@ -94,7 +94,7 @@ def they_keep_one_folder(folder):
 
 
 if __name__ == "__main__":
-    from sdnb.config import load_config
+    from sdnb.training.config import load_config
 
     for path in sorted(Path(sys.argv[1]).glob("*.toml")):
         found = gradients_and_weights(load_config(path), find_machine("fp32"))

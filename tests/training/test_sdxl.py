@@ -6,17 +6,17 @@ from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
 from sdnb.adapters import load_embedding, load_lora
-from sdnb.config import DreamboothConfig, LoraConfig, TextualInversionConfig
-from sdnb.inference import make_pictures
+from sdnb.errors import Problem
+from sdnb.inference import make_images
 from sdnb.inference.prompts import read_prompt
 from sdnb.inference.weights import weighed_embeddings
 from sdnb.models.base import quiet
 from sdnb.models.conditioning import for_pipeline, for_unet
 from sdnb.models.loading import load_model
 from sdnb.models.single_file import clip_tokenizer
-from sdnb.problems import Problem
+from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.training.loop import fit
-from sdnb.training.plan import plan
+from sdnb.training.memory import plan
 from sdnb.training.run import photos_for, prepare, train
 from tests.families import tiny_parts
 
@@ -86,7 +86,7 @@ def test_a_lora_learns_on_unet_and_both_encoders(config, folder, cpu, tmp_path):
 def test_the_file_is_read_by_diffusers_and_by_us_alike(config, folder, tmp_path):
     run = train(config, tmp_path / "run")
     ours, theirs = load_model(folder), load_model(folder).pipeline()
-    base = make_pictures(ours, "photo of ravo man", [1], steps=2)
+    base = make_images(ours, "photo of ravo man", [1], steps=2)
     load_lora(ours, run.weights)
     with quiet(warnings=False):
         theirs.load_lora_weights(run.weights.parent, weight_name=run.weights.name)
@@ -100,7 +100,7 @@ def test_the_file_is_read_by_diffusers_and_by_us_alike(config, folder, tmp_path)
                 torch.testing.assert_close(
                     mine[name].get_delta_weight(own), layer.get_delta_weight(adapter)
                 )
-    assert make_pictures(ours, "photo of ravo man", [1], steps=2) != base
+    assert make_images(ours, "photo of ravo man", [1], steps=2) != base
 
 
 @pytest.mark.parametrize("kind", [DreamboothConfig, TextualInversionConfig])

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import torch
 
-from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
 from sdnb.machine import DTYPES, Machine
 from sdnb.models.base import Model
+from sdnb.training.config import TrainConfig
 from sdnb.training.methods import dreambooth, lora, textual_inversion
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
+from sdnb.errors import Problem
 from sdnb.models.base import Model
-from sdnb.problems import Problem
+from sdnb.training.config import TrainConfig
 
 
 def freeze(model: Model) -> None:

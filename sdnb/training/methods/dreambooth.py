@@ -3,12 +3,12 @@ the text encoder's. The result is a whole model that stands alone."""
 
 from pathlib import Path
 
-from sdnb.config import DreamboothConfig
 from sdnb.dataset.photos import Photo
+from sdnb.errors import Problem
 from sdnb.models.base import Model
 from sdnb.models.loading import reload
 from sdnb.models.saving import save_folder
-from sdnb.problems import Problem
+from sdnb.training.config import DreamboothConfig
 from sdnb.training.methods import common, lora
 from sdnb.training.methods.common import closing, freeze, group, opening, refuse_sdxl
 
@@ -21,11 +21,11 @@ RESULT = "model"
 def prepare(model: Model, config: DreamboothConfig) -> list[dict]:
     """Free the UNet (and the text encoder), after giving back what an earlier run has moved."""
     refuse_sdxl(model, "DreamBooth")
-    if config.begin_from:
+    if config.init_weights:
         raise Problem(
             "DreamBooth goes on from a model, not from a LoRA or an embedding",
-            config.begin_from,
-            "Name the model's folder as base, and leave begin_from out",
+            config.init_weights,
+            "Name the model's folder as base, and leave init_weights out",
         )
     remove(model)
     freeze(model)

@@ -5,17 +5,22 @@ from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-from peft import LoHaConfig, LoKrConfig, PeftConfig, get_peft_model_state_dict
-from peft import LoraConfig as PeftLora
+from peft import (
+    LoHaConfig,
+    LoKrConfig,
+    LoraConfig as PeftLora,
+    PeftConfig,
+    get_peft_model_state_dict,
+)
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from sdnb.adapters.layers import attach, put_on, take_off, tuner_layers
 from sdnb.adapters.lora_file import read_lora
-from sdnb.config import LoraConfig
+from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
 from sdnb.models.base import Model
-from sdnb.problems import Problem
+from sdnb.training.config import LoraConfig
 from sdnb.training.methods.common import captions, closing, freeze, group, opening
 
 __all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
@@ -51,7 +56,7 @@ def prepare(model: Model, config: LoraConfig) -> list[dict]:
         for encoder in model.encoders.values() if config.train_text_encoder else ():
             attach(encoder, _adapter(config, TEXT_LAYERS))
             groups.append(group(encoder, config.text_encoder_learning_rate))
-    if config.begin_from and model.device.type != "meta":  # a plan counts, and reads nothing
+    if config.init_weights and model.device.type != "meta":  # a plan counts, and reads nothing
         begin(model, config)
     return groups
 
@@ -103,7 +108,7 @@ def begin(model: Model, config: LoraConfig) -> None:
     """Fill the fresh matrices with those of an earlier LoRA, of any format. Layers that it lacks
     begin as they are. Raises Problem where it has another kind or rank, or layers of its own."""
     trained = _trained(model, config)
-    file = read_lora(config.begin_from, {"unet": model.unet, **model.encoders})
+    file = read_lora(config.init_weights, {"unet": model.unet, **model.encoders})
     for name, theirs in file.configs.items():
         part = trained.get(name)
         if part is None or part.peft_config["default"].peft_type != theirs.peft_type:
@@ -138,7 +143,7 @@ def _other(model: Model, config: LoraConfig) -> Problem:
     remove(model)
     return Problem(
         "The LoRA to go on from has another kind or rank, or other layers than these settings",
-        config.begin_from,
+        config.init_weights,
         "Set kind, rank, layers and train_text_encoder as it was trained",
     )
 

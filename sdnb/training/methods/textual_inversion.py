@@ -9,10 +9,10 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 
 from sdnb.adapters.words import add_word, embeddings_of, read_rows, unload_embeddings
-from sdnb.config import TextualInversionConfig
 from sdnb.dataset.photos import Photo
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
+from sdnb.training.config import TextualInversionConfig
 from sdnb.training.methods import common, lora
 from sdnb.training.methods.common import freeze, group, refuse_sdxl
 
@@ -71,8 +71,8 @@ def first_rows(model: Model, config: TextualInversionConfig) -> torch.Tensor:
     falls into several tokens; without an init word noise as large as the vocabulary's."""
     vocabulary = embeddings_of(model.text_encoder).token_embedding
     vocabulary = getattr(vocabulary, "vocabulary", vocabulary).weight.detach().float()
-    if config.begin_from:
-        return read_rows(config.begin_from, model, config.vectors)[0].to(vocabulary)
+    if config.init_weights:
+        return read_rows(config.init_weights, model, config.vectors)[0].to(vocabulary)
     if config.init_word:
         ids = init_tokens(model, config)
         return vocabulary[list(ids.values())].mean(0).repeat(config.vectors, 1)
@@ -89,8 +89,8 @@ def init_tokens(model: Model, config: TextualInversionConfig) -> dict[str, int]:
 
 def opening(model: Model, config: TextualInversionConfig) -> str:
     """What the new word begins with, said before the run."""
-    if config.begin_from:
-        return f"{config.trigger} goes on from {config.begin_from}."
+    if config.init_weights:
+        return f"{config.trigger} goes on from {config.init_weights}."
     if not config.init_word:
         return f"{config.trigger} begins as noise."
     tokens = [token.removesuffix("</w>") for token in init_tokens(model, config)]

@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 
 import sdnb
 from sdnb.captioning.captioners import load_captioner
-from sdnb.config import DreamboothConfig, LoraConfig
 from sdnb.dataset.photos import loss_by_shape, photo_paths
+from sdnb.errors import Problem
 from sdnb.machine import Machine
-from sdnb.problems import Problem
-from sdnb.training.plan import plan
+from sdnb.training.config import DreamboothConfig, LoraConfig
+from sdnb.training.memory import plan
 
 T4 = Machine("cuda", "fp16", "for the plan", 2, 14.56, "a T4", True)
 SHAPES = [(6000, 4000), (3000, 4000), (4032, 2268), (1080, 2400)]  # camera, phones, screenshot
@@ -45,7 +45,7 @@ def captions() -> dict[str, float]:
     with TemporaryDirectory() as folder:
         for path in photo_paths(sdnb.sample_photos())[:5]:
             (Path(folder) / path.name).write_bytes(path.read_bytes())
-        sdnb.make_captions(config, folder)
+        sdnb.captioning.make_captions(config, folder)
         texts = [path.read_text() for path in Path(folder).glob("*.txt")]
         begun = sum(text.startswith("photo of ravo") for text in texts) / len(texts)
     return {"begin with the prefix": begun, "place right": right / named}
@@ -116,7 +116,7 @@ def families() -> dict[str, float]:
             (Path(folder) / merges.name).write_bytes(merges.read_bytes())
             write_single_file(parts, file, family.removesuffix("-v"))
             model = sdnb.load_model(file)
-            picture = sdnb.make_pictures(model, "a cat", [0], steps=2, size=64)[0]
+            picture = sdnb.make_images(model, "a cat", [0], steps=2, size=64)[0]
             drew += model.info.family == family.removesuffix("-v") and picture.size == (64, 64)
     layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
     widths = {"sd1": 768, "sd2": 1024, "sdxl": 2048}
@@ -138,7 +138,7 @@ def places() -> dict[str, float]:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "word.safetensors"
         save_file({"emb_params": torch.zeros(1, 768)}, file)
-        where = sdnb.where_to_put(file, "automatic1111").folder
+        where = sdnb.export.where_to_install(file, "automatic1111").folder
     return {"in embeddings": float(where == "embeddings")}
 
 

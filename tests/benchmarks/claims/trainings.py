@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 
 import sdnb
-from sdnb.config import TrainConfig
 from sdnb.dataset.photos import Photo
 from sdnb.machine import find_machine
-from sdnb.mini.gate_samples import WORDS, product, style
+from sdnb.mini.recipe.gate_samples import WORDS, product, style
 from sdnb.mini.scenes import PLACES, Scene, features, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.mini.words import learner_caption
-from sdnb.training.latents import encode_photos
+from sdnb.training.config import TrainConfig
+from sdnb.training.latents import encode_images
 from sdnb.training.loop import fit
 from sdnb.training.methods.base import method_of, restore
 from sdnb.training.run import prepare
@@ -62,12 +62,12 @@ class Studio:
 
     @cached_property
     def judge(self):
-        return sdnb.load_judge()
+        return sdnb.mini.load_judge()
 
     @cached_property
     def parade(self):
         look = "cartoon" if self.base == "cartoon" else "photo"
-        return sdnb.line_up(SAMPLE_PERSON, self.model, self.judge, look)
+        return sdnb.evaluation.line_up(SAMPLE_PERSON, self.model, self.judge, look)
 
     def photos(self, count: int = 20, **fixed) -> list[Photo]:
         scenes = photos_of(SAMPLE_PERSON, count, self.seed, **{"glasses": "round"} | fixed)
@@ -84,7 +84,7 @@ class Studio:
 
     def draw(self, prompts: list[str], word: str = "ravo") -> list[Image.Image]:
         seeds = range(1000 * self.seed + 500, 1000 * self.seed + 500 + len(prompts))
-        return sdnb.make_pictures(self.model, [p.format(word) for p in prompts], seeds, steps=15)
+        return sdnb.make_images(self.model, [p.format(word) for p in prompts], seeds, steps=15)
 
     def recognised(self, prompts: list[str] = BARE) -> float:
         return self.parade.score(self.draw(prompts), self.judge)
@@ -161,7 +161,7 @@ def prior(seed: int) -> dict[str, float]:
     before = {name: p.detach().clone() for name, p in studio.model.unet.named_parameters()}
     kinds = {"a man": [prompt.format("a man") for prompt in BARE[:9]], "others": OTHERS}
     plain = {kind: studio.draw(prompts) for kind, prompts in kinds.items()}
-    clip = sdnb.load_clip(studio.model)
+    clip = sdnb.evaluation.load_clip(studio.model)
     for name, changes, steps in (
         ("without", {}, 2 * STEPS),
         ("with", {"prior_weight": 1.0, "prior_images": 24}, STEPS),
@@ -170,7 +170,7 @@ def prior(seed: int) -> dict[str, float]:
         found[f"{name}: recognised"] = studio.recognised()
         for kind, prompts in kinds.items():
             drawn = studio.draw(prompts)
-            found[f"{name}: drift of {kind}"] = sdnb.drift(clip, plain[kind], drawn)
+            found[f"{name}: drift of {kind}"] = sdnb.evaluation.drift(clip, plain[kind], drawn)
             if kind == "a man":
                 found[f"{name}: a man is ravo"] = studio.parade.score(drawn, studio.judge)
         if name == "without":
@@ -185,7 +185,7 @@ def word(seed: int) -> dict[str, float]:
     """Textual Inversion: what moves, the file, the init word, the number of vectors."""
     studio, found = Studio(seed), {}
     photos = studio.photos()
-    latents = encode_photos(studio.model, [p.image for p in photos])
+    latents = encode_images(studio.model, [p.image for p in photos])
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
     noise, levels = noise.to(latents.device), torch.linspace(100, 900, len(latents)).long()
     levels = levels.to(latents.device)
@@ -275,13 +275,13 @@ def _carried(homes: dict[str, Studio], files: dict[str, Path]) -> dict[str, floa
 def pace(seed: int) -> dict[str, float]:
     """Seconds a step of the three methods, in turns, as ratios to LoRA's; and one time budget for
     the ported presets. On the processor, and alone: times mean nothing beside other work."""
-    from sdnb.training.pace import seconds_a_step
+    from sdnb.training.timing import seconds_per_step
 
     studio, machine = Studio(seed), find_machine("fp32")
     photos = studio.photos()
     configs = {"LoRA": LORA, "Textual Inversion": WORD, "DreamBooth": WHOLE}
     turns = [
-        {k: seconds_a_step(c, photos, studio.model, machine) for k, c in configs.items()}
+        {k: seconds_per_step(c, photos, studio.model, machine) for k, c in configs.items()}
         for _ in range(3)
     ]
     best = {name: min(turn[name] for turn in turns) for name in configs}

@@ -1,0 +1,183 @@
+"""What the photos show again and again and no caption names: it will fuse with the special word.
+
+Somebody has to look at the photos: the judge at those of the studio, a CLIP at real ones.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from sdnb.dataset.photos import Photo
+from sdnb.mini.scenes import HUES_GONE, PLACES
+from sdnb.mini.subjects import COLOURS
+from sdnb.mini.words import glasses_words, with_article
+
+if TYPE_CHECKING:  # torch is imported with the first look, not with the package
+    import torch
+
+    from sdnb.machine import Machine
+    from sdnb.mini.judge import Judge
+
+See = Callable[[list[Image.Image]], list[dict[str, str]]]
+FUSES = 0.6  # of the photos: shown so often, a feature becomes a part of the special word
+SURE = 0.7  # CLIP's probability from which on a feature counts as seen
+BATCH = 16  # pictures that CLIP looks at at once
+CLIP = "openai/clip-vit-large-patch14"
+VARY = {"place": "from other places", "shirt": "in other clothes"}  # what every photo has
+ALSO = {  # other words that name it
+    "glasses": "sunglasses eyeglasses spectacles",
+    "hat": "cap beanie helmet headband",
+    "shirt": "t-shirt tee sweater jacket coat suit dress top hoodie",
+    "smile": "smiles smiling grin grinning laugh laughs laughing",
+    "phone": "smartphone cellphone mobile",
+    "beach": "sea ocean shore sand",
+    "forest": "woods trees",
+    "city": "street town",
+    "snow": "snowy winter",
+}
+SEEN_AT = (*PLACES.values(), "in an office", "in a kitchen", "in a car", "in front of a wall")
+QUESTIONS = {  # "a photo of a person ...": the answers, and what each says of the feature
+    "glasses": {"with glasses": "glasses", "with sunglasses": "sunglasses", "without glasses": ""},
+    "hat": {"wearing a hat": "hat", "wearing a cap": "cap", "with nothing on the head": ""},
+    "smile": {"smiling": "smile", "with a serious face": ""},
+    "phone": {"holding a phone": "phone", "with empty hands": ""},
+    "shirt": {f"in a {colour} shirt": f"{colour} shirt" for colour in COLOURS},
+    "place": {place: place for place in SEEN_AT},
+}
+
+
+def uncaptioned_features(
+    photos: Sequence[Photo], see: See, trigger: str = "the special word"
+) -> list[str]:
+    """One sentence for each feature that most of the photos show and most of their captions are
+    silent about.
+
+    `see` says what each picture shows, as {"glasses": "round glasses", "place": "at the beach"};
+    what is not there is left out. It needs pictures of 128 pixels a side or more.
+    """
+    seen = see([photo.image for photo in photos]) if photos else []
+    features = dict.fromkeys(feature for shown in seen for feature in shown)
+    said = [_advice(feature, photos, seen, trigger) for feature in features]
+    return [sentence for sentence in said if sentence]
+
+
+def _advice(feature: str, photos: Sequence[Photo], seen: list[dict[str, str]], trigger: str) -> str:
+    value, indices = _shown(feature, seen)
+    showing = [photos[index] for index in indices]
+    silent = [photo for photo in showing if not _names(photo.caption, feature, value)]
+    if len(showing) < FUSES * len(photos) or 2 * len(silent) < len(showing):
+        return ""
+    count = "All" if len(showing) == len(photos) else f"{len(showing)} of {len(photos)}"
+    they, them = ("they", "them") if value.endswith("s") else ("it", "it")
+    shows = f"show {value if they == 'they' else with_article(value)}"
+    if feature == "place":
+        shows = f"are taken {value}"
+    without = "no caption names"
+    if len(silent) < len(showing):
+        without = f"{len(silent)} of their captions do not name"
+    more = f", or add photos {VARY[feature]}" if feature in VARY else ""
+    return (
+        f"{count} photos {shows} and {without} {them}: {they} will become a part of {trigger} and "
+        f"come off at no word. Name {them} where {they} can be seen{more}."
+    )
+
+
+def _shown(feature: str, seen: list[dict[str, str]]) -> tuple[str, list[int]]:
+    """What is shown of a feature, and in which pictures: glasses of any kind, but of place and
+    shirt, which all photos have, one and the same."""
+    values = [shown.get(feature) for shown in seen]
+    value, same = Counter(filter(None, values)).most_common(1)[0]
+    if feature in VARY:
+        return value, [index for index, found in enumerate(values) if found == value]
+    showing = [index for index, found in enumerate(values) if found]
+    return (value if same == len(showing) else feature), showing
+
+
+def _names(caption: str, feature: str, value: str) -> bool:
+    noun = value.split()[-1]
+    words = {noun, feature, *ALSO.get(feature, "").split(), *ALSO.get(noun, "").split()}
+    return bool(words & set(re.findall(r"[\w'-]+", caption.lower())))
+
+
+def judge_sees(judge: "Judge") -> See:
+    """The studio's judge looks, at what a learner may want to change: glasses, hat, shirt, smile,
+    place. Who somebody is shall fuse, and is not told."""
+
+    def see(pictures: list[Image.Image]) -> list[dict[str, str]]:
+        return [_changeable(reading) for reading in judge.read(pictures)]
+
+    return see
+
+
+def _changeable(reading: dict) -> dict[str, str]:
+    shown, coloured = {"place": PLACES[reading["place"]]}, reading["style"] not in HUES_GONE
+    if reading["kind"] not in ("man", "woman"):
+        return shown
+    if reading["glasses"] != "none":
+        shown["glasses"] = glasses_words(reading["glasses"])
+    if reading["hat"] != "none":
+        colour = f"{reading['hat_colour']} " if coloured else ""
+        shown["hat"] = f"{colour}{reading['hat']}"
+    if coloured:
+        shown["shirt"] = f"{reading['shirt']} shirt"
+    return shown | ({"smile": "smile"} if reading["smile"] else {})
+
+
+def clip_sees(source: str | Path = CLIP, machine: "Machine | None" = None) -> See:
+    """A CLIP looks at real photos of people: which of a few sentences fits each best?
+
+    `source` is a Hub id or a folder. It is loaded at the first look, which raises Problem where
+    that fails.
+    """
+    compare = cache(lambda: _load_clip(str(source), machine))
+    sentences = [
+        f"a photo of a person {said}" for answers in QUESTIONS.values() for said in answers
+    ]
+
+    def see(pictures: list[Image.Image]) -> list[dict[str, str]]:
+        rows = []
+        for start in range(0, len(pictures), BATCH):
+            rows += compare()(pictures[start : start + BATCH], sentences)
+        return [_answered(row) for row in rows]
+
+    return see
+
+
+def _answered(row: "torch.Tensor") -> dict[str, str]:
+    """What is seen, from the likeness (n,) of one picture to each sentence."""
+    shown = {}
+    parts = row.split([len(answers) for answers in QUESTIONS.values()])
+    for (feature, answers), part in zip(QUESTIONS.items(), parts):
+        chances = dict(zip(answers.values(), part.softmax(0).tolist()))
+        nothing = chances.pop("", None)
+        value = max(chances, key=chances.get)  # a hat or a cap: in doubt which, but surely one
+        if (chances[value] if nothing is None else 1 - nothing) >= SURE:
+            shown[feature] = value
+    return shown
+
+
+def _load_clip(source: str, machine: "Machine | None") -> Callable:
+    """A function of pictures (n) and sentences (m) to their likeness (n, m), on the CPU."""
+    import torch
+    from transformers import AutoProcessor, CLIPModel
+
+    from sdnb.machine import find_machine
+    from sdnb.models.loading import loading
+
+    device = (machine or find_machine()).device
+    dtype = torch.float16 if device == "cuda" else torch.float32
+    with loading("The CLIP that looks at photos", source):
+        processor = AutoProcessor.from_pretrained(source)
+        clip = CLIPModel.from_pretrained(source, dtype=dtype).to(device).eval()
+
+    @torch.inference_mode()
+    def compare(pictures: list[Image.Image], sentences: list[str]) -> torch.Tensor:
+        asked = processor(text=sentences, images=pictures, padding=True, return_tensors="pt")
+        return clip(**asked.to(device, dtype)).logits_per_image.float().cpu()
+
+    return compare

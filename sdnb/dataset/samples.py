@@ -1,0 +1,29 @@
+"""The sample photos that travel with the package."""
+
+from pathlib import Path
+
+from sdnb.errors import Problem
+
+HERE = Path(__file__).parents[1]
+PLACES = (HERE / "_sample", HERE.parent / "data_sample")  # in an installed package, in a checkout
+
+
+def sample_photos(name: str = "person") -> Path:
+    """The folder of a sample set: "person", "product" or "style", which the mini model can draw, or
+    "toy", photo-like pictures of a wooden robot-bird for a large base model."""
+    for place in PLACES:
+        if (place / name).is_dir():
+            return place / name
+    raise Problem(
+        f"There is no sample set {name!r} here",
+        do='Choose "person", "product", "style" or "toy"',
+    )
+
+
+def sample_trained(name: str) -> Path:
+    """What was trained on a sample set with its preset on the mini model: "person_lora",
+    "person_embedding", "product_lora" or "style_lora"."""
+    for place in PLACES:
+        if (file := place / "trained" / f"{name}.safetensors").is_file():
+            return file
+    raise Problem(f"There is nothing trained called {name!r} here", do='Try "person_lora"')

@@ -1,0 +1,27 @@
+from .class_page import write_class as write_class
+from .classroom import read_reports as read_reports
+from .eyes import (
+    image_encoders_for as image_encoders_for,
+    load_clip as load_clip,
+)
+from .lineup import line_up as line_up
+from .picker import (
+    pick_checkpoint as pick_checkpoint,
+    trained as trained,
+)
+from .protocol import (
+    dreambooth_protocol as dreambooth_protocol,
+)
+from .report import (
+    report_of as report_of,
+    write_report as write_report,
+)
+from .scores import (
+    draw as draw,
+    drift as drift,
+    measure as measure,
+)
+from .weights import (
+    compare_weights as compare_weights,
+    lora_distance as lora_distance,
+)

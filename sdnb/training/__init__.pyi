@@ -1,0 +1,33 @@
+from .config import (
+    DreamboothConfig as DreamboothConfig,
+    LoraConfig as LoraConfig,
+    TextualInversionConfig as TextualInversionConfig,
+    preset as preset,
+    presets as presets,
+)
+from .latents import encode_images as encode_images
+from .loop import fit as fit
+from .memory import (
+    T4 as T4,
+    empty_model as empty_model,
+    optimizer_bytes as optimizer_bytes,
+    plan as plan,
+    refuse_what_cannot_fit as refuse_what_cannot_fit,
+)
+from .methods import (
+    lora as lora,
+    textual_inversion as textual_inversion,
+)
+from .methods.base import restore as restore
+from .run import (
+    prepare as prepare,
+    train as train,
+)
+from .run_folder import (
+    finished_runs as finished_runs,
+    own_runs as own_runs,
+)
+from .timing import (
+    estimate as estimate,
+    seconds_per_step as seconds_per_step,
+)

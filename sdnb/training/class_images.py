@@ -1,0 +1,83 @@
+"""Pictures of other members of the class, for prior preservation (DreamBooth, arXiv 2208.12242)."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image, ImageStat
+
+from sdnb.dataset.photos import Photo, read_photos
+from sdnb.errors import Problem
+from sdnb.files import write_atomically
+from sdnb.inference.pictures import make_images
+from sdnb.inference.prompts import escape
+from sdnb.machine import Machine
+from sdnb.mini.words import with_article
+from sdnb.models.base import Model
+from sdnb.training.config import TrainConfig
+from sdnb.training.methods.base import method_of
+from sdnb.training.methods.common import plain_caption
+
+
+def class_pictures(
+    config: TrainConfig,
+    photos: list[Photo],
+    model: Model,
+    machine: Machine,
+    folder: Path | None = None,
+) -> list[Photo]:
+    """Pictures of other members of the class for prior preservation, none where it is off.
+
+    The base model draws them from the photos' captions with the class word for the special word,
+    with seeds 0, 1, 2, ...; `folder` keeps them for the next time, where a broken or empty one is
+    drawn again. The learner's own `prior_folder` takes their place; one without a caption is
+    learned as "photo of a man", not with the words of some other photo.
+    """
+    if not config.prior_weight:
+        return []
+    if config.prior_folder:
+        found = read_photos(config.prior_folder, model.info.resolution)
+        plain = class_caption(plain_caption(config), config)
+        return [replace(photo, caption=photo.caption or plain) for photo in found]
+    own = method_of(config).captions(config, photos)
+    captions = [class_caption(own[i % len(own)], config) for i in range(config.prior_images)]
+    paths = [(folder or Path()) / f"{i:04}.png" for i in range(config.prior_images)]
+    images = {i: _kept(path) for i, path in enumerate(paths)} if folder else {}
+    missing = [i for i in range(config.prior_images) if images.get(i) is None]
+    asked = [escape(captions[i]) for i in missing]  # a caption's brackets mean themselves
+    drawn = make_images(model, asked, missing, precision=machine.precision)
+    for i, image in zip(missing, drawn, strict=True):
+        if not _shows_something(image):
+            raise Problem(
+                f"The base model drew an empty class picture for {captions[i]!r}",
+                do='Set precision = "fp32", or name a folder of pictures as prior_folder',
+            )
+        images[i] = image
+        if folder:
+            write_atomically(paths[i], image.save)
+    return [Photo(path, images[i], captions[i]) for i, path in enumerate(paths)]
+
+
+def _kept(path: Path) -> Image.Image | None:
+    """A class picture from an earlier day; None where it is absent, broken or empty."""
+    try:
+        image = Image.open(path).convert("RGB")
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return image if _shows_something(image) else None
+
+
+def _shows_something(image: Image.Image) -> bool:
+    """Whether the picture has any contrast (grey levels of 255): not the black one that a safety
+    filter or an overflow leaves."""
+    return ImageStat.Stat(image.convert("L")).stddev[0] > 2
+
+
+def class_caption(caption: str, config: TrainConfig) -> str:
+    """The class prompt where one is set, else the caption with "ravo man", or "ravo" alone, in
+    letters of any size, replaced by "a man"."""
+    if getattr(config, "class_prompt", ""):
+        return config.class_prompt
+    word, kind = re.escape(config.trigger), re.escape(config.class_word)
+    special = re.compile(rf"(?<!\w){word}(\s+{kind})?(?!\w)", re.IGNORECASE)
+    return special.sub(lambda _: with_article(config.class_word), caption)

@@ -1,0 +1,1 @@
+from . import lora as lora, textual_inversion as textual_inversion

@@ -1,0 +1,54 @@
+"""What a run will take, its minutes included: five real steps are tried, and nothing is kept."""
+
+import time
+from dataclasses import replace
+from itertools import islice
+
+import torch
+
+from sdnb.dataset.photos import Photo
+from sdnb.machine import Machine, find_machine
+from sdnb.models.base import Model
+from sdnb.models.loading import load_model
+from sdnb.training.config import TrainConfig
+from sdnb.training.loop import fit
+from sdnb.training.memory import Plan, refuse_what_cannot_fit
+from sdnb.training.methods.base import base_dtype
+from sdnb.training.run import photos_for, prepare
+
+STEPS = 5
+
+
+def estimate(config: TrainConfig, machine: Machine | None = None) -> Plan:
+    """The plan of a run with its pace, measured on this machine. Loads the base model for it.
+
+    Class pictures, which a run draws before its first step, are not part of the minutes. Raises
+    Problem where `train` would, before any training.
+    """
+    machine = machine or find_machine(config.precision)
+    photos = photos_for(config)
+    planned = refuse_what_cannot_fit(config, len(photos), machine)
+    model = load_model(config.base, base_dtype(config, machine)).to(machine.device)
+    few = photos[: config.batch_size]  # the pace does not ask how many there are
+    others = few if config.prior_weight else []  # nor what the class pictures show
+    return replace(planned, pace=seconds_per_step(config, few, model, machine, others))
+
+
+def seconds_per_step(
+    config: TrainConfig,
+    photos: list[Photo],
+    model: Model,
+    machine: Machine,
+    class_photos: list[Photo] | None = None,
+) -> float:
+    """Seconds of one training step: the mean of five, after a first one, which is the slowest.
+    `model` is left prepared, as by `prepare`."""
+    as_long = config.replace(views_per_photo=10_000)
+    run = fit(*prepare(as_long, photos, model, machine, class_photos))
+    next(run)
+    begun = time.perf_counter()
+    for _ in islice(run, STEPS):
+        pass
+    if machine.device == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / STEPS

@@ -24,7 +24,6 @@ from sdnb.training.run_folder import READY, finished_runs, ready_runs
 
 VERSION = 1  # of the file that `write_findings` writes
 LESSON_MEMORY, LESSON_DISK = 3.0, 1.0  # GiB: the demo's peak is 1, a browser and JupyterLab beside
-NEEDS = {"sd1": (6.0, 8.0), "sd2": (8.0, 10.0), "sdxl": (12.0, 20.0)}  # GiB on the GPU, on disk
 
 
 @dataclass(frozen=True)
@@ -166,11 +165,11 @@ def _profile(base: str, machine: Machine) -> list[Finding]:
     info = MODELS.get(base)
     if info is None:
         return [Finding("own photos", f"base model {Path(base).name}")]
-    if info.family == "mini":
+    if info.family.name == "mini":
         real = "For real faces open the course on Colab (free GPU)"
         do = "" if machine.device == "cuda" else real
         return [Finding("own photos", "base model mini: a rehearsal only", do, needed=False)]
-    memory, disk = NEEDS[info.family]
+    memory, disk = info.family.memory_gib, info.family.disk_gib
     little = machine.device == "cpu" or machine.memory_gib < memory
     findings = [
         Finding(

@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from sdnb.models.single_file import FAMILIES
+from sdnb.models.families import CONFIGS
 
 CHANNELS = (32, 32, 32, 32)  # four blocks of two layers, as the real ones
 XL = {
@@ -60,11 +60,9 @@ def write_configs(parts: dict[str, torch.nn.Module], family: str, folder: Path) 
             part.config.save_pretrained(folder / name)
         else:
             part.save_config(folder / name)
-    index = (FAMILIES / family / "model_index.json").read_text()
+    index = (CONFIGS / family / "model_index.json").read_text()
     (folder / "model_index.json").write_text(index)
-    scheduler = DDPMScheduler.from_config(
-        DDPMScheduler.load_config(FAMILIES / family / "scheduler")
-    )
+    scheduler = DDPMScheduler.from_config(DDPMScheduler.load_config(CONFIGS / family / "scheduler"))
     scheduler.save_config(folder / "scheduler")
 
 

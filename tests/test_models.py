@@ -6,8 +6,8 @@ import torch
 
 from sdnb.errors import Problem
 from sdnb.models.base import find_model
+from sdnb.models.families import MINI_FOLDER
 from sdnb.models.loading import load_model
-from sdnb.models.single_file import MINI_FOLDER
 
 
 def test_a_folder_loads_in_fp32_whatever_it_was_saved_in(tiny_folder, tmp_path):
@@ -27,7 +27,7 @@ def test_a_folder_loads_in_fp32_whatever_it_was_saved_in(tiny_folder, tmp_path):
 
 
 def test_what_the_folder_says_of_itself(tiny):
-    assert (tiny.info.resolution, tiny.info.family) == (64, "mini")
+    assert (tiny.info.resolution, tiny.info.family.name) == (64, "mini")
     assert tiny.latent_shape == (4, 8, 8)
     assert tiny.scheduler.config.prediction_type == "epsilon"
 

@@ -25,9 +25,7 @@ def written(family, tmp_path, monkeypatch):
     """A tiny model of the family as a single file, and its parts."""
     parts = tiny_parts(family)
     write_configs(parts, family, tmp_path / "families")
-    merges = single_file.FAMILIES / "clip_merges.txt.gz"
-    (tmp_path / "families" / merges.name).write_bytes(merges.read_bytes())
-    monkeypatch.setattr(single_file, "FAMILIES", tmp_path / "families")
+    monkeypatch.setattr("sdnb.models.families.CONFIGS", tmp_path / "families")
     path = tmp_path / "some model.safetensors"
     write_single_file(parts, path, family.removesuffix("-v"))
     return path, parts
@@ -35,7 +33,7 @@ def written(family, tmp_path, monkeypatch):
 
 def test_the_family_is_told_by_the_keys(written, family):
     info = find_model(written[0])
-    assert (info.family, info.resolution) == (family.removesuffix("-v"), SIZES[family])
+    assert (info.family.name, info.resolution) == (family.removesuffix("-v"), SIZES[family])
     assert info.name == "some model"
 
 
@@ -124,7 +122,7 @@ def test_the_mini_model_is_known_as_a_single_file_too(tmp_path):
     path = tmp_path / "mini.safetensors"
     write_single_file(parts, path, "sd1")
     read = load_model(path)
-    assert (read.info.family, read.info.resolution, read.info.bucket_step) == ("mini", 128, 0)
+    assert (read.info.family.name, read.info.resolution, read.info.bucket_step) == ("mini", 128, 0)
     told = [m.text_embeddings(["photo of a man, in the snow"]) for m in (model, read)]
     assert torch.equal(*told)
     assert load_tokenizer(path).get_vocab() == model.tokenizer.get_vocab()

@@ -20,8 +20,8 @@ from torch import nn
 
 from sdnb.adapters.lora_header import peft_config, read_header
 from sdnb.errors import Problem
+from sdnb.models.families import FAMILIES
 from sdnb.models.original_keys import renamed, unet_names
-from sdnb.models.single_file import WIDTHS
 from sdnb.models.tensors import read_tensors
 
 PREFIXES = {  # of kohya's names, by part
@@ -54,7 +54,6 @@ READS_TEXT = (  # matrices (..., width) of a cross-attention, or of its whole we
     r"attn2[._]to_k\.(weight|lora_(A|down)(\.\w+)?\.weight|lora(_linear_layer)?\.down\.weight"
     r"|hada_w1_b|lokr_w[12](_b)?)$"
 )
-TITLES = {"sd1": "SD 1.x", "sd2": "SD 2.x", "sdxl": "SDXL", "mini": "a mini model"}
 
 
 @dataclass(frozen=True)
@@ -262,7 +261,8 @@ def _refuse_other_families(path: Path, tensors: dict, unet: nn.Module) -> None:
     width = text_width({name: tensor.shape for name, tensor in tensors.items()})
     own = unet.config.cross_attention_dim
     if width and width != own:
-        theirs, ours = (TITLES.get(WIDTHS.get(w), f"a text width of {w}") for w in (width, own))
+        known = {family.text_width: family.title for family in FAMILIES}
+        theirs, ours = (known.get(w, f"a text width of {w}") for w in (width, own))
         raise Problem(
             f"The LoRA was made for {theirs}, and this base model is {ours}",
             path,

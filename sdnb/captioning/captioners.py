@@ -24,8 +24,8 @@ from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.photos import photo_paths
 from sdnb.errors import Problem, nearest
 from sdnb.machine import Machine, find_machine
+from sdnb.models.families import MINI_FOLDER
 from sdnb.models.loading import loading
-from sdnb.models.single_file import MINI_FOLDER
 
 MINI = MINI_FOLDER / "captioner"
 HUB = {

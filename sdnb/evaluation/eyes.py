@@ -117,7 +117,7 @@ def image_encoders_for(model: Model) -> list[Eye]:
     Ask for them before anything is trained into `model`: its text encoder is the mini CLIP's.
     Raises Problem where one cannot be loaded.
     """
-    if model.info.family == "mini":
+    if model.info.family.name == "mini":
         return [JudgeEye(load_judge()), load_clip(model)]
     return [load_clip_eye(device=model.device), load_dino_eye(device=model.device)]
 

@@ -16,7 +16,7 @@ from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, Person, Product, lookalikes
 from sdnb.models.base import MODELS, Model
-from sdnb.models.single_file import MINI_FOLDER
+from sdnb.models.families import MINI_FOLDER
 from sdnb.training.latents import encode_images
 from sdnb.trials import trial
 

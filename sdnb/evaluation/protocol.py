@@ -90,7 +90,7 @@ class ProtocolScores:
 def protocol_eyes(model: Model) -> list[Eye]:
     """CLIP and DINO ViT-S/16 as in the paper, which does not name its CLIP: ViT-B/32 is what others
     take. For the mini model its own eyes, whose numbers have nothing to do with the paper's."""
-    if model.info.family == "mini":
+    if model.info.family.name == "mini":
         return image_encoders_for(model)
     return [load_clip_eye(CLIP, model.device), load_dino_eye(DINO, model.device)]
 

@@ -17,7 +17,6 @@ from sdnb.models.conditioning import core_of
 from sdnb.models.original_keys import renamed, unet_names, vae_names
 from sdnb.models.saving import held_in, save_folder
 
-ONE_FILE = ("sd1", "mini")  # the mini model has SD 1's layout
 CLIP = "cond_stage_model.transformer.text_model."  # with the name that transformers 5.6 dropped
 
 
@@ -26,7 +25,7 @@ def to_checkpoint(model: Model, path: Path | str) -> Path:
     loses its .safetensors accordingly, and is returned."""
     path = Path(path)
     bare = path.with_suffix("") if path.suffix == ".safetensors" else path
-    if model.info.family in ONE_FILE:
+    if model.info.family.one_file:
         return export_checkpoint(model, bare.with_name(f"{bare.name}.safetensors"))
     return export_folder(model, bare)
 
@@ -38,9 +37,9 @@ def export_checkpoint(model: Model, path: Path | str) -> Path:
     where a number does not fit into fp16 (65504).
     """
     path = checked(path, "")
-    if model.info.family not in ONE_FILE:
+    if not model.info.family.one_file:
         raise Problem(
-            f"A model of the family {model.info.family} is not written as one file here",
+            f"A model of the family {model.info.family.name} is not written as one file here",
             path,
             "Use export_folder(model, path): a diffusers folder, which ComfyUI reads too",
         )

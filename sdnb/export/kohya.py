@@ -13,7 +13,7 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import save as to_bytes
 
 from sdnb.adapters.lora_file import LoraFile, read_lora
-from sdnb.export.writing import IN_PROMPTS, checked, is_v, model_hash, modelspec
+from sdnb.export.writing import IN_PROMPTS, checked, model_hash, modelspec
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
 from sdnb.models.original_keys import kohya_name, unet_names
@@ -52,7 +52,7 @@ def to_kohya(
     """
     path = checked(path, IN_PROMPTS["lora"], file)
     layers = list(_layers(read_lora(file, {"unet": model.unet, **model.encoders})))
-    sgm = unet_names(model.unet) if model.info.family == "sdxl" else None
+    sgm = unet_names(model.unet) if model.info.family.original_names else None
     tensors, alphas = {}, {}
     for layer in layers:
         stem = kohya_name(layer.part, layer.module, sgm)
@@ -114,7 +114,7 @@ def _as_read(layer: Layer) -> tuple[dict[str, torch.Tensor], float]:
 def _kohya_metadata(model: Model, layers: Sequence[Layer], stem: str) -> dict[str, str]:
     """What AUTOMATIC1111's web UI and Forge tell the family by (without it the LoRA is hidden), the
     name it may be called by in <lora:name:1>, and how it is built."""
-    versions = {"sd2": "sd_v2_v" if is_v(model) else "sd_v2", "sdxl": "sdxl_base_v1-0"}
+    family = model.info.family
     common = next((layer for layer in layers if "attn" in layer.module), layers[0])
     convolution = next((layer for layer in layers if layer.module.endswith("conv1")), None)
     kind = next(iter(common.matrices))[:4]
@@ -124,8 +124,8 @@ def _kohya_metadata(model: Model, layers: Sequence[Layer], stem: str) -> dict[st
         arguments["conv_alpha"] = f"{convolution.scale * convolution.rank:g}"
     return {
         "ss_output_name": stem,
-        "ss_v2": str(model.info.family == "sd2"),
-        "ss_base_model_version": versions.get(model.info.family, "sd_v1"),
+        "ss_v2": str(family.name == "sd2"),
+        "ss_base_model_version": family.kohya,
         "ss_network_module": "networks.lora" if kind == "lora" else "lycoris.kohya",
         "ss_network_dim": str(common.rank),
         "ss_network_alpha": f"{common.scale * common.rank:g}",

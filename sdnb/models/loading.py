@@ -84,7 +84,7 @@ def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipe
         pipeline = DiffusionPipeline.from_pretrained(
             source,
             use_safetensors=True,
-            **({} if info.family == "sdxl" else safety),
+            **({} if info.family.two_encoders else safety),
             **_dtype_argument(dtype),
         )
     if info.unet:

@@ -1,13 +1,10 @@
 """Base models in one file, as Civitai and the web UIs have them: whose family they are, told by
-their keys, and loading them without a network from the configurations in `configs/`.
-
-The configurations are the published ones of SD 1.5, SD 2.1 and SDXL 1.0, as far as they differ
-from the libraries' defaults; the tokenizer is CLIP's (OpenAI, MIT licence).
+their keys, and loading them without a network from the configurations in `configs/`. The tokenizer
+is CLIP's (OpenAI, MIT licence).
 """
 
 import gzip
 import logging
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -16,10 +13,9 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer
 
 from sdnb.errors import Problem
+from sdnb.models.families import CONFIGS, FAMILIES, MINI, SD1, SD2, SD2_V, SDXL, Family
 from sdnb.models.tensors import opened
 
-FAMILIES = Path(__file__).parent / "configs"
-MINI_FOLDER = Path(__file__).parents[1] / "mini" / "weights"
 UNET = "model.diffusion_model."
 FIRST = f"{UNET}input_blocks.0.0.weight"  # (320, channels, 3, 3)
 V_MARKS = {"v_pred", "ztsnr"}  # keys by which SDXL's children say so (ComfyUI, supported_models.py)
@@ -32,43 +28,23 @@ logging.getLogger("diffusers.models.modeling_utils").addFilter(
 )
 
 
-@dataclass(frozen=True)
-class Family:
-    """A kind of Stable Diffusion. `folder` holds its configuration."""
-
-    name: str  # as in the table of base models
-    folder: str | Path  # in `configs/`, or anywhere
-    resolution: int  # pixels a side
-
-
-SD1, SD2 = Family("sd1", "sd1", 512), Family("sd2", "sd2", 512)
-SD2_V, SDXL = Family("sd2", "sd2-v", 768), Family("sdxl", "sdxl", 1024)
-MINI = Family("mini", MINI_FOLDER, 128)  # SD 1's layout, told by its width
-MINI_WIDTH = 128
-WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl", MINI_WIDTH: "mini"}  # of the text a UNet is told
-MARKS = {  # a key that only this family has
-    "conditioner.embedders.1.model.token_embedding.weight": SDXL,
-    "cond_stage_model.model.token_embedding.weight": SD2,
-    "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": SD1,
-    "cond_stage_model.transformer.embeddings.token_embedding.weight": SD1,
-}
-
-
 def read_family(path: Path) -> Family:
     """The family of a single file. Raises Problem where it is damaged, holds no whole Stable
     Diffusion 1, 2 or XL, or one that cannot be trained here yet."""
     with opened(path) as file:
         names = set(file.keys())
-        mark = next((mark for mark in MARKS if mark in names), "")
-        family = MARKS.get(mark)
-        if family is SD1:
-            family = MINI if file.get_slice(mark).get_shape()[1] == MINI_WIDTH else SD1
+        family, key = next(
+            ((family, key) for family in FAMILIES for key in family.keys if key in names),
+            (None, ""),
+        )
+        if family is SD1 and file.get_slice(key).get_shape()[1] == MINI.text_width:
+            family = MINI
         if family is SD2 and LAST_NORM in names:
             spread = float(file.get_tensor(LAST_NORM).float().std())
             family = SD2_V if spread > V_SPREAD else SD2
         whole = family is not None and FIRST in names
         channels = file.get_slice(FIRST).get_shape()[1] if whole else 0
-        told = (file.metadata() or {}).get("modelspec.prediction_type", "")
+        said = (file.metadata() or {}).get("modelspec.prediction_type", "")
     if not whole:
         lora = any("lora_" in name for name in names)
         raise Problem(
@@ -79,7 +55,7 @@ def read_family(path: Path) -> Family:
             "Choose the base model itself, a file of some gigabytes",
         )
     refuse_other_inputs(channels, path)
-    if family in (SD1, SDXL) and (names & V_MARKS or told.startswith("v")):
+    if family in (SD1, SDXL) and (names & V_MARKS or said.startswith("v")):
         raise Problem(
             "This base model predicts velocities (v-prediction, zero terminal SNR), which cannot "
             "be used here yet",
@@ -100,37 +76,27 @@ def refuse_other_inputs(channels: int, source: Path) -> None:
         )
 
 
-def folder_of(family: str, resolution: int) -> Path:
-    """Where the configuration of such models lies."""
-    if family == MINI.name:
-        return MINI_FOLDER
-    wide = family == "sd2" and resolution > SD2.resolution
-    return FAMILIES / (SD2_V.folder if wide else family)
-
-
 def load_single_file(
     path: Path, **dtype: torch.dtype
 ) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
     """The file as diffusers' pipeline. Raises what diffusers does where parts are missing."""
     family = read_family(path)
-    kind, more = StableDiffusionPipeline, {"safety_checker": None}
-    if family is SDXL:
-        kind, more = StableDiffusionXLPipeline, {"tokenizer_2": clip_tokenizer("!")}
-    return kind.from_single_file(
+    more = {"tokenizer_2": clip_tokenizer("!")} if family.two_encoders else {"safety_checker": None}
+    return family.pipeline.from_single_file(
         str(path),
-        config=str(FAMILIES / family.folder),
+        config=str(family.configs),
         local_files_only=True,
-        tokenizer=tokenizer_of(family.name),
+        tokenizer=tokenizer_of(family),
         **more,
         **dtype,
     )
 
 
-def tokenizer_of(family: str) -> CLIPTokenizer:
+def tokenizer_of(family: Family) -> CLIPTokenizer:
     """The first, and but for SDXL the only, tokenizer of a family."""
-    if family == MINI.name:
-        return CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
-    return clip_tokenizer("!" if family == SD2.name else None)
+    if family is MINI:
+        return CLIPTokenizer.from_pretrained(MINI.configs / "tokenizer")
+    return clip_tokenizer(family.pad_token)
 
 
 def clip_tokenizer(pad: str | None = None) -> CLIPTokenizer:
@@ -145,7 +111,7 @@ def clip_tokenizer(pad: str | None = None) -> CLIPTokenizer:
 def _clip_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """The vocabulary of 49,408 tokens: every byte inside a word and at its end, what the merges
     make, and the two marks (openai/CLIP, simple_tokenizer.py)."""
-    with gzip.open(FAMILIES / "clip_merges.txt.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(CONFIGS / "clip_merges.txt.gz", "rt", encoding="utf-8") as file:
         lines = file.read().split("\n")[1 : 49152 - 256 - 2 + 1]
     merges = [tuple(line.split()) for line in lines]
     letters = _byte_letters()

@@ -35,7 +35,7 @@ from sdnb.machine import (
 )
 from sdnb.models.base import Model, find_model, quiet, trains
 from sdnb.models.conditioning import for_unet
-from sdnb.models.single_file import MINI_FOLDER, folder_of
+from sdnb.models.families import MINI_FOLDER
 from sdnb.training.config import TrainConfig, steps
 from sdnb.training.methods.base import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
@@ -203,7 +203,7 @@ def empty_model(base: str) -> Model:
     info = find_model(base)
     folder = Path(info.sources[0])
     if not (folder / "unet").is_dir():  # on the Hub, or a single file
-        folder = folder_of(info.family, info.resolution)
+        folder = info.family.configs
     second = folder / "text_encoder_2"
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))

@@ -143,7 +143,7 @@ def test_sdxl_as_a_folder(make_xl, tmp_path):
     path = to_checkpoint(xl, tmp_path / "ravo.safetensors")
     assert path == tmp_path / "ravo" and list(tmp_path.iterdir()) == [path]
     again = load_model(path)
-    assert again.info.family == "sdxl"
+    assert again.info.family.name == "sdxl"
     assert again.scheduler.config.prediction_type == "v_prediction"
     after = states(again)
     assert after.keys() == before.keys()

@@ -12,7 +12,6 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
 from peft import set_peft_model_state_dict
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -23,6 +22,7 @@ from sdnb.errors import Problem
 from sdnb.export import to_kohya
 from sdnb.export.kohya import tag_metadata
 from sdnb.models.base import quiet
+from sdnb.models.families import SD1, SD2, SD2_V
 from sdnb.models.loading import load_model
 from sdnb.models.original_keys import kohya_name, unet_names
 from sdnb.training.methods import lora
@@ -221,9 +221,9 @@ def test_the_header(tiny, config, tmp_path):
 @pytest.mark.parametrize(
     ("family", "prediction", "version_", "architecture"),
     [
-        ("sd1", "epsilon", "sd_v1", "stable-diffusion-v1/lora"),
-        ("sd2", "epsilon", "sd_v2", "stable-diffusion-v2-512/lora"),
-        ("sd2", "v_prediction", "sd_v2_v", "stable-diffusion-v2-768-v/lora"),
+        (SD1, "epsilon", "sd_v1", "stable-diffusion-v1/lora"),
+        (SD2, "epsilon", "sd_v2", "stable-diffusion-v2-512/lora"),
+        (SD2_V, "v", "sd_v2_v", "stable-diffusion-v2-768-v/lora"),
     ],
 )
 def test_the_family_in_the_header(
@@ -232,12 +232,11 @@ def test_the_family_in_the_header(
     file = tmp_path / "lora.safetensors"
     trained(tiny, config, file)
     tiny.info = replace(tiny.info, family=family, licence="CreativeML OpenRAIL-M")
-    tiny.scheduler = DDPMScheduler(prediction_type=prediction)
     told = header(to_kohya(tiny, file, tmp_path / "ravo.safetensors"))
-    assert told["ss_v2"] == str(family == "sd2")
+    assert told["ss_v2"] == str(family.name == "sd2")
     assert told["ss_base_model_version"] == version_
     assert told["modelspec.architecture"] == architecture
-    assert told["modelspec.prediction_type"] == ("v" if "v_" in prediction else "epsilon")
+    assert told["modelspec.prediction_type"] == prediction
     assert told["modelspec.license"] == "CreativeML OpenRAIL-M"
 
 

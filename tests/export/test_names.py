@@ -11,8 +11,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from sdnb.export.checkpoint import original_tensors
 from sdnb.models.base import MODELS, Model
+from sdnb.models.families import CONFIGS
 from sdnb.models.original_keys import kohya_name, renamed, unet_names, vae_names
-from sdnb.models.single_file import FAMILIES
 from tests.families import tiny_parts
 
 KEYS = Path(__file__).parent / "keys"
@@ -28,7 +28,7 @@ def full_size(family: str) -> dict[str, nn.Module]:
     """The real models' parts, without their numbers."""
     parts = {}
     for name, kind in KINDS.items():
-        folder = FAMILIES / family / name
+        folder = CONFIGS / family / name
         if folder.is_dir():
             with torch.device("meta"):
                 if name.startswith("text"):

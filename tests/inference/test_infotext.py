@@ -21,8 +21,9 @@ from sdnb.inference.infotext import (
 )
 from sdnb.inference.samplers import SAMPLERS
 from sdnb.models.base import ModelInfo
+from sdnb.models.families import SD1
 
-INFO = ModelInfo("m", "sd1", 512, (), "")
+INFO = ModelInfo("m", SD1, 512, ())
 
 # as AUTOMATIC1111's web UI writes it
 THEIRS = """photo of ravo <lora:ravo:0.8>, (red hat:1.2)

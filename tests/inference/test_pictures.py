@@ -13,6 +13,7 @@ from sdnb.inference.config import ImageConfig
 from sdnb.inference.prompts import read_prompt
 from sdnb.inference.weights import weighed_embeddings
 from sdnb.models.base import Model, ModelInfo
+from sdnb.models.families import SDXL
 from sdnb.models.loading import load_model
 from sdnb.models.single_file import clip_tokenizer
 from tests.families import tiny_parts
@@ -129,7 +130,7 @@ def test_sdxl_is_what_its_own_pipeline_draws():
     """In 16 bits too, where the VAE stays fp32: the same but for 2 % of rounding."""
     parts = tiny_parts("sdxl")
     schedule = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
-    info = ModelInfo("xl", "sdxl", 64, (), "", 32)
+    info = ModelInfo("xl", SDXL, 64, (), bucket_step=32)
     names = ("text_encoder", "vae", "unet")
     tokenizers = clip_tokenizer(), clip_tokenizer("!")
     model = Model(tokenizers[0], *(parts[name] for name in names), schedule, info, tokenizers[1])

@@ -9,7 +9,7 @@ import torch
 
 from sdnb.errors import Problem
 from sdnb.machine import Machine
-from sdnb.models.single_file import FAMILIES
+from sdnb.models.families import CONFIGS
 from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.training.memory import (
     CONTEXT,
@@ -122,10 +122,10 @@ def test_the_advice_can_be_typed_as_it_is(monkeypatch):
 def test_main_memory_is_within_a_tenth_of_what_was_measured(
     config, measured, monkeypatch, tmp_path
 ):
-    shutil.copytree(FAMILIES / "sd1", tmp_path, dirs_exist_ok=True)
-    unet = tmp_path / "unet" / "config.json"
+    shutil.copytree(CONFIGS / "sd1", tmp_path / "sd1")
+    unet = tmp_path / "sd1" / "unet" / "config.json"
     unet.write_text(unet.read_text().replace('"sample_size": 64', '"sample_size": 8'))
-    monkeypatch.setattr("sdnb.training.memory.folder_of", lambda family, resolution: tmp_path)
+    monkeypatch.setattr("sdnb.models.families.CONFIGS", tmp_path)
     machine = Machine("cpu", "fp32", "for tests", 2, 24.0, "some processor", False)
     found = plan(config.replace(base="sd15", batch_size=1, precision="fp32"), 3, machine)
     assert found.ram / GIB == pytest.approx(measured, rel=0.1)

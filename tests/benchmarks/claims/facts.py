@@ -117,7 +117,7 @@ def families() -> dict[str, float]:
             write_single_file(parts, file, family.removesuffix("-v"))
             model = sdnb.load_model(file)
             picture = sdnb.make_images(model, "a cat", [0], steps=2, size=64)[0]
-            drew += model.info.family == family.removesuffix("-v") and picture.size == (64, 64)
+            drew += model.info.family.name == family.removesuffix("-v") and picture.size == (64, 64)
     layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
     widths = {"sd1": 768, "sd2": 1024, "sdxl": 2048}
     model, refused = sdnb.load_model("mini"), 0

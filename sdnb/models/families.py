@@ -1,0 +1,131 @@
+"""The families of Stable Diffusion: one record for each, which holds all that is known of it.
+
+No other module knows a family's widths, keys, names or needs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+CONFIGS = Path(__file__).parent / "configs"
+MINI_FOLDER = Path(__file__).parents[1] / "mini" / "weights"
+SD1_KEYS = (
+    "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
+    "cond_stage_model.transformer.embeddings.token_embedding.weight",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A kind of Stable Diffusion. The configuration files are the published ones, as far as they
+    differ from the libraries' defaults; memory and disk are what a LoRA takes at the least."""
+
+    name: str  # "mini", "sd1", "sd2" or "sdxl": both kinds of SD 2 are "sd2"
+    title: str  # in sentences
+    resolution: int  # pixels a side
+    text_width: int  # of each token's embedding, as the UNet takes it
+    folder: str | Path  # of its configuration files, in `configs/` or anywhere
+    keys: tuple[str, ...]  # only its single files have one of these
+    v_prediction: bool = False  # else it predicts the noise (epsilon)
+    bucket_step: int = 64  # VAE factor x UNet's downsampling, pixels; 0: knows only squares
+    pad_token: str | None = None  # CLIP itself repeats the mark of the end
+    pipeline: type = StableDiffusionPipeline
+    memory_gib: float = 0.0  # on the GPU
+    disk_gib: float = 0.0
+    # what other programs call it, and how it is written for them
+    web_ui: str  # in the text beside a LoRA (Forge, AUTOMATIC1111); "mini" they do not know
+    kohya: str  # ss_base_model_version in kohya-ss/sd-scripts
+    architecture: str  # modelspec.architecture (ModelSpec 1.0.1)
+    one_file: bool = False  # whether it is exported as one file in the original layout
+    original_names: bool = False  # whether kohya_ss names a LoRA's layers as the original UNet does
+
+    @property
+    def configs(self) -> Path:
+        return CONFIGS / self.folder
+
+    @property
+    def two_encoders(self) -> bool:
+        return self.pipeline is StableDiffusionXLPipeline
+
+
+SD1 = Family(
+    name="sd1",
+    title="SD 1.x",
+    resolution=512,
+    text_width=768,
+    folder="sd1",
+    keys=SD1_KEYS,
+    memory_gib=6.0,
+    disk_gib=8.0,
+    web_ui="SD1",
+    kohya="sd_v1",
+    architecture="stable-diffusion-v1",
+    one_file=True,
+)
+MINI = Family(  # has SD 1's layout, and passes for one in files
+    name="mini",
+    title="a mini model",
+    resolution=128,
+    text_width=128,
+    folder=MINI_FOLDER,
+    keys=SD1_KEYS,
+    bucket_step=0,
+    web_ui="mini",
+    kohya="sd_v1",
+    architecture="stable-diffusion-v1",
+    one_file=True,
+)
+SD2 = Family(
+    name="sd2",
+    title="SD 2.x",
+    resolution=512,
+    text_width=1024,
+    folder="sd2",
+    keys=("cond_stage_model.model.token_embedding.weight",),
+    pad_token="!",
+    memory_gib=8.0,
+    disk_gib=10.0,
+    web_ui="SD2",
+    kohya="sd_v2",
+    architecture="stable-diffusion-v2-512",
+)
+SD2_V = Family(
+    name="sd2",
+    title="SD 2.x",
+    resolution=768,
+    text_width=1024,
+    folder="sd2-v",
+    keys=SD2.keys,
+    v_prediction=True,
+    pad_token="!",
+    memory_gib=8.0,
+    disk_gib=10.0,
+    web_ui="SD2",
+    kohya="sd_v2_v",
+    architecture="stable-diffusion-v2-768-v",
+)
+SDXL = Family(
+    name="sdxl",
+    title="SDXL",
+    resolution=1024,
+    text_width=2048,
+    folder="sdxl",
+    keys=("conditioner.embedders.1.model.token_embedding.weight",),
+    pipeline=StableDiffusionXLPipeline,
+    memory_gib=12.0,
+    disk_gib=20.0,
+    web_ui="SDXL",
+    kohya="sdxl_base_v1-0",
+    architecture="stable-diffusion-xl-v1-base",
+    original_names=True,
+)
+FAMILIES = (SD1, MINI, SD2, SD2_V, SDXL)
+
+
+def family_of(text_width: int | None, v_prediction: bool = False) -> Family | None:
+    """The family whose UNet takes tokens of this width; None where there is none. Of the two kinds
+    of SD 2 the one with that prediction."""
+    alike = [family for family in FAMILIES if family.text_width == text_width]
+    same = [family for family in alike if family.v_prediction is v_prediction]
+    return next(iter(same or alike), None)

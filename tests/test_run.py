@@ -18,7 +18,7 @@ from sdnb.models.loading import load_model
 from sdnb.training import run as run_module
 from sdnb.training.class_images import class_caption
 from sdnb.training.loop import fit
-from sdnb.training.methods.base import METHODS
+from sdnb.training.methods import METHODS
 from sdnb.training.run import interruptible, prepare, train
 from sdnb.training.run_folder import Run, finished_runs, own_runs
 

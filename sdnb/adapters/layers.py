@@ -14,7 +14,7 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class Taken:
+class Detached:
     """Layers with their matrices, taken off a model: (parent, name there, layer), and the settings
     of each part."""
 
@@ -27,7 +27,7 @@ def has_adapters(part: nn.Module) -> bool:
     return bool(tuner_layers(part))
 
 
-def attach(part: nn.Module, config: PeftConfig, name: str = "default") -> None:
+def add_adapter(part: nn.Module, config: PeftConfig, name: str = "default") -> None:
     """Add fresh matrices to `part`, which peft draws from torch's generator.
 
     By peft itself: `add_adapter` of a transformers model refuses every peft that is older than the
@@ -39,7 +39,7 @@ def attach(part: nn.Module, config: PeftConfig, name: str = "default") -> None:
     part._hf_peft_config_loaded = True  # what diffusers and transformers look at
 
 
-def put_on(
+def inject(
     part: nn.Module,
     name: str,
     config: PeftConfig,
@@ -47,8 +47,8 @@ def put_on(
     weight: float = 1.0,
 ) -> None:
     """Add matrices to `part` and fill them with `tensors` (peft's names). `weight` scales them.
-    Raises what peft does where they do not fit; see `take_off`."""
-    attach(part, config, name)
+    Raises what peft does where they do not fit; see `detach`."""
+    add_adapter(part, config, name)
     found = set_peft_model_state_dict(part, tensors, name)
     if found.unexpected_keys:
         raise ValueError(f"left over: {found.unexpected_keys[0]}")
@@ -66,7 +66,7 @@ def use_all(part: nn.Module) -> None:
             getattr(layer, kind).requires_grad_(False)
 
 
-def take_off(*parts: nn.Module) -> Taken:
+def detach(*parts: nn.Module) -> Detached:
     """Give the layers back as they were, and hand out what was on them."""
     layers, settings = [], []
     for part in parts:
@@ -83,11 +83,11 @@ def take_off(*parts: nn.Module) -> Taken:
             part._hf_peft_config_loaded = False
     for parent, child, layer in layers:
         setattr(parent, child, layer.get_base_layer())
-    return Taken(tuple(layers), tuple(settings))
+    return Detached(tuple(layers), tuple(settings))
 
 
-def put_back(taken: Taken) -> None:
-    """Undo `take_off`."""
+def reattach(taken: Detached) -> None:
+    """Undo `detach`."""
     for parent, child, layer in taken.layers:
         setattr(parent, child, layer)
     for part, settings in taken.settings:

@@ -6,7 +6,7 @@ from pathlib import Path
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from sdnb.adapters.layers import put_back, put_on, take_off, use_all
+from sdnb.adapters.layers import detach, inject, reattach, use_all
 from sdnb.adapters.lora_file import read_lora
 from sdnb.errors import Problem
 from sdnb.machine import mend_peft
@@ -40,17 +40,17 @@ def use_loras(
             files[-1].path,
             "Use those of one kind together",
         )
-    before = take_off(*parts.values())
+    before = detach(*parts.values())
     try:
         for index, (file, (_, unet, text)) in enumerate(zip(files, loras, strict=True)):
             for name, config in file.configs.items():
                 weight = unet if name == "unet" else text
-                put_on(parts[name], f"lora_{index}", config, file.layers[name], weight)
+                inject(parts[name], f"lora_{index}", config, file.layers[name], weight)
         for part in parts.values():
             use_all(part)
     except BaseException as error:  # an interrupt too: half of a LoRA must not stay
-        take_off(*parts.values())
-        put_back(before)
+        detach(*parts.values())
+        reattach(before)
         if not isinstance(error, LookupError | TypeError | ValueError | RuntimeError):
             raise
         raise Problem(
@@ -62,7 +62,7 @@ def use_loras(
 
 def unload_lora(model: Model | DiffusionPipeline) -> None:
     """Give the base model back as it was."""
-    take_off(*_parts(model).values())
+    detach(*_parts(model).values())
 
 
 def _parts(model: Model | DiffusionPipeline) -> dict[str, nn.Module]:

@@ -1,6 +1,6 @@
 """Bake a LoRA into the base model's own weights."""
 
-from sdnb.adapters.layers import take_off, tuner_layers
+from sdnb.adapters.layers import detach, tuner_layers
 from sdnb.errors import Problem
 from sdnb.models.base import Model
 
@@ -27,4 +27,4 @@ def merge_lora(model: Model, weight: float = 1.0) -> None:
             do="Load the model in fp32, or choose an earlier state of the LoRA",
         ) from error
     finally:
-        take_off(*model.modules)
+        detach(*model.modules)

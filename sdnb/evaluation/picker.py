@@ -13,8 +13,6 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from sdnb.adapters.loading import load_lora
-from sdnb.adapters.words import load_embedding
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.errors import Problem
 from sdnb.evaluation.eyes import Eye, Reader, image_encoders_for
@@ -23,11 +21,11 @@ from sdnb.evaluation.scores import ImageSet, Number, Scores, draw, measure
 from sdnb.machine import Machine, find_machine
 from sdnb.mini.words import with_article
 from sdnb.models.base import Model
-from sdnb.models.loading import load_model, take_weights
+from sdnb.models.loading import load_model
 from sdnb.training.checkpoints import read_weights, step_of
 from sdnb.training.config import TrainConfig
 from sdnb.training.loss import Denoiser
-from sdnb.training.methods.base import base_dtype, method_of, restore
+from sdnb.training.methods import base_dtype, method_of, restore
 from sdnb.training.run_folder import Run
 
 WISHES = (  # {} is "ravo man", or "a man" where the training shall change nothing
@@ -182,8 +180,8 @@ def load_weights(model: Model, config: TrainConfig, path: Path) -> None:
     was.
     """
     method = method_of(config)
-    if path.name == method.RESULT:
-        return RESULTS[config.method](model, path)
+    if path.name == method.result:
+        return method.load(model, path)
     method.prepare(model, config)
     named = Denoiser(model, config.clip_skip).named_parameters()
     trained = {name: parameter for name, parameter in named if parameter.requires_grad}
@@ -200,9 +198,6 @@ def load_weights(model: Model, config: TrainConfig, path: Path) -> None:
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(tensors[name])
-
-
-RESULTS = {"lora": load_lora, "textual_inversion": load_embedding, "dreambooth": take_weights}
 
 
 def _candidates(run: Run) -> dict[str, Path]:

@@ -16,7 +16,8 @@ from sdnb.errors import Problem, nearest
 from sdnb.evaluation.page import SIDE, document, facts, gallery, size, table, tag, thumbnail, time
 from sdnb.evaluation.scores import Scores
 from sdnb.files import write_atomically
-from sdnb.training.config import CONFIGS, TrainConfig
+from sdnb.training.config import TrainConfig, config_class
+from sdnb.training.methods import METHODS
 from sdnb.training.run_folder import Run, bytes_of
 
 VERSION = 1
@@ -24,7 +25,6 @@ SHOWN = 60  # photos on the page: of more only the first
 WORDED = ("instance_prompt", "class_prompt", "preview_prompts")  # settings that are captions
 PLAIN = ("name", "method", "base", "machine", "finished", "steps", "seconds", "seconds_per_step")
 PLAIN += ("peak_memory_gib", "file_bytes")  # what a report's numbers give as it is
-METHODS = {"lora": "A LoRA", "dreambooth": "A DreamBooth model", "textual_inversion": "A new word"}
 MEANINGS = {
     "parade": "The share of pictures recognised among nineteen lookalikes; higher is better",
     "likeness": "Cosine to photos of the subject; higher is better",
@@ -150,7 +150,7 @@ def _parts(report: Report, photos: bool) -> Iterator[Element]:
 
 def _opening(report: Report) -> str:
     photos = "" if report.photo_count is None else f" from {report.photo_count} photos"
-    told = f"{METHODS[report.method]} for {report.base}, learned{photos}"
+    told = f"{METHODS[report.method].title} for {report.base}, learned{photos}"
     if word := report.settings.get("trigger"):
         told += f" as “{word}”"
     for word, key in (("on", "name"), ("in", "precision")):
@@ -190,7 +190,7 @@ def _scores(scores: Scores) -> Iterator[Element]:
 
 def _told_settings(report: Report, photos: bool) -> Iterator[Element]:
     """The settings that are not the defaults; one that is not known here has none."""
-    fields, rows = CONFIGS[report.method].model_fields, []
+    fields, rows = config_class(report.method).model_fields, []
     for name, value in report.settings.items():
         field = fields.get(name)
         title, usual = (field.title, field.default) if field else (name, None)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sdnb.adapters.layers import put_back, take_off
+from sdnb.adapters.layers import detach, reattach
 from sdnb.adapters.loading import unload_lora, use_loras
 from sdnb.adapters.words import embeddings_of, load_embedding
 from sdnb.dataset.samples import PLACES
@@ -83,7 +83,7 @@ def called(
             if not word or word.lower() not in model.tokenizer.get_added_vocab():
                 load_embedding(model, file, word)
         if loras:
-            undo.callback(put_back, take_off(model.unet, *model.encoders.values()))
+            undo.callback(reattach, detach(model.unet, *model.encoders.values()))
             use_loras(model, loras)
             undo.callback(unload_lora, model)
         yield

@@ -15,10 +15,10 @@ from .memory import (
     refuse_what_cannot_fit as refuse_what_cannot_fit,
 )
 from .methods import (
-    lora as lora,
-    textual_inversion as textual_inversion,
+    method_of as method_of,
+    restore as restore,
 )
-from .methods.base import restore as restore
+from .methods.textual_inversion import initial_rows as initial_rows
 from .run import (
     prepare as prepare,
     train as train,

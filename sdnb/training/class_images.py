@@ -15,8 +15,8 @@ from sdnb.machine import Machine
 from sdnb.mini.words import with_article
 from sdnb.models.base import Model
 from sdnb.training.config import TrainConfig
-from sdnb.training.methods.base import method_of
-from sdnb.training.methods.common import plain_caption
+from sdnb.training.methods import method_of
+from sdnb.training.methods.base import plain_caption
 
 
 def class_pictures(

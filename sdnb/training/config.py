@@ -5,7 +5,6 @@ Forms, the command line, the glossary and the error messages are made from these
 
 import math
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from pydantic import Field
@@ -250,21 +249,19 @@ def preset(name: str) -> TrainConfig:
     return load_config(PRESETS / f"{name}.toml")
 
 
-CONFIGS = MappingProxyType(
-    {
-        "lora": LoraConfig,
-        "dreambooth": DreamboothConfig,
-        "textual_inversion": TextualInversionConfig,
-    }
-)
+def config_class(method: str) -> type[TrainConfig]:
+    """The settings of a training method, by its name. Raises Problem where there is none."""
+    known = {each.model_fields["method"].default: each for each in TrainConfig.__subclasses__()}
+    if method not in known:
+        raise Problem(f"There is no training method called {method!r}", do=nearest(method, known))
+    return known[method]
 
 
 def load_config(path: Path | str) -> TrainConfig:
     """Training settings from a TOML file, of the class that its `method` names (lora where it
     names none)."""
-    method = str(read_toml(path).get("method", "lora"))
-    if method not in CONFIGS:
-        raise Problem(
-            f"There is no training method called {method!r}", path, nearest(method, CONFIGS)
-        )
-    return CONFIGS[method].load(path)
+    try:
+        kind = config_class(str(read_toml(path).get("method", "lora")))
+    except Problem as problem:
+        raise Problem(problem.what, path, problem.do) from problem
+    return kind.load(path)

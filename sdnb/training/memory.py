@@ -37,7 +37,7 @@ from sdnb.models.base import Model, find_model, quiet, trains
 from sdnb.models.conditioning import for_unet
 from sdnb.models.families import MINI_FOLDER
 from sdnb.training.config import TrainConfig, steps
-from sdnb.training.methods.base import base_dtype, method_of
+from sdnb.training.methods import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 
 CONTEXT = 0.5 * GIB  # what CUDA itself takes (driver, cuBLAS, cuDNN)
@@ -103,11 +103,11 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     # with the step in the way back never more than one gradient is there, of the largest tensor
     one = getattr(config, "fused_backward_pass", False)
     gradients = 4 * (max(map(prod, trained)) if one else numbers)
-    if narrow and not method.HALF_BASE:
+    if narrow and not method.half_base:
         kept += 2 * numbers  # autocast's copies of weights that train, kept like activations
     terms = {
         "weights of the base": width * sum(sizes[: 1 + encodes]),
-        "weights that are added": 4 * numbers if method.HALF_BASE else 0,
+        "weights that are added": 4 * numbers if method.half_base else 0,
         f"optimizer ({optimizer})": states,
         # on the way back the one shrinks as the other grows: the larger counts
         "gradients, activations": max(gradients, kept) + AGAIN * min(gradients, kept),
@@ -116,7 +116,7 @@ def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
     terms = {name: size for name, size in terms.items() if size}
     sizes.append(_numbers(model.vae))
     loaded = width * sum(sizes[:2]) + 4 * sizes[2]  # the VAE is always fp32
-    file = 4 * numbers if method.HALF_BASE else 2 * sum(sizes)
+    file = 4 * numbers if method.half_base else 2 * sum(sizes)
     checkpoint = 4 * numbers + states
     ram = PYTHON + max(loaded, file)
     if machine.device != "cuda":

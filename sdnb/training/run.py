@@ -24,7 +24,7 @@ from sdnb.training.latents import encode_examples
 from sdnb.training.loop import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.loss import Denoiser, DenoisingLoss
 from sdnb.training.memory import refuse_what_cannot_fit
-from sdnb.training.methods.base import base_dtype, method_of, restore
+from sdnb.training.methods import base_dtype, method_of, restore
 from sdnb.training.progress import Progress, watch
 from sdnb.training.run_folder import (
     History,

@@ -30,7 +30,7 @@ from sdnb.project import Project
 from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.config import TrainConfig, load_config
 from sdnb.training.loop import Step
-from sdnb.training.methods.base import method_of
+from sdnb.training.methods import method_of
 from sdnb.training.validation import Look, read_looks
 from sdnb.trials import trial
 
@@ -75,7 +75,7 @@ class Run:
     def weights(self) -> Path:
         """What was learned: a file, or for DreamBooth a folder; there only when the run is
         finished."""
-        return self.folder / method_of(self.config).RESULT
+        return self.folder / method_of(self.config).result
 
     @property
     def checkpoints(self) -> list[Path]:

@@ -13,7 +13,7 @@ from sdnb.models.loading import load_model
 from sdnb.training.config import TrainConfig
 from sdnb.training.loop import fit
 from sdnb.training.memory import Plan, refuse_what_cannot_fit
-from sdnb.training.methods.base import base_dtype
+from sdnb.training.methods import base_dtype
 from sdnb.training.run import photos_for, prepare
 
 STEPS = 5

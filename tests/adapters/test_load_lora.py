@@ -8,17 +8,17 @@ from sdnb.adapters import load_lora, unload_lora
 from sdnb.errors import Problem
 from sdnb.inference import make_images
 from sdnb.models.loading import load_model
-from sdnb.training.methods import lora
+from sdnb.training.methods.lora import Lora
 
 
 @pytest.fixture
 def saved(tiny, config, tmp_path):
     """A LoRA file (alpha half the rank) and the picture its own model makes with it."""
     torch.manual_seed(1)
-    for group in lora.prepare(tiny, config):
+    for group in Lora().prepare(tiny, config):
         for parameter in group["params"]:
             parameter.data.normal_(std=0.3)
-    lora.save(tiny, config, tmp_path / "lora.safetensors")
+    Lora().save(tiny, config, tmp_path / "lora.safetensors")
     return tmp_path / "lora.safetensors", picture(tiny)
 
 

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sdnb.adapters import load_lora, unload_lora
-from sdnb.adapters.layers import put_on, tuner_layers
+from sdnb.adapters.layers import inject, tuner_layers
 from sdnb.adapters.loading import use_loras
 from sdnb.adapters.lora_header import HEADER
 from sdnb.errors import Problem
@@ -262,9 +262,9 @@ def test_a_load_that_breaks_off_between_two_parts_gives_back_what_was_there(
     def breaks_off(part, *rest):
         if part is tiny.text_encoder:
             raise error
-        put_on(part, *rest)
+        inject(part, *rest)
 
-    monkeypatch.setattr("sdnb.adapters.loading.put_on", breaks_off)
+    monkeypatch.setattr("sdnb.adapters.loading.inject", breaks_off)
     with pytest.raises(error):
         load_lora(tiny, trained)
     after = deltas(tiny)

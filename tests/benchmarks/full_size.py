@@ -32,7 +32,7 @@ from sdnb.training.config import (
 )
 from sdnb.training.loop import fit
 from sdnb.training.memory import CONTEXT, empty_model, plan
-from sdnb.training.methods.base import method_of
+from sdnb.training.methods import method_of
 from sdnb.training.optimizers import choose_optimizer
 from sdnb.training.run import prepare
 
@@ -93,7 +93,7 @@ def noise_photos(side: int, count: int = 3, caption: str = "photo of ravo") -> l
 def measure(config: TrainConfig, side: int, machine: Machine, steps: int) -> str:
     """Seconds a step, the peak and the plan's, in words."""
     config = config.replace(views_per_photo=10_000)
-    half = torch.float16 if method_of(config).HALF_BASE else torch.float32
+    half = torch.float16 if method_of(config).half_base else torch.float32
     gc.collect(), torch.cuda.empty_cache(), torch.cuda.reset_peak_memory_stats()
     own = side == empty_model(config.base).info.resolution
     foreseen = plan(config, 3, machine).memory - CONTEXT / GIB

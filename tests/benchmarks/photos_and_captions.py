@@ -28,7 +28,7 @@ from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person
 from sdnb.models.loading import load_model
 from sdnb.training.config import preset
 from sdnb.training.loop import fit
-from sdnb.training.methods.base import method_of
+from sdnb.training.methods import method_of
 from sdnb.training.run import prepare
 
 SHARES, NUMBERS = (0.6, 0.4, 0.25, 0.1), (20, 15, 10, 5)

@@ -34,7 +34,7 @@ from sdnb.training.config import (
     preset,
 )
 from sdnb.training.loop import fit
-from sdnb.training.methods.base import restore
+from sdnb.training.methods import restore
 from sdnb.training.run import prepare
 from sdnb.training.timing import seconds_per_step
 

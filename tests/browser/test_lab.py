@@ -44,7 +44,11 @@ def test_a_form_is_filled_by_the_keyboard_and_its_pictures_drawn(open_notebook, 
 @pytest.mark.long
 def test_a_training_is_watched_stopped_and_continued(open_notebook):
     page = open_notebook("05_lora.ipynb", "JupyterLab Dark")
-    for source in ("import matplotlib", "torch.manual_seed(0)", "from sdnb.training import lora"):
+    for source in (
+        "import matplotlib",
+        "torch.manual_seed(0)",
+        "from sdnb.training import method_of",
+    ):
         page.run(source)
     form = page.run(FORM_05)
     form.get_by_label("Views per photo").focus()

@@ -27,9 +27,10 @@ from sdnb.evaluation.eyes import (
     load_dino_eye,
 )
 from sdnb.mini.judge import as_tensor, load_judge
+from sdnb.models.families import SD1
 from sdnb.models.loading import load_model
 from sdnb.training.config import TextualInversionConfig
-from sdnb.training.methods.base import method_of
+from sdnb.training.methods import method_of
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -154,6 +155,6 @@ def test_other_models_get_clip_and_dinov2(tiny, monkeypatch):
         monkeypatch.setattr(
             module, name, lambda device, name=name: asked.append((name, str(device))) or name
         )
-    tiny.info = replace(tiny.info, family="sd1")
+    tiny.info = replace(tiny.info, family=SD1)
     assert image_encoders_for(tiny) == ["load_clip_eye", "load_dino_eye"]
     assert asked == [("load_clip_eye", "cpu"), ("load_dino_eye", "cpu")]

@@ -14,7 +14,7 @@ from sdnb.evaluation.scores import Number, Scores, draw, measure
 from sdnb.inference import make_images
 from sdnb.models.loading import load_model
 from sdnb.training.loop import fit
-from sdnb.training.methods.base import method_of
+from sdnb.training.methods import method_of
 from sdnb.training.run import prepare, train
 from sdnb.training.run_folder import open_run
 

@@ -17,7 +17,8 @@ from sdnb.export.checkpoint import export_checkpoint, export_folder
 from sdnb.inference import make_images
 from sdnb.models.base import quiet
 from sdnb.models.loading import load_model
-from sdnb.training.methods import lora, textual_inversion
+from sdnb.training.methods.lora import Lora
+from sdnb.training.methods.textual_inversion import TextualInversion
 
 CONVOLUTIONS = "attention+feedforward+convolution"
 
@@ -43,7 +44,7 @@ def read_single_file(path, model, folder):
 
 def train(model, config, std=0.1):
     torch.manual_seed(1)
-    for group in lora.prepare(model, config):
+    for group in Lora().prepare(model, config):
         for parameter in group["params"]:
             parameter.data.normal_(std=std)
 
@@ -115,7 +116,7 @@ def test_one_picture(tiny_folder, config, tmp_path, settings, std):
     train(model, config, std)
     live = picture(model)
     assert np.abs(live - before).max() > 30
-    lora.save(model, config, tmp_path / "lora.safetensors")
+    Lora().save(model, config, tmp_path / "lora.safetensors")
     path = to_kohya(model, tmp_path / "lora.safetensors", tmp_path / "ravo.safetensors")
     load_lora(fresh, path)
     assert np.abs(picture(fresh) - live).max() <= 2
@@ -178,11 +179,11 @@ def test_a_model_that_is_not_plain_is_a_problem(tiny, config, configs, tmp_path)
     train(tiny, config)
     with pytest.raises(Problem, match="merge_lora"):
         export_checkpoint(tiny, path)
-    lora.remove(tiny)
-    textual_inversion.prepare(tiny, configs["textual_inversion"])
+    Lora().remove(tiny)
+    TextualInversion().prepare(tiny, configs["textual_inversion"])
     with pytest.raises(Problem, match="unload_embeddings"):
         export_checkpoint(tiny, path)
-    textual_inversion.remove(tiny)
+    TextualInversion().remove(tiny)
     tiny.unet.conv_in.weight.data[0, 0, 0, 0] = 1e5
     with pytest.raises(Problem, match="cannot be saved in fp16"):
         export_checkpoint(tiny, path)

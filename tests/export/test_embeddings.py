@@ -8,19 +8,19 @@ from sdnb.adapters import load_embedding
 from sdnb.adapters.words import embeddings_of
 from sdnb.errors import Problem
 from sdnb.export import to_embedding
-from sdnb.training.methods import textual_inversion
+from sdnb.training.methods.textual_inversion import TextualInversion
 
 
 @pytest.fixture
 def saved(tiny, configs, tmp_path):
     """A word of two vectors, as training saves it."""
     file, config = tmp_path / "embedding.safetensors", configs["textual_inversion"]
-    textual_inversion.prepare(tiny, config)
+    TextualInversion().prepare(tiny, config)
     words = embeddings_of(tiny.text_encoder).token_embedding
     torch.nn.init.normal_(words.rows, std=0.3)
-    textual_inversion.save(tiny, config, file)
+    TextualInversion().save(tiny, config, file)
     rows = words.rows.detach().clone()
-    textual_inversion.remove(tiny)
+    TextualInversion().remove(tiny)
     return file, rows
 
 

@@ -25,7 +25,7 @@ from sdnb.models.base import quiet
 from sdnb.models.families import SD1, SD2, SD2_V
 from sdnb.models.loading import load_model
 from sdnb.models.original_keys import kohya_name, unet_names
-from sdnb.training.methods import lora
+from sdnb.training.methods.lora import Lora
 
 CONVOLUTIONS = {"layers": "attention+feedforward+convolution"}
 LORAS = {  # settings, over rank 4, alpha 2 and a text encoder part
@@ -46,10 +46,10 @@ def trained(model, config, file, std=0.3):
     """Save matrices as after a training, and give the changes that they make, by part and module
     (in text encoders without "text_model.")."""
     torch.manual_seed(1)
-    for group in lora.prepare(model, config):
+    for group in Lora().prepare(model, config):
         for parameter in group["params"]:
             parameter.data.normal_(std=std)
-    lora.save(model, config, file)
+    Lora().save(model, config, file)
     return changes(model)
 
 
@@ -126,7 +126,7 @@ def test_peft_reads_the_relatives_back(saved, tiny, config, tmp_path):
     settings = config.replace(**RELATIVES[case])
     if case == "LoKr, whole":  # the scale is in the matrices
         settings = settings.replace(alpha=settings.rank)
-    lora.prepare(tiny, settings)
+    Lora().prepare(tiny, settings)
     for part, module in {"unet": tiny.unet, **tiny.encoders}.items():
         modules = {kohya_name(part, name): name for name, _ in module.named_modules()}
         own = {tuple(name.split(".", 1)): tensor.float() for name, tensor in tensors.items()}
@@ -165,7 +165,7 @@ def test_sdxl(make_xl, config, tmp_path, case):
     """By the original's names of blocks, with both text encoders."""
     model, file = make_xl(), tmp_path / "lora.safetensors"
     ours = trained(model, config.replace(**EVERY[case]), file)
-    lora.remove(model)
+    Lora().remove(model)
     path = to_kohya(model, file, tmp_path / "ravo.safetensors")
     tensors, sgm = load_file(path), unet_names(model.unet)
     assert {key.split(".")[0] for key in tensors} == {kohya_name(*at, sgm) for at in ours}

@@ -7,18 +7,18 @@ from safetensors.torch import save_file
 
 from sdnb.models.base import Model
 from sdnb.training.config import LoraConfig
-from sdnb.training.methods import lora
+from sdnb.training.methods.lora import Lora
 
 
 def save_lora(model: Model, config: LoraConfig, path: Path, seed: int) -> None:
     """A LoRA of the UNet and the text encoder that can be seen."""
     generator = torch.Generator().manual_seed(seed)
-    for group in lora.prepare(model, config):
+    for group in Lora().prepare(model, config):
         for parameter in group["params"]:
             parameter.data.normal_(0, 0.3, generator=generator)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lora.save(model, config, path)
-    lora.remove(model)
+    Lora().save(model, config, path)
+    Lora().remove(model)
 
 
 def save_word(path: Path, seed: int, word: str = "", vectors: int = 2) -> None:

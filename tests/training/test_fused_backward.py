@@ -9,7 +9,7 @@ from sdnb.errors import Problem
 from sdnb.training.checkpoints import load_checkpoint, save_checkpoint
 from sdnb.training.fused_backward import FIRST, PATIENCE, FusedBackwardPass
 from sdnb.training.loop import fit
-from sdnb.training.methods.base import restore
+from sdnb.training.methods import restore
 from sdnb.training.run import prepare
 
 STEPS = 4

@@ -18,8 +18,8 @@ from sdnb.models.loading import load_model
 from sdnb.training.config import PRESETS, preset, presets
 from sdnb.training.loop import fit
 from sdnb.training.memory import plan
-from sdnb.training.methods import textual_inversion
-from sdnb.training.methods.base import METHODS, restore
+from sdnb.training.methods import METHODS, restore
+from sdnb.training.methods.textual_inversion import init_tokens, initial_rows
 from sdnb.training.run import prepare, train
 
 
@@ -67,7 +67,7 @@ def test_what_was_saved_gives_the_same_pictures(tiny, tiny_folder, configs, cpu,
     for _ in fit(*prepare(config, read_photos(config.photos, 64), tiny, cpu)):
         pass
     live = make_images(tiny, "photo of ravo", [0, 1], steps=3)
-    METHODS[method].save(tiny, config, tmp_path / METHODS[method].RESULT)
+    METHODS[method].save(tiny, config, tmp_path / METHODS[method].result)
     base = load_model(tiny_folder)
     plain = make_images(base, "photo of ravo", [0, 1], steps=3)
     if method == "lora":
@@ -120,13 +120,13 @@ def test_a_new_word_begins_as_the_init_word(tiny, configs):
     config = configs["textual_inversion"].replace(init_word="man", vectors=3)
     vocabulary = tiny.text_encoder.embeddings.token_embedding.weight.clone()
     (man,) = tiny.tokenizer("man", add_special_tokens=False).input_ids
-    rows = textual_inversion.first_rows(tiny, config)
+    rows = initial_rows(tiny, config)
     assert torch.equal(rows, vocabulary[man].repeat(3, 1))
-    several = textual_inversion.first_rows(tiny, config.replace(init_word="mat"))
-    ids = textual_inversion.init_tokens(tiny, config.replace(init_word="mat"))
+    several = initial_rows(tiny, config.replace(init_word="mat"))
+    ids = init_tokens(tiny, config.replace(init_word="mat"))
     assert len(ids) > 1
     torch.testing.assert_close(several[0], vocabulary[list(ids.values())].mean(0))
-    noise = textual_inversion.first_rows(tiny, config.replace(init_word=""))
+    noise = initial_rows(tiny, config.replace(init_word=""))
     assert not torch.equal(noise[0], noise[1])
 
 
@@ -230,9 +230,9 @@ def test_a_new_words_beginning_and_end_are_told(configs, cpu, tmp_path, capsys):
     assert "ravo begins as man." in capsys.readouterr().out
     assert "ravo: 2 vectors, " in str(run) and "long, moved by " in str(run)
     tiny = load_model(config.base)
-    said = textual_inversion.opening(tiny, config.replace(init_word="man ax"))
+    said = METHODS["textual_inversion"].opening(tiny, config.replace(init_word="man ax"))
     assert "the mean of 3 tokens, man, a, x" in said and "one token is better" in said
-    assert "noise" in textual_inversion.opening(tiny, config.replace(init_word=""))
+    assert "noise" in METHODS["textual_inversion"].opening(tiny, config.replace(init_word=""))
 
 
 @pytest.mark.parametrize("name", presets())

@@ -32,7 +32,7 @@ from sdnb.models.base import MODELS, Model
 from sdnb.models.loading import load_model
 from sdnb.training.config import LoraConfig, preset
 from sdnb.training.loop import fit
-from sdnb.training.methods.base import method_of
+from sdnb.training.methods import method_of
 from sdnb.training.run import prepare
 
 COUNT, STEPS, RATE = 40000, 2500, 5e-4

@@ -26,7 +26,7 @@ from sdnb.models.base import Model
 from sdnb.models.loading import load_model
 from sdnb.training.config import TrainConfig, preset
 from sdnb.training.loop import fit
-from sdnb.training.methods.base import method_of
+from sdnb.training.methods import method_of
 from sdnb.training.run import prepare
 
 WORDS = {"person": "man", "product": "mug", "style": "cartoon"}  # class word and init word

@@ -1,63 +1,78 @@
-"""The seam between the loop and a method: what trains, how its batches differ, what is saved."""
+"""What a training method is: what trains, how its captions differ, what is saved and loaded."""
 
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import torch
 
+from sdnb.adapters.layers import detach
 from sdnb.dataset.photos import Photo
-from sdnb.machine import DTYPES, Machine
+from sdnb.errors import Problem
 from sdnb.models.base import Model
 from sdnb.training.config import TrainConfig
-from sdnb.training.methods import dreambooth, lora, textual_inversion
 
 
-class Method(Protocol):
-    """A module with these six functions and two names is a method; the loop knows nothing else of
-    it."""
+class Method:
+    """A training method. The loop knows nothing else of it, and no other module lists methods."""
 
-    HALF_BASE: bool  # whether the base's own weights may be held in 16 bits: they do not train
-    RESULT: str  # the file or folder that `save` writes into the run
+    name: ClassVar[str]  # as the settings say it: method = "lora"
+    title: ClassVar[str]  # what comes of it, in sentences
+    result: ClassVar[str]  # the file or folder that `save` writes into the run
+    half_base: ClassVar[bool] = True  # the base may be held in 16 bits: its own weights stay
 
     def prepare(self, model: Model, config: Any) -> list[dict]:
         """Freeze the model but for what trains; the optimizer's parameter groups, all fp32."""
+        raise NotImplementedError
 
     def captions(self, config: Any, photos: list[Photo]) -> list[str]:
-        """The text each photo is learned with."""
+        """The text each photo is learned with: its own caption; without one, the plain one."""
+        return [photo.caption or plain_caption(config) for photo in photos]
 
     def save(self, model: Model, config: Any, path: Path) -> None:
         """Write what was learned to a file or folder, whole or not at all."""
+        raise NotImplementedError
 
-    def opening(self, model: Model, config: Any) -> str:
-        """A sentence to say before the run; often none."""
-
-    def closing(self, path: Path) -> str:
-        """A sentence about what was saved; often none."""
+    def load(self, model: Model, path: Path) -> None:
+        """Load what `save` wrote into a base model, to make images with."""
+        raise NotImplementedError
 
     def remove(self, model: Model) -> None:
         """Give the base model back as it was."""
+        detach(*model.modules)
+
+    def opening(self, model: Model, config: Any) -> str:
+        """A sentence to say before the run; often none."""
+        return ""
+
+    def closing(self, path: Path) -> str:
+        """A sentence about what was saved; often none."""
+        return ""
 
 
-METHODS = MappingProxyType(
-    {"lora": lora, "dreambooth": dreambooth, "textual_inversion": textual_inversion}
-)
+def plain_caption(config: TrainConfig) -> str:
+    """The plainest prompt that names the subject."""
+    return f"photo of {config.trigger} {config.class_word}"
 
 
-def method_of(config: TrainConfig) -> Method:
-    """The method that these settings are for."""
-    return METHODS[config.method]
+def freeze(model: Model) -> None:
+    """Let nothing in the model learn."""
+    for module in model.modules:
+        module.requires_grad_(False)
 
 
-def base_dtype(config: TrainConfig, machine: Machine) -> torch.dtype:
-    """The number format in which a run holds its base: what the GPU calculates in, unless the
-    base's own weights train; fp32 on a CPU."""
-    if machine.device == "cpu" or not method_of(config).HALF_BASE:
-        return torch.float32
-    return DTYPES[machine.precision]
+def parameter_group(module: torch.nn.Module, learning_rate: float) -> dict:
+    """All that trains in `module` as one parameter group of an optimizer, fp32."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.data = parameter.data.float()  # a half-precision base gives half-precision ones
+    return {"params": parameters, "lr": learning_rate}
 
 
-def restore(model: Model) -> None:
-    """Give the base model back as it was, whatever method has been at work on it."""
-    for method in (lora, textual_inversion, dreambooth):  # the last reads into the plain modules
-        method.remove(model)
+def refuse_sdxl(model: Model, method: str) -> None:
+    """Only LoRA knows what to do with two text encoders."""
+    if model.text_encoder_2 is not None:
+        raise Problem(
+            f"{method} cannot be trained on SDXL here",
+            model.info.sources[0],
+            'Choose method = "lora", or a base of SD 1 or 2',
+        )

@@ -14,19 +14,16 @@ from peft import (
 )
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-from sdnb.adapters.layers import attach, put_on, take_off, tuner_layers
+from sdnb.adapters.layers import add_adapter, detach, inject, tuner_layers
+from sdnb.adapters.loading import load_lora
 from sdnb.adapters.lora_file import read_lora
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
 from sdnb.models.base import Model
 from sdnb.training.config import LoraConfig
-from sdnb.training.methods.common import captions, closing, freeze, group, opening
+from sdnb.training.methods.base import Method, freeze, parameter_group
 
-__all__ = ["HALF_BASE", "RESULT", "captions", "closing", "opening", "prepare", "remove", "save"]
-
-HALF_BASE = True
-RESULT = "lora.safetensors"
 ATTENTION = r"(to_q|to_k|to_v|to_out\.0)"
 FEEDFORWARD = rf"attn[12]\.{ATTENTION}|ff\.net\.(0\.proj|2)"
 CONVOLUTION = r"conv1|conv2|conv_shortcut|time_emb_proj|proj_in|proj_out|(down|up)samplers\.0\.conv"
@@ -42,49 +39,57 @@ SCALED = ("lora_B", "hada_w1_a", "lokr_w1", "lokr_w1_a")  # one factor of each p
 TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]  # as kohya_ss
 
 
-def prepare(model: Model, config: LoraConfig) -> list[dict]:
-    """Freeze the model and add the matrices, drawn from `config.seed` alone. A LoRA that was
-    there before is removed."""
-    mend_peft()
-    remove(model)
-    freeze(model)
-    devices = [model.device.index or 0] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):  # the caller's own stream of chance goes on undisturbed
-        torch.manual_seed(config.seed)
-        attach(model.unet, _adapter(config, UNET_LAYERS[config.layers]))
-        groups = [group(model.unet, config.learning_rate)]
-        for encoder in model.encoders.values() if config.train_text_encoder else ():
-            attach(encoder, _adapter(config, TEXT_LAYERS))
-            groups.append(group(encoder, config.text_encoder_learning_rate))
-    if config.init_weights and model.device.type != "meta":  # a plan counts, and reads nothing
-        begin(model, config)
-    return groups
+class Lora(Method):
+    """Small matrices learn beside frozen layers; see the module."""
+
+    name, title, result = "lora", "A LoRA", "lora.safetensors"
+
+    def prepare(self, model: Model, config: LoraConfig) -> list[dict]:
+        """Freeze the model and add the matrices, drawn from `config.seed` alone. A LoRA that was
+        there before is removed."""
+        mend_peft()
+        self.remove(model)
+        freeze(model)
+        devices = [model.device.index or 0] if model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):  # leaves the caller's own chance alone
+            torch.manual_seed(config.seed)
+            add_adapter(model.unet, _adapter(config, UNET_LAYERS[config.layers]))
+            groups = [parameter_group(model.unet, config.learning_rate)]
+            for encoder in model.encoders.values() if config.train_text_encoder else ():
+                add_adapter(encoder, _adapter(config, TEXT_LAYERS))
+                groups.append(parameter_group(encoder, config.text_encoder_learning_rate))
+        if config.init_weights and model.device.type != "meta":  # a plan counts, and reads nothing
+            _go_on_from(model, config)
+        return groups
+
+    def save(self, model: Model, config: LoraConfig, path: Path) -> None:
+        """Write the matrices in diffusers' format, fp32.
+
+        The adapters' settings stand in the header: without them diffusers would load any alpha as
+        if it were the rank.
+        """
+        parts = _trained(model, config)
+        pipeline = StableDiffusionXLPipeline if model.text_encoder_2 else StableDiffusionPipeline
+        layers = {
+            f"{name}_lora_layers": get_peft_model_state_dict(part) for name, part in parts.items()
+        }
+        metadata = {
+            f"{name}_lora_adapter_metadata": header_of(part.peft_config["default"])
+            for name, part in parts.items()
+        }
+        write_atomically(
+            path,
+            lambda aside: pipeline.save_lora_weights(
+                aside.parent, weight_name=aside.name, **layers, **metadata
+            ),
+        )
+
+    def load(self, model: Model, path: Path) -> None:
+        """Inject the matrices in the file."""
+        load_lora(model, path)
 
 
-def save(model: Model, config: LoraConfig, path: Path) -> None:
-    """Write the matrices in diffusers' format, fp32.
-
-    With the adapters' settings in the header: without them diffusers would load any alpha as if it
-    were the rank.
-    """
-    parts = _trained(model, config)
-    pipeline = StableDiffusionXLPipeline if model.text_encoder_2 else StableDiffusionPipeline
-    layers = {
-        f"{name}_lora_layers": get_peft_model_state_dict(part) for name, part in parts.items()
-    }
-    metadata = {
-        f"{name}_lora_adapter_metadata": told(part.peft_config["default"])
-        for name, part in parts.items()
-    }
-    write_atomically(
-        path,
-        lambda aside: pipeline.save_lora_weights(
-            aside.parent, weight_name=aside.name, **layers, **metadata
-        ),
-    )
-
-
-def told(config: PeftConfig) -> dict:
+def header_of(config: PeftConfig) -> dict:
     """The settings that say what the tensors mean, and no more: a newer peft's every field would
     stop an older one from loading the file, and the base's path is nobody's business."""
     values, plain = config.to_dict(), type(config)().to_dict()
@@ -99,12 +104,7 @@ def told(config: PeftConfig) -> dict:
     return kept
 
 
-def remove(model: Model) -> None:
-    """Take every LoRA off the model; its own weights never moved."""
-    take_off(model.unet, *model.encoders.values())
-
-
-def begin(model: Model, config: LoraConfig) -> None:
+def _go_on_from(model: Model, config: LoraConfig) -> None:
     """Fill the fresh matrices with those of an earlier LoRA, of any format. Layers that it lacks
     begin as they are. Raises Problem where it has another kind or rank, or layers of its own."""
     trained = _trained(model, config)
@@ -112,18 +112,18 @@ def begin(model: Model, config: LoraConfig) -> None:
     for name, theirs in file.configs.items():
         part = trained.get(name)
         if part is None or part.peft_config["default"].peft_type != theirs.peft_type:
-            raise _other(model, config)
-        put_on(part, "earlier", theirs, file.layers[name])
+            raise _unlike(model, config)
+        inject(part, "earlier", theirs, file.layers[name])
         for layer in tuner_layers(part):
             layer.set_adapter("default")
             if "earlier" in layer.scaling:
-                if not _taken_over(layer):
-                    raise _other(model, config)
+                if not _copied(layer):
+                    raise _unlike(model, config)
                 layer.delete_adapter("earlier")
         part.peft_config.pop("earlier")
 
 
-def _taken_over(layer: BaseTunerLayer) -> bool:
+def _copied(layer: BaseTunerLayer) -> bool:
     """Copy the matrices "earlier" to "default", scaled where alpha / rank differs; False where
     there is no place for them."""
     for kind in layer.adapter_layer_names:
@@ -139,8 +139,8 @@ def _taken_over(layer: BaseTunerLayer) -> bool:
     return True
 
 
-def _other(model: Model, config: LoraConfig) -> Problem:
-    remove(model)
+def _unlike(model: Model, config: LoraConfig) -> Problem:
+    detach(*model.modules)
     return Problem(
         "The LoRA to go on from has another kind or rank, or other layers than these settings",
         config.init_weights,

@@ -23,7 +23,7 @@ from sdnb.mini.words import learner_caption
 from sdnb.training.config import TrainConfig
 from sdnb.training.latents import encode_images
 from sdnb.training.loop import fit
-from sdnb.training.methods.base import method_of, restore
+from sdnb.training.methods import method_of, restore
 from sdnb.training.run import prepare
 
 STEPS = 150  # of a LoRA, as in the lessons; the presets' own lengths are in the card

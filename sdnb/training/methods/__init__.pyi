@@ -1,1 +1,0 @@
-from . import lora as lora, textual_inversion as textual_inversion

@@ -7,7 +7,7 @@ import pytest
 
 from sdnb import files
 from sdnb.errors import Problem
-from sdnb.training.config import LoraConfig, preset, presets, steps
+from sdnb.training.config import LoraConfig, load_config, preset, presets, steps
 
 
 def test_an_unknown_setting_is_named_with_the_nearest_known_one(tmp_path):
@@ -101,3 +101,13 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
 def test_settings_load_without_torch():
     code = "import sys, sdnb.training.config, sdnb.project; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_files_with_older_keys_are_read(tmp_path):
+    """Until the first release; what is saved has the new ones."""
+    file = tmp_path / "old.toml"
+    file.write_text('method = "dreambooth"\nbegin_from = "a"\nstep_in_backward = true\n')
+    config = load_config(file)
+    assert (config.init_weights, config.fused_backward_pass) == (Path("a"), True)
+    config.save(file)
+    assert "begin_from" not in file.read_text() and load_config(file) == config

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sdnb.training.loop import Step
 from sdnb.training.progress import POINTS, Line, Live, watch
-from sdnb.training.validation import Look
+from sdnb.training.validation import ValidationLoss
 
 
 def steps_of(*losses, first=1):
@@ -93,7 +93,7 @@ def test_nothing_is_said_where_nothing_shall_be(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_with_class_pictures_both_losses_are_shown(screen, capsys):
+def test_with_class_images_both_losses_are_shown(screen, capsys):
     step = Step(1, 0.5, 0.3, 0.2, 1e-3)
     live = Live(4, [], Clock())
     live.show(step)
@@ -108,11 +108,11 @@ def test_held_out_photos_are_a_line_of_their_own(screen, capsys):
     live = Live(4, [], Clock())
     for step in steps_of(1.0, 0.5):
         live.show(step)
-    live.validated(Look(2, 0.75, (0.75,) * 4))
+    live.validated(ValidationLoss(2, 0.75, (0.75,) * 4))
     assert "loss 0.9750, held out 0.7500" in repr(live)
     assert live._repr_html_().count("<polyline") == 3
     for shown in (True, False):
         line = Line(4, [], shown)
-        line.validated(Look(2, 0.75, (0.75,) * 4))
+        line.validated(ValidationLoss(2, 0.75, (0.75,) * 4))
         line.close()
         assert ("held-out loss 0.7500" in capsys.readouterr().out) is shown

@@ -3,6 +3,8 @@ import os
 import shutil
 import signal
 import threading
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +12,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import sdnb.training.run as run_module
 from sdnb.adapters import load_lora
 from sdnb.dataset.samples import sample_photos
 from sdnb.errors import Problem
 from sdnb.inference import make_images
 from sdnb.models.loading import load_model
-from sdnb.training import run as run_module
-from sdnb.training.class_images import class_caption
 from sdnb.training.loop import fit
 from sdnb.training.methods import METHODS
+from sdnb.training.prior_preservation import class_caption
 from sdnb.training.run import interruptible, prepare, train
 from sdnb.training.run_folder import Run, finished_runs, own_runs
 
@@ -40,6 +42,7 @@ def test_a_finished_run(straight, config, cpu):
     assert {path.name for path in straight.folder.iterdir()} == {
         "settings.toml",
         "photos.txt",
+        "format.txt",
         "machine.json",
         "history.csv",
         "lora.safetensors",
@@ -91,6 +94,20 @@ def test_a_crash_continues_from_the_last_checkpoint(straight, config, cpu, tmp_p
     second = train(config, tmp_path / "run", cpu, progress=False)
     assert second.history == straight.history
     assert_same_weights(straight, second)
+
+
+def test_a_run_of_another_format_is_used_but_not_continued(straight, config, cpu, tmp_path):
+    def stop(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config.replace(save_every=1), tmp_path / "begun", cpu, progress=False, on_step=stop)
+    for folder in (tmp_path / "begun", shutil.copytree(straight.folder, tmp_path / "whole")):
+        (folder / "format.txt").unlink()  # as before there was one
+    with pytest.raises(Problem, match="another version of sdnb, which cannot be continued"):
+        train(config.replace(save_every=1), tmp_path / "begun", cpu, progress=False)
+    assert train(config, tmp_path / "whole", cpu, progress=False).finished
+    assert [run.folder.name for run in finished_runs(tmp_path)] == ["whole"]
 
 
 def test_other_settings_in_the_same_folder_are_a_problem(straight, config, cpu):
@@ -192,7 +209,7 @@ def test_bad_inputs_are_problems(config, cpu, tmp_path, changes):
     assert not list((tmp_path / "run").iterdir())
 
 
-def test_class_pictures_come_from_the_base_and_are_kept(config, cpu, tmp_path):
+def test_class_images_come_from_the_base_and_are_kept(config, cpu, tmp_path):
     with_prior = config.replace(prior_weight=0.5, prior_images=4)
     run = train(with_prior, tmp_path / "run", cpu, progress=False)
     files = sorted((run.folder / "class_images").iterdir())
@@ -278,6 +295,14 @@ def test_changed_photos_are_not_mixed_into_a_run(config, cpu, photos_folder, tmp
     with pytest.raises(Problem, match="changed since this run began"):
         train(config.replace(photos=mine), tmp_path / "run", cpu)
     assert run.weights.read_bytes() == before
+
+
+def test_the_base_is_looked_up_once(config, cpu, tmp_path, monkeypatch):
+    module, found = import_module("sdnb.models.base"), []
+    read = module._read_folder
+    monkeypatch.setattr(module, "_read_folder", lambda f: found.append(f) or read(f))
+    train(config, tmp_path / "run", cpu, progress=False)
+    assert found == [Path(config.base)]
 
 
 def test_many_trainings_on_one_loaded_base(straight, config, cpu, photos_folder):

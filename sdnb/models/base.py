@@ -179,11 +179,14 @@ def default_base() -> str:
     return os.environ.get("SDNB_PROFILE") or ("sd15" if torch.cuda.is_available() else "mini")
 
 
-def find_model(name_or_path: str | Path) -> ModelInfo:
-    """The entry of MODELS, or one told by a folder or a single file itself. Loads no weights.
+def find_model(name_or_path: str | Path | ModelInfo) -> ModelInfo:
+    """The entry of MODELS, or one told by a folder or a single file itself. Loads no weights; what
+    was found before stays as it is.
 
     Raises Problem where there is no such model, or it is no Stable Diffusion 1, 2 or XL.
     """
+    if isinstance(name_or_path, ModelInfo):
+        return name_or_path
     if known := MODELS.get(str(name_or_path)):
         return known
     path = Path(name_or_path)

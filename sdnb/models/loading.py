@@ -17,8 +17,9 @@ from sdnb.models.base import MODELS, Model, ModelInfo, find_model, quiet
 from sdnb.models.single_file import load_single_file, tokenizer_of
 
 
-def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> Model:
-    """Load a base model by its name in MODELS, from a diffusers folder or from a single file.
+def load_model(name_or_path: str | Path | ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
+    """Load a base model by its name in MODELS, from a diffusers folder or from a single file, or
+    what `find_model` found there.
 
     The VAE is always fp32: in fp16 SDXL's overflows. Raises Problem where there is no such model,
     no source can be reached, or it is not a Stable Diffusion 1, 2 or XL.
@@ -26,14 +27,14 @@ def load_model(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> 
     info = find_model(name_or_path)
     pipeline = _from_first(info, lambda source: _pipeline(source, info, dtype))
     return Model(
-        pipeline.tokenizer,
-        pipeline.text_encoder,
-        pipeline.vae.float(),
-        pipeline.unet,
-        DDPMScheduler.from_config(pipeline.scheduler.config),
-        info,
-        getattr(pipeline, "tokenizer_2", None),
-        getattr(pipeline, "text_encoder_2", None),
+        tokenizer=pipeline.tokenizer,
+        text_encoder=pipeline.text_encoder,
+        vae=pipeline.vae.float(),
+        unet=pipeline.unet,
+        scheduler=DDPMScheduler.from_config(pipeline.scheduler.config),
+        info=info,
+        tokenizer_2=getattr(pipeline, "tokenizer_2", None),
+        text_encoder_2=getattr(pipeline, "text_encoder_2", None),
     )
 
 

@@ -75,15 +75,8 @@ class Batches:
 
     def _draw(self, examples: Examples, step: int, positions: range, weight: float) -> Batch:
         latents, shapes = examples.latents, examples.shapes
-        rows = [
-            example_at(
-                self.seed,
-                step * self.global_size + position % self.global_size,
-                shapes,
-                self.batch_size,
-            )
-            for position in positions
-        ]
+        places = [step * self.global_size + position % self.global_size for position in positions]
+        rows = [example_at(self.seed, place, shapes, self.batch_size) for place in places]
         captions = [
             -1 if _caption_dropped(self.seed, step, position, self.caption_dropout) else row
             for row, position in zip(rows, positions, strict=True)
@@ -101,13 +94,13 @@ class Batches:
         )
         device = latents[0].device
         return Batch(
-            torch.stack([latents[row][version] for row, version in zip(rows, versions)]),
-            examples.texts[captions, wordings],
-            noise.to(device),
-            timesteps.to(device),
-            torch.full((len(rows),), weight, device=device),
-            torch.full((len(rows),), examples is self.prior, device=device),
-            torch.tensor(rows, device=device),
+            latents=torch.stack([latents[row][v] for row, v in zip(rows, versions, strict=True)]),
+            texts=examples.texts[captions, wordings],
+            noise=noise.to(device),
+            timesteps=timesteps.to(device),
+            weights=torch.full((len(rows),), weight, device=device),
+            is_prior=torch.full((len(rows),), examples is self.prior, device=device),
+            rows=torch.tensor(rows, device=device),
         )
 
 

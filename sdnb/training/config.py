@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from sdnb.errors import Problem, nearest
 from sdnb.settings import Settings, read_toml
@@ -33,12 +33,14 @@ class TrainConfig(Settings):
     base: str = Field("mini", min_length=1, title="Base model")
     """A name from the table of models, or the path of a diffusers folder or of a single file; sd15
     and larger are slow without a GPU."""
-    init_weights: Path | None = Field(None, title="Go on from")
+    init_weights: Path | None = Field(
+        None, title="Initial weights", validation_alias=AliasChoices("init_weights", "begin_from")
+    )
     """The file of an earlier LoRA or embedding to train further; usually empty, an own one of the
     same settings is safe, and one that was trained too long stays so."""
     views_per_photo: int = Field(60, ge=1, le=10_000, title="Views per photo")
-    """How often each photo is seen; 40 to 150 is safe, too few and the likeness is weak, too many
-    and every picture looks like a training photo."""
+    """Epochs: how often each photo is seen; 40 to 150 is safe, too few and the likeness is weak,
+    too many and every picture looks like a training photo."""
     batch_size: int = Field(4, ge=1, le=64, title="Batch size")
     """Photos per step; 1 to 4 is safe, more needs more memory, fewer makes learning noisier."""
     gradient_accumulation: int = Field(1, ge=1, le=64, title="Gradient accumulation")
@@ -67,7 +69,7 @@ class TrainConfig(Settings):
     """The longest gradient allowed; 1 is safe, very small slows learning, very large, or 0 for no
     limit, lets one bad batch spoil the run."""
     gradient_checkpointing: bool = Field(False, title="Gradient checkpointing")
-    """Whether to calculate the way back from fewer kept values; on saves most of the activations'
+    """Whether the backward pass keeps fewer values; on saves most of the activations'
     memory and costs a quarter of the time, off is right where memory is enough."""
     snr_gamma: float | None = Field(None, gt=0, le=100, title="Min-SNR gamma")
     """Limits the weight of nearly clean pictures in the loss; 5 is the paper's value, lower favours
@@ -81,9 +83,9 @@ class TrainConfig(Settings):
     prior_weight: float = Field(0.0, ge=0, le=10, title="Prior preservation")
     """How much pictures of other members of the class count; 0 is off and 1 is usual, off lets
     everyone of the class begin to look like the subject, high slows the likeness."""
-    prior_images: int = Field(40, ge=1, le=5000, title="Class pictures")
-    """How many class pictures the base model draws for prior preservation; twice the number of
-    photos or more is safe, too few are learned by heart, many take long to draw."""
+    prior_images: int = Field(40, ge=1, le=5000, title="Class images")
+    """How many images of the class the base model makes for prior preservation; twice the number of
+    photos or more is safe, too few are learned by heart, many take long to make."""
     prior_folder: Path | None = Field(None, title="Regularisation folder")
     """Your own pictures of other members of the class, with captions, in place of drawn ones; many
     different ones are safe, a few are learned by heart."""
@@ -106,14 +108,14 @@ class TrainConfig(Settings):
     """The number that all chance is drawn from; the same seed gives the same run, another seed
     shows how much is luck."""
     save_every: int = Field(100, ge=1, le=100_000, title="Save every")
-    """Steps between savings; 50 to 500 is safe, a low value spends time writing, a high one loses
-    more work when the machine stops."""
+    """Steps between checkpoints; 50 to 500 is safe, a low value spends time writing, a high one
+    loses more work when the machine stops."""
     save_minutes: float = Field(5.0, gt=0, le=600, title="Save after minutes")
-    """Minutes after which a saving is made in any case; 2 to 10 is safe, a low value spends time
-    writing, a high one loses more work when the machine stops."""
+    """Minutes after which a checkpoint is saved in any case; 2 to 10 is safe, a low value spends
+    time writing, a high one loses more work when the machine stops."""
     keep_checkpoints: int = Field(1, ge=1, le=100, title="Checkpoints kept")
-    """How many of the last savings are kept; 1 is enough to go on, more let you choose an earlier
-    state, and each takes disk."""
+    """How many of the last checkpoints are kept; 1 is enough to go on, more let you choose an
+    earlier one, and each takes disk."""
     preview_every: int = Field(0, ge=0, le=100_000, title="Preview every")
     """Steps between preview pictures, 0 for none; 50 or more is safe, lower and more time goes into
     previews than into training."""
@@ -193,7 +195,7 @@ class DreamboothConfig(TrainConfig):
     """One prompt for all photos, such as "photo of ravo man"; empty is better and takes each
     photo's own caption, one for all ties what the photos share to the word."""
     class_prompt: str = Field("", title="Class prompt")
-    """One prompt for all class pictures; empty is better and takes the captions with the class word
+    """One prompt for all class images; empty is better and takes the captions with the class word
     for the special word."""
     train_text_encoder: bool = Field(False, title="Train the text encoder")
     """Whether the text encoder learns too; off is faster and takes less memory, on binds the
@@ -201,10 +203,14 @@ class DreamboothConfig(TrainConfig):
     text_encoder_learning_rate: float = Field(1e-6, gt=0, le=1, title="Text encoder learning rate")
     """The size of an update of the text encoder; half of the learning rate is safe, higher and
     prompts lose their meaning, lower and the word hardly changes."""
-    fused_backward_pass: bool = Field(False, title="Step inside the way back")
+    fused_backward_pass: bool = Field(
+        False,
+        title="Fused backward pass",
+        validation_alias=AliasChoices("fused_backward_pass", "step_in_backward"),
+    )
     """Whether each weight is updated as soon as its gradient is known; on saves the memory of all
-    other gradients, and goes without gradient clipping and accumulation, off is right where memory
-    is enough."""
+    other gradients, and needs gradient clipping and accumulation off, off is right where memory is
+    enough."""
 
 
 class TextualInversionConfig(TrainConfig):

@@ -1,7 +1,7 @@
-"""The optimizer's step inside the way back: a weight is updated as soon as its gradient is known,
-and the gradient is let go of. One gradient is kept in place of all: 3.2 GiB less for the UNet of
-Stable Diffusion 1.5. The idea is PyTorch's ("How to save memory by fusing the optimizer step into
-the backward pass", pytorch.org tutorials); kohya_ss calls it fused backward pass.
+"""The fused backward pass: each weight is updated as soon as its gradient is known, and the
+gradient is freed. One is kept in place of all: 3.2 GiB less for the UNet of Stable Diffusion 1.5.
+The idea is PyTorch's ("How to save memory by fusing the optimizer step into the backward pass",
+pytorch.org tutorials); the name is kohya_ss's.
 """
 
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ class FusedBackwardPass:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Hooks for the time of one way back, so that none outlives a dropped run."""
+        """Hooks for the time of one backward pass, so that none outlives a dropped run."""
         hooks = [
             parameter.register_post_accumulate_grad_hook(partial(self._update, place))
             for place, group in enumerate(self.optimizer.param_groups)
@@ -76,7 +76,7 @@ class FusedBackwardPass:
         """Step the one parameter whose gradient is there: the optimizer sees no other."""
         if self.scaled:
             gradient = parameter.grad.div_(self.scale)
-            lost = ~torch.isfinite(gradient).all()  # asked for only once, after the way back
+            lost = ~torch.isfinite(gradient).all()  # asked for only once, after the backward pass
             self._overflowed |= lost
             gradient.masked_fill_(lost, 0)
         groups = self.optimizer.param_groups

@@ -54,7 +54,7 @@ class TrainState:
         return self.fused_backward or self.accelerator.scaler
 
     def update(self, loss: torch.Tensor) -> None:
-        """The way back, and the optimizer's step behind it (or, by choice, within it)."""
+        """The backward pass, and the optimizer's step after it (or, by choice, fused with it)."""
         if self.fused_backward:
             return self.fused_backward.backward(loss)
         self.accelerator.backward(loss)
@@ -120,14 +120,14 @@ def start(
     else:
         denoiser, optimizer = accelerator.prepare(denoiser, optimizer)
     return TrainState(
-        denoiser,
-        parameters,
-        optimizer,
-        schedule,
-        accelerator,
-        config.max_grad_norm,
-        total_steps,
-        fused_backward,
+        denoiser=denoiser,
+        parameters=parameters,
+        optimizer=optimizer,
+        schedule=schedule,
+        accelerator=accelerator,
+        max_grad_norm=config.max_grad_norm,
+        total_steps=total_steps,
+        fused_backward=fused_backward,
     )
 
 

@@ -12,7 +12,7 @@ from sdnb.training.batches import Batch
 
 
 class Denoiser(nn.Module):
-    """The modules a training step walks through, as one: texts and noisy latents in, the UNet's
+    """The modules of a training step's forward pass, as one: texts and noisy latents in, the UNet's
     prediction (n, 4, h, w) out.
 
     The text encoders are part of it only where something in them trains; else `texts` already are

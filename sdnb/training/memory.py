@@ -33,7 +33,7 @@ from sdnb.machine import (
     T4 as T4,  # lessons plan for it
     Machine,
 )
-from sdnb.models.base import Model, find_model, quiet, trains
+from sdnb.models.base import Model, ModelInfo, find_model, quiet, trains
 from sdnb.models.conditioning import for_unet
 from sdnb.models.families import MINI_FOLDER
 from sdnb.training.config import TrainConfig, steps
@@ -49,16 +49,16 @@ AGAIN = 0.1  # of the activations: the largest part that checkpointing calculate
 
 @dataclass(frozen=True)
 class Plan:
-    """`terms` are bytes on the device at the peak, by name; `numbers` how many of them train."""
+    """What a run will take. `terms` are bytes on the device at the peak, by name."""
 
     steps: int
-    numbers: int
+    trainable: int  # parameters
     terms: dict[str, float]
     file: float  # bytes of what will be saved
-    checkpoint: float  # bytes of one saving on the way
+    checkpoint: float  # bytes of one saved on the way
     ram: float  # bytes of main memory at the peak
     disk: float  # bytes of all that is on the disk at the peak
-    pace: float | None = None  # seconds a step, where it was tried
+    seconds_per_step: float | None = None  # where it was tried
 
     @property
     def memory(self) -> float:
@@ -67,8 +67,8 @@ class Plan:
 
     @property
     def minutes(self) -> float | None:
-        """Of training alone, at the pace that was tried."""
-        return self.pace and self.steps * self.pace / 60
+        """Of training alone, at the speed that was tried."""
+        return self.seconds_per_step and self.steps * self.seconds_per_step / 60
 
     @property
     def sizes(self) -> tuple[str, str]:
@@ -78,52 +78,67 @@ class Plan:
     def __str__(self) -> str:
         lines = [f"{value / GIB:8.2f} GiB  {name}" for name, value in self.terms.items()]
         lines += [f"{self.memory:8.2f} GiB  in all"]
-        minutes = f", {self.minutes:.1f} minutes" if self.pace else ""
-        lines += [f"{self.steps} steps{minutes}; {self.numbers:,} numbers train"]
-        lines += [f"file {_size(self.file)}, each saving on the way {_size(self.checkpoint)}"]
+        minutes = f", {self.minutes:.1f} minutes" if self.minutes else ""
+        lines += [f"{self.steps} steps{minutes}; {self.trainable:,} trainable parameters"]
+        lines += [f"file {_size(self.file)}, each checkpoint {_size(self.checkpoint)}"]
         lines += [f"{_size(self.ram)} of main memory, {_size(self.disk)} of disk"]
         return "\n".join(lines)
 
 
-def plan(config: TrainConfig, photos: int, machine: Machine) -> Plan:
-    """The plan of a run with so many photos. Raises Problem for a base that is not known."""
-    model, method = empty_model(config.base), method_of(config)
-    sizes = [_numbers(model.unet), sum(map(_numbers, model.encoders.values()))]
+def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | None = None) -> Plan:
+    """The plan of a run with so many photos on `machine`. `base` is the base model, where it was
+    found already. Raises Problem for a base that is not known."""
+    model, method = empty_model(base or config.base), method_of(config)
+    unet, text, vae = (
+        sum(map(_parameters, parts))
+        for parts in ((model.unet,), model.encoders.values(), (model.vae,))
+    )
     with torch.device("meta"):
         groups = method.prepare(model, config)
     trained = [p.shape for group in groups for p in group["params"]]
-    numbers = sum(map(prod, trained))
-    encodes = any(map(trains, model.encoders.values()))
-    optimizer, _ = choose_optimizer(config, numbers)
+    trainable = sum(map(prod, trained))
+    optimizer, _ = choose_optimizer(config, trainable)
     states = sum(optimizer_bytes(optimizer, shape) for shape in trained)
-    narrow = machine.precision != "fp32"
+    idle = 0 if any(map(trains, model.encoders.values())) else text  # parked in main memory
     width = base_dtype(config, machine).itemsize
+    terms = {
+        "weights of the base": width * (unet + text - idle),
+        "weights that are added": 4 * trainable if method.half_base else 0,
+        f"optimizer ({optimizer})": states,
+        "gradients, activations": _of_the_backward_pass(config, model, trained, machine),
+    }
+    if machine.device == "cuda":
+        terms |= {"work space": WORKSPACE, "CUDA itself": CONTEXT}
+    terms = {name: size for name, size in terms.items() if size}
+    loaded = width * (unet + text) + 4 * vae  # the VAE is always fp32
+    file = 4 * trainable if method.half_base else 2 * (unet + text + vae)
+    checkpoint = 4 * trainable + states
+    on_the_way = max(loaded, file) if machine.device == "cuda" else sum(terms.values())
+    parked = 0 if machine.device == "cuda" else 4 * (idle + vae)
+    return Plan(
+        steps=steps(config, photos),
+        trainable=trainable,
+        terms=terms,
+        file=file,
+        checkpoint=checkpoint,
+        ram=PYTHON + on_the_way + parked,
+        disk=file + (config.keep_checkpoints + 1) * checkpoint,  # one is written beside the others
+    )
+
+
+def _of_the_backward_pass(
+    config: TrainConfig, model: Model, trained: list[torch.Size], machine: Machine
+) -> float:
+    """Bytes of gradients and activations. One shrinks as the other grows: the larger counts."""
+    narrow, counts = machine.precision != "fp32", [prod(shape) for shape in trained]
     samples = config.batch_size * (1 + bool(config.prior_weight))
     kept = activations(model, samples, config, narrow)
-    # with the step in the way back never more than one gradient is there, of the largest tensor
-    one = getattr(config, "fused_backward_pass", False)
-    gradients = 4 * (max(map(prod, trained)) if one else numbers)
-    if narrow and not method.half_base:
-        kept += 2 * numbers  # autocast's copies of weights that train, kept like activations
-    terms = {
-        "weights of the base": width * sum(sizes[: 1 + encodes]),
-        "weights that are added": 4 * numbers if method.half_base else 0,
-        f"optimizer ({optimizer})": states,
-        # on the way back the one shrinks as the other grows: the larger counts
-        "gradients, activations": max(gradients, kept) + AGAIN * min(gradients, kept),
-        **({"work space": WORKSPACE, "CUDA itself": CONTEXT} if machine.device == "cuda" else {}),
-    }
-    terms = {name: size for name, size in terms.items() if size}
-    sizes.append(_numbers(model.vae))
-    loaded = width * sum(sizes[:2]) + 4 * sizes[2]  # the VAE is always fp32
-    file = 4 * numbers if method.half_base else 2 * sum(sizes)
-    checkpoint = 4 * numbers + states
-    ram = PYTHON + max(loaded, file)
-    if machine.device != "cuda":
-        parked = 4 * sum(sizes[1 + encodes :])
-        ram = PYTHON + parked + sum(terms.values())
-    disk = file + (config.keep_checkpoints + 1) * checkpoint  # one is written beside the others
-    return Plan(steps(config, photos), numbers, terms, file, checkpoint, ram, disk)
+    if narrow and not method_of(config).half_base:
+        kept += 2 * sum(counts)  # autocast's copies of weights that train, kept like activations
+    # a fused backward pass never holds more than one gradient, of the largest tensor
+    fused = getattr(config, "fused_backward_pass", False)
+    gradients = 4 * (max(counts) if fused else sum(counts))
+    return max(gradients, kept) + AGAIN * min(gradients, kept)
 
 
 def optimizer_bytes(name: str, shape: torch.Size) -> float:
@@ -140,11 +155,11 @@ def optimizer_bytes(name: str, shape: torch.Size) -> float:
 
 
 def activations(model: Model, samples: int, config: TrainConfig, narrow: bool) -> float:
-    """Bytes that `samples` leave behind on the way through the UNet for the way back. Gradient
-    checkpointing keeps less and calculates a part of the rest again."""
+    """Bytes that a forward pass of `samples` keeps for the backward pass. Gradient checkpointing
+    keeps less and calculates a part of the rest again."""
     unet = model.unet.train()
     for layer in tuner_layers(unet):
-        layer.eval()  # peft's LoHa and LoKr throw dice in training, which "meta" cannot read
+        layer.eval()  # peft's LoHa and LoKr draw numbers in training, which "meta" cannot read
     whole = (NORMS if narrow else 1.0) * _kept(unet, samples, narrow)
     if not config.gradient_checkpointing:
         return whole
@@ -155,7 +170,7 @@ def activations(model: Model, samples: int, config: TrainConfig, narrow: bool) -
 
 
 def _kept(unet: UNet2DConditionModel, samples: int, narrow: bool) -> int:
-    """Bytes of all that autograd keeps in one walk through `unet`, without numbers."""
+    """Bytes of all that autograd keeps in one forward pass of `unet`, without data."""
     side, dtype = unet.config.sample_size, torch.float16 if narrow else torch.float32
     kept: dict[int, torch.Tensor] = {}
     with quiet(warnings=False):  # of a list of modules for fp32, which is empty
@@ -189,7 +204,7 @@ class _Attention(torch.autograd.Function):
 
 @contextmanager
 def _lean_attention():
-    """Without numbers torch takes the plain attention, which would keep every pair of places."""
+    """Without data torch takes the plain attention, which would keep every pair of places."""
     real = functional.scaled_dot_product_attention
     functional.scaled_dot_product_attention = lambda q, k, v, *_, **__: _Attention.apply(q, k, v)
     try:
@@ -198,7 +213,7 @@ def _lean_attention():
         functional.scaled_dot_product_attention = real
 
 
-def empty_model(base: str) -> Model:
+def empty_model(base: str | ModelInfo) -> Model:
     """The base model without weights, for counting only."""
     info = find_model(base)
     folder = Path(info.sources[0])
@@ -213,10 +228,18 @@ def empty_model(base: str) -> Model:
         if second.is_dir():
             encoder_2 = CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(second))
     words = CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
-    return Model(words, encoder, vae, unet, None, info, None, encoder_2)
+    return Model(
+        tokenizer=words,
+        text_encoder=encoder,
+        vae=vae,
+        unet=unet,
+        scheduler=None,
+        info=info,
+        text_encoder_2=encoder_2,
+    )
 
 
-def _numbers(module: nn.Module) -> int:
+def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -227,12 +250,16 @@ def _size(size: float) -> str:
 
 
 def refuse_what_cannot_fit(
-    config: TrainConfig, photos: int, machine: Machine, folder: Path | None = None
+    config: TrainConfig,
+    photos: int,
+    machine: Machine,
+    folder: Path | None = None,
+    base: ModelInfo | None = None,
 ) -> Plan:
     """The plan of a run that fits. Raises a Problem, with the nearest settings that do fit, for one
     that the GPU's memory, the machine's own or the disk under `folder` cannot hold. Without a GPU
     memory is not refused: the machine may swap."""
-    needed = plan(config, photos, machine)
+    needed = plan(config, photos, machine, base)
     free = shutil.disk_usage(folder).free if folder else math.inf
     if needed.disk > free:
         raise Problem(

@@ -13,7 +13,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from sdnb.training.loop import Step
-from sdnb.training.validation import Look
+from sdnb.training.validation import ValidationLoss
 
 SMOOTHING = 0.05  # an exponential mean over some twenty steps: single losses say nothing
 SECONDS = 0.5  # between two updates
@@ -22,13 +22,13 @@ WIDTH, HEIGHT = 600, 90
 
 
 class Progress(Protocol):
-    """What a run tells: every step, every sheet of previews, every look at held-out photos."""
+    """What a run tells: every step, every sheet of previews, every loss on held-out photos."""
 
     def show(self, step: Step) -> None: ...
 
     def preview(self, picture: Path) -> None: ...
 
-    def validated(self, look: Look) -> None: ...
+    def validated(self, held_out: ValidationLoss) -> None: ...
 
     def close(self) -> None: ...
 
@@ -82,9 +82,9 @@ class Line:
         if not self.bar.disable:
             self.bar.write(f"Previews: {picture}")
 
-    def validated(self, look: Look) -> None:
+    def validated(self, held_out: ValidationLoss) -> None:
         if not self.bar.disable:
-            self.bar.write(f"Step {look.index}: held-out loss {look.loss:.4f}")
+            self.bar.write(f"Step {held_out.index}: held-out loss {held_out.loss:.4f}")
 
     def close(self) -> None:
         self.bar.close()
@@ -103,7 +103,7 @@ class Live:
 
         self.total, self.done, self.clock = total, len(history), clock
         self.losses, self.smoothed = [step.loss for step in history], Smoothed(history)
-        self.looks: list[Look] = []
+        self.held_out: list[ValidationLoss] = []
         self.last = history[-1] if history else None
         self.begun_at, self.begun = self.done, clock()
         self.shown, self.closed = self.begun, False
@@ -126,8 +126,8 @@ class Live:
         else:
             self.pictures.update(image)
 
-    def validated(self, look: Look) -> None:
-        self.looks.append(look)
+    def validated(self, held_out: ValidationLoss) -> None:
+        self.held_out.append(held_out)
 
     def close(self) -> None:
         self.closed = True
@@ -139,7 +139,7 @@ class Live:
 
     def __repr__(self) -> str:
         loss = f", loss {self.smoothed.values[-1]:.4f}{_apart(self.last)}" if self.last else ""
-        held = f", held out {self.looks[-1].loss:.4f}" if self.looks else ""
+        held = f", held out {self.held_out[-1].loss:.4f}" if self.held_out else ""
         return f"step {self.done} of {self.total}{loss}{held}, {self._time()}"
 
     def _time(self) -> str:
@@ -182,8 +182,8 @@ class Live:
             ((p, self.smoothed.values[p]) for p in places), 'stroke="#f58518" stroke-width="2"'
         )
         held = ""
-        if self.looks:
-            spots = ((look.index, look.loss) for look in self.looks)
+        if self.held_out:
+            spots = ((each.index, each.loss) for each in self.held_out)
             held = line(spots, 'stroke="#4c78a8" stroke-width="2"')
         return (
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img" '
@@ -192,7 +192,7 @@ class Live:
 
 
 def _apart(step: Step) -> str:
-    """With class pictures: the step's two losses, for they tell of different things."""
+    """With class images: the step's two losses, for they tell of different things."""
     if not step.prior_loss:
         return ""
     return f" (own {step.instance_loss:.4f}, class {step.prior_loss:.4f})"

@@ -14,17 +14,17 @@ from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.inference.pictures import make_images, plain_prompt
 from sdnb.machine import Machine, find_machine, find_rank
-from sdnb.models.base import Model, find_model, trains
+from sdnb.models.base import Model, ModelInfo, find_model, trains
 from sdnb.models.loading import load_model
 from sdnb.training.batches import Batches
 from sdnb.training.checkpoints import load_checkpoint, refuse_no_numbers, save_checkpoint
-from sdnb.training.class_images import class_pictures
 from sdnb.training.config import TrainConfig, steps
 from sdnb.training.latents import encode_examples
 from sdnb.training.loop import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.loss import Denoiser, DenoisingLoss
 from sdnb.training.memory import refuse_what_cannot_fit
 from sdnb.training.methods import base_dtype, method_of, restore
+from sdnb.training.prior_preservation import class_images
 from sdnb.training.progress import Progress, watch
 from sdnb.training.run_folder import (
     History,
@@ -61,8 +61,7 @@ def train(
         return run
     machine, main = machine or find_machine(config.precision), find_rank() == 0
     state, batches, loss, model, validation = _begin(run, machine, main)
-    opening = method_of(config).opening(model, config)
-    if opening and progress and main:
+    if progress and main and (opening := method_of(config).opening(model, config)):
         print(opening)
     history = read_history(run)[: state.step]
     keeper = _Keeper(run, state, model, machine)
@@ -74,8 +73,9 @@ def train(
         for step in fit(state, batches, loss):
             for tell in filter(None, (record, display.show, on_step)):
                 tell(step)
-            if validation and (look := validation(state)):
-                display.validated(look)
+            held_out = validation and validation(state)
+            if held_out:
+                display.validated(held_out)
             if main:
                 keeper.preview(display)
             if state.any_process(interrupt.is_set()):
@@ -96,14 +96,15 @@ def _begin(
     config = run.config
     for prompt in config.preview_prompts if config.preview_every else ():
         plain_prompt(prompt)  # now, for at the first preview it would be too late
-    photos = photos_for(config)
-    held_out = photos_for(config, config.held_out) if config.held_out else []
-    refuse_what_cannot_fit(config, len(photos), machine, run.folder)
-    model = load_model(config.base, base_dtype(config, machine)).to(machine.device)
+    base = find_model(config.base)
+    photos = photos_for(config, base)
+    held_out = photos_for(config, base, config.held_out) if config.held_out else []
+    refuse_what_cannot_fit(config, len(photos), machine, run.folder, base)
+    model = load_model(base, base_dtype(config, machine)).to(machine.device)
     if main:
         claim(run)
     folder = run.folder / "class_images" if main else None
-    class_photos = class_pictures(config, photos, model, machine, folder)
+    class_photos = class_images(config, photos, model, machine, folder)
     state, batches, loss = prepare(config, photos, model, machine, class_photos)
     if run.checkpoints:
         load_checkpoint(state, run.checkpoints[-1])
@@ -150,16 +151,18 @@ class _Keeper:
         self.saved = time.monotonic()
 
 
-def photos_for(config: TrainConfig, folder: Path | None = None) -> list[Photo]:
+def photos_for(
+    config: TrainConfig, base: ModelInfo | None = None, folder: Path | None = None
+) -> list[Photo]:
     """The photos of `folder` (the config's own unless given) in the sizes that the base wants.
-    Raises Problem where they cannot be read, or class pictures could not stand beside them."""
-    info = find_model(config.base)
+    Raises Problem where they cannot be read, or class images could not stand beside them."""
+    info = base or find_model(config.base)
     step = info.bucket_step if config.buckets else 0
     fewest = 1 if folder else FEWEST  # to look at, not to learn from
     photos = read_photos(folder or config.photos, info.resolution, step, fewest)
     if config.prior_weight and not folder and len({photo.image.size for photo in photos}) > 1:
         raise Problem(
-            "Class pictures are square, and photos in buckets are not",
+            "Class images are square, and photos in buckets are not",
             do="Set buckets = false, or prior_weight = 0",
         )
     return photos
@@ -168,8 +171,8 @@ def photos_for(config: TrainConfig, folder: Path | None = None) -> list[Photo]:
 def _validation(
     run: Run, held_out: list[Photo], model: Model, loss: DenoisingLoss, step: int, main: bool
 ) -> Validation | None:
-    """What looks at the held-out photos, encoded now, in one version and wording; None where none
-    are held out."""
+    """What measures the loss on the held-out photos, encoded now, in one version and wording; None
+    where none are held out."""
     if not held_out:
         return None
     config = run.config.replace(flip=False, shuffle_captions=False)
@@ -180,7 +183,7 @@ def _validation(
     every = trial().every(config.validate_every)
     validation = Validation(examples, loss, config.seed, every)
     if main:
-        validation.take_up(run.looks, step)
+        validation.resume(run.validation_file, step)
     return validation
 
 
@@ -202,15 +205,14 @@ def prepare(
     model.to(machine.device)
     restore(model)
     if class_photos is None:
-        class_photos = class_pictures(config, photos, model, machine)
+        class_photos = class_images(config, photos, model, machine)
     groups = method.prepare(model, config)
     if "untrained" in trial().kinds:
         groups = [{**group, "lr": 0.0} for group in groups]
-    _keep_less(model, config.gradient_checkpointing)
-    # What a text encoder's last layers say goes nowhere with clip skip, and in SDXL.
-    unused = any(map(trains, model.encoders.values())) and bool(
-        config.clip_skip or model.text_encoder_2
-    )
+    _use_gradient_checkpointing(model, config.gradient_checkpointing)
+    # with clip skip, and in SDXL, a text encoder's last layers go unused
+    text_trains = any(map(trains, model.encoders.values()))
+    unused = text_trains and bool(config.clip_skip or model.text_encoder_2)
     accelerator = new_accelerator(machine, config.gradient_accumulation, unused)
     photos, class_photos = trial().few(photos), trial().few(class_photos)
     captions = trial().dealt(method.captions(config, photos))
@@ -234,15 +236,14 @@ def prepare(
     return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
 
 
-def _keep_less(model: Model, on: bool) -> None:
-    """Switch gradient checkpointing on or off, in the text encoders too where something trains."""
+def _use_gradient_checkpointing(model: Model, on: bool) -> None:
+    """Switch it on or off, in the text encoders too where something trains."""
     unet = model.unet
-    (unet.enable_gradient_checkpointing if on else unet.disable_gradient_checkpointing)()
+    unet.enable_gradient_checkpointing() if on else unet.disable_gradient_checkpointing()
     for encoder in model.encoders.values():
-        verb = "enable" if on and trains(encoder) else "disable"
-        names = ("activation", "gradient")  # the old name warns, and the new one is new
-        switches = [getattr(encoder, f"{name}_checkpointing_{verb}", None) for name in names]
-        next(filter(None, switches), lambda: None)()
+        new = hasattr(encoder, "activation_checkpointing_enable")  # the older name then warns
+        switch = "enable" if on and trains(encoder) else "disable"
+        getattr(encoder, f"{'activation' if new else 'gradient'}_checkpointing_{switch}")()
 
 
 def save_preview(run: Run, model: Model, machine: Machine, index: int) -> Path:

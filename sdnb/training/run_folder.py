@@ -1,8 +1,8 @@
 """A run's folder on the disk: what is in it, and whose it is.
 
-It holds settings.toml, photos.txt, machine.json, history.csv, validation.csv where photos are held
-out, previews/, and checkpoints/ while the run goes on or what was learned (lora.safetensors, say)
-when it is finished.
+It holds settings.toml, photos.txt, format.txt, machine.json, history.csv, validation.csv where
+photos are held out, previews/, and checkpoints/ while the run goes on or what was learned
+(lora.safetensors, say) when it is finished.
 """
 
 import json
@@ -31,11 +31,12 @@ from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.config import TrainConfig, load_config
 from sdnb.training.loop import Step
 from sdnb.training.methods import method_of
-from sdnb.training.validation import Look, read_looks
+from sdnb.training.validation import ValidationLoss, read_validation
 from sdnb.trials import trial
 
 LESSONS = ("notebook 08", "quickstart")  # a project's folders of copied sample photos
 TRIAL = "trial.txt"
+FORMAT = 2  # of run folders: a run of another format is listed and used, but not continued
 READY = "SDNB_RUNS"  # the variable that names a folder of finished runs to look in first
 
 
@@ -52,6 +53,12 @@ class Run:
         return self.folder / "settings.toml"
 
     @property
+    def format(self) -> int:
+        """The number that a new run notes; those from before there was one have 1."""
+        file = self.folder / "format.txt"
+        return int(file.read_text()) if file.exists() else 1
+
+    @property
     def photos(self) -> Path:
         """The fingerprint of the photos it learns from."""
         return self.folder / "photos.txt"
@@ -62,14 +69,14 @@ class Run:
         return self.folder / "machine.json"
 
     @property
-    def looks(self) -> Path:
+    def validation_file(self) -> Path:
         """The losses on held-out photos; see `validation`."""
         return self.folder / "validation.csv"
 
     @property
-    def validation(self) -> list[Look]:
-        """The looks at the held-out photos so far; empty where none are held out."""
-        return read_looks(self.looks)
+    def validation(self) -> list[ValidationLoss]:
+        """The losses on the held-out photos so far; empty where none are held out."""
+        return read_validation(self.validation_file)
 
     @property
     def weights(self) -> Path:
@@ -130,6 +137,12 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
             "The folder already holds a run with other settings",
             run.folder,
             "Choose another folder, or delete this one",
+        )
+    if run.settings.exists() and not run.finished and run.format != FORMAT:
+        raise Problem(
+            "The folder holds a run of another version of sdnb, which cannot be continued",
+            run.folder,
+            "Choose another folder and train anew; what it saved is still there",
         )
     if run.settings.exists() and run.made_by != trial().mark:
         raise Problem(
@@ -202,6 +215,7 @@ def claim(run: Run) -> None:
     sweep(run)
     if trial().mark:
         write_atomically(run.folder / TRIAL, trial().mark.encode())
+    write_atomically(run.folder / "format.txt", str(FORMAT).encode())
     run.config.save(run.settings)
     write_atomically(run.photos, fingerprint(run.config.photos).encode())
 

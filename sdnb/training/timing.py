@@ -8,7 +8,7 @@ import torch
 
 from sdnb.dataset.photos import Photo
 from sdnb.machine import Machine, find_machine
-from sdnb.models.base import Model
+from sdnb.models.base import Model, find_model
 from sdnb.models.loading import load_model
 from sdnb.training.config import TrainConfig
 from sdnb.training.loop import fit
@@ -20,18 +20,20 @@ STEPS = 5
 
 
 def estimate(config: TrainConfig, machine: Machine | None = None) -> Plan:
-    """The plan of a run with its pace, measured on this machine. Loads the base model for it.
+    """The plan of a run with its minutes, estimated on this machine. Loads the base model for it.
 
-    Class pictures, which a run draws before its first step, are not part of the minutes. Raises
+    Class images, which a run makes before its first step, are not part of the minutes. Raises
     Problem where `train` would, before any training.
     """
     machine = machine or find_machine(config.precision)
-    photos = photos_for(config)
-    planned = refuse_what_cannot_fit(config, len(photos), machine)
-    model = load_model(config.base, base_dtype(config, machine)).to(machine.device)
-    few = photos[: config.batch_size]  # the pace does not ask how many there are
-    others = few if config.prior_weight else []  # nor what the class pictures show
-    return replace(planned, pace=seconds_per_step(config, few, model, machine, others))
+    base = find_model(config.base)
+    photos = photos_for(config, base)
+    planned = refuse_what_cannot_fit(config, len(photos), machine, base=base)
+    model = load_model(base, base_dtype(config, machine)).to(machine.device)
+    few = photos[: config.batch_size]  # the speed does not depend on how many there are
+    others = few if config.prior_weight else []  # nor what the class images show
+    tried = seconds_per_step(config, few, model, machine, others)
+    return replace(planned, seconds_per_step=tried)
 
 
 def seconds_per_step(

@@ -1,5 +1,5 @@
-"""The loss on photos that are never trained on: the same noise and the same noise levels at every
-look, so that two looks differ by what was learned alone."""
+"""The loss on held-out photos, which are never trained on. Noise and noise levels are the same
+every time, so that two losses differ by what was learned alone."""
 
 import csv
 import io
@@ -14,12 +14,12 @@ from sdnb.training.batches import Batch, Examples, noise_and_timesteps
 from sdnb.training.loop import TrainState
 from sdnb.training.loss import DenoisingLoss
 
-BANDS = 4  # equal parts of the timesteps, each looked at in its middle
+BANDS = 4  # equal parts of the timesteps, each measured in its middle
 NO_STEP = 2**32 - 1  # its noise is no training step's
 
 
 @dataclass(frozen=True)
-class Look:
+class ValidationLoss:
     """Mean loss over photos and bands after `index` steps, and over the photos in each band, from
     nearly clean pictures to nearly pure noise."""
 
@@ -29,27 +29,28 @@ class Look:
 
 
 class Validation:
-    """Looks at the held-out photos every `every` steps and after the last; changes nothing in the
+    """Measures the held-out loss every `every` steps and after the last; changes nothing in the
     model."""
 
     def __init__(self, examples: Examples, loss: DenoisingLoss, seed: int, every: int) -> None:
         self.loss, self.every, self.path = loss, every, None
-        self.looks: list[Look] = []
+        self.losses: list[ValidationLoss] = []
         self.batches = [_batch(examples, row, loss, seed) for row in range(len(examples.latents))]
 
-    def take_up(self, path: Path, steps: int) -> None:
-        """Write to `path`, a line for each look, going on from what was seen up to step `steps`."""
-        self.path, self.looks = path, [look for look in read_looks(path) if look.index <= steps]
+    def resume(self, path: Path, steps: int) -> None:
+        """Write to `path`, a line for each loss, after those up to step `steps` that are there."""
+        self.path = path
+        self.losses = [each for each in read_validation(path) if each.index <= steps]
 
-    def __call__(self, state: TrainState) -> Look | None:
-        """A look, if it is time for one."""
+    def __call__(self, state: TrainState) -> ValidationLoss | None:
+        """The loss, if it is time for one."""
         if state.step % self.every and state.steps_left:
             return None
         bands = self.measure(state.denoiser)
-        self.looks.append(Look(state.step, sum(bands) / len(bands), bands))
+        self.losses.append(ValidationLoss(state.step, sum(bands) / len(bands), bands))
         if self.path:
             self._write()
-        return self.looks[-1]
+        return self.losses[-1]
 
     @torch.no_grad()
     def measure(self, denoiser: nn.Module) -> tuple[float, ...]:
@@ -63,7 +64,7 @@ class Validation:
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(["index", "loss", *(f"band {i + 1} of {BANDS}" for i in range(BANDS))])
-        rows.writerows([look.index, look.loss, *look.bands] for look in self.looks)
+        rows.writerows([each.index, each.loss, *each.bands] for each in self.losses)
         write_atomically(self.path, text.getvalue().encode())
 
 
@@ -76,19 +77,19 @@ def _batch(examples: Examples, row: int, loss: DenoisingLoss, seed: int) -> Batc
     noise, _ = noise_and_timesteps(seed, NO_STEP, places, shape, levels)
     ones = torch.ones(BANDS, device=device)
     return Batch(
-        latents[:1].expand(BANDS, *shape),
-        examples.texts[row, :1].expand(BANDS, *examples.texts.shape[2:]),
-        noise.to(device),
-        torch.tensor(middles, device=device),
-        ones,
-        ones < 0,
-        torch.full((BANDS,), row, device=device),
+        latents=latents[:1].expand(BANDS, *shape),
+        texts=examples.texts[row, :1].expand(BANDS, *examples.texts.shape[2:]),
+        noise=noise.to(device),
+        timesteps=torch.tensor(middles, device=device),
+        weights=ones,
+        is_prior=torch.zeros_like(ones, dtype=torch.bool),
+        rows=torch.full((BANDS,), row, device=device),
     )
 
 
-def read_looks(path: Path) -> list[Look]:
-    """The looks that a `Validation` wrote to `path`, the first one first; none without the file."""
+def read_validation(path: Path) -> list[ValidationLoss]:
+    """The losses that a `Validation` wrote to `path`, in order; none without the file."""
     if not path.exists():
         return []
     rows = list(csv.reader(path.read_text().splitlines()))[1:]
-    return [Look(int(row[0]), float(row[1]), tuple(map(float, row[2:]))) for row in rows]
+    return [ValidationLoss(int(row[0]), float(row[1]), tuple(map(float, row[2:]))) for row in rows]

@@ -50,7 +50,7 @@ def one(name: str) -> None:
     losses = [step.loss for step in islice(run, 2)]
     seconds = (time.perf_counter() - begun) / 2
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    row = {"recipe": name, "trained": foreseen.numbers, "losses": losses, "seconds": seconds}
+    row = {"recipe": name, "trained": foreseen.trainable, "losses": losses, "seconds": seconds}
     terms = sum(foreseen.terms.values())
     row |= {"peak GiB": peak / GIB, "planned GiB": foreseen.ram / GIB, "terms GiB": terms / GIB}
     print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}))

@@ -13,6 +13,7 @@ from sdnb.evaluation.protocol import (
     dreambooth_protocol,
     protocol_eyes,
 )
+from sdnb.models.families import MINI, SD1
 
 
 @pytest.fixture
@@ -96,9 +97,7 @@ def test_the_eyes_of_the_protocol(monkeypatch):
     monkeypatch.setattr(module, "load_clip_eye", lambda source, device: source)
     monkeypatch.setattr(module, "load_dino_eye", lambda source, device: source)
     monkeypatch.setattr(module, "image_encoders_for", lambda model: ["judge", "own"])
-    models = [
-        SimpleNamespace(info=SimpleNamespace(family=f), device="cpu") for f in ("mini", "sd1")
-    ]
+    models = [SimpleNamespace(info=SimpleNamespace(family=f), device="cpu") for f in (MINI, SD1)]
     assert [protocol_eyes(model) for model in models] == [
         ["judge", "own"],
         ["openai/clip-vit-base-patch32", "facebook/dino-vits16"],

@@ -77,9 +77,9 @@ def test_without_buckets_all_are_square(mixed_config):
     assert sizes == {(64, 64)}
 
 
-def test_class_pictures_and_buckets_are_a_problem(mixed_config, tiny, cpu):
+def test_class_images_and_buckets_are_a_problem(mixed_config, tiny, cpu):
     asked = mixed_config.replace(prior_weight=1.0, prior_images=2)
-    with pytest.raises(Problem, match="Class pictures are square"):
+    with pytest.raises(Problem, match="Class images are square"):
         prepare(asked, photos_for(asked), tiny, cpu)
 
 

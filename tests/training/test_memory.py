@@ -72,12 +72,12 @@ def test_the_plan_is_within_a_tenth_of_what_was_measured(config, measured):
 
 def test_steps_and_files_on_paper(config):
     found = plan(LoraConfig(rank=16, alpha=16, base="sd15", views_per_photo=100), 20, T4)
-    assert found.steps == 500 and found.numbers == 3_188_736
+    assert found.steps == 500 and found.trainable == 3_188_736
     assert found.file == 4 * 3_188_736 and found.checkpoint == 3 * 4 * 3_188_736
     assert f"{found.memory:.2f} GiB  in all" in str(found) and "500 steps" in str(found)
     whole = plan(DreamboothConfig(base="sd15"), 20, T4)
     assert whole.file / 1e9 == pytest.approx(2.13, abs=0.01)  # UNet, text encoder, VAE in fp16
-    assert plan(config, 5, T4).numbers > 0  # a folder's own configuration
+    assert plan(config, 5, T4).trainable > 0  # a folder's own configuration
 
 
 @pytest.mark.one_set
@@ -146,7 +146,7 @@ def test_what_needs_more_memory_or_disk_than_there_is_is_refused(monkeypatch, tm
 
 def test_minutes_are_steps_times_the_pace():
     config = LoraConfig(base="sd15", batch_size=2, views_per_photo=60)
-    found = replace(plan(config, 20, T4), pace=0.5)
+    found = replace(plan(config, 20, T4), seconds_per_step=0.5)
     assert found.minutes == 60 * 20 / 2 * 0.5 / 60
     assert "600 steps, 5.0 minutes" in str(found)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from sdnb.training.batches import noise_and_timesteps
 from sdnb.training.latents import encode_examples
 from sdnb.training.run import photos_for, prepare, train
-from sdnb.training.validation import BANDS, NO_STEP, Validation, read_looks
+from sdnb.training.validation import BANDS, NO_STEP, Validation, read_validation
 
 
 @pytest.fixture
@@ -61,4 +61,4 @@ def test_a_run_looks_now_and_then_and_goes_on_where_it_was(configs, cpu, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         train(looked.replace(save_every=2), tmp_path / "half", cpu, progress=False, on_step=stop)
     again = train(looked.replace(save_every=2), tmp_path / "half", cpu, progress=False)
-    assert again.validation == whole.validation == read_looks(whole.looks)
+    assert again.validation == whole.validation == read_validation(whole.validation_file)

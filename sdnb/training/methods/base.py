@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from diffusers.training_utils import cast_training_params
 
 from sdnb.adapters.layers import detach
 from sdnb.dataset.photos import Photo
@@ -62,9 +63,8 @@ def freeze(model: Model) -> None:
 
 def parameter_group(module: torch.nn.Module, learning_rate: float) -> dict:
     """All that trains in `module` as one parameter group of an optimizer, fp32."""
+    cast_training_params(module)  # a half-precision base gives half-precision ones
     parameters = [p for p in module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.data = parameter.data.float()  # a half-precision base gives half-precision ones
     return {"params": parameters, "lr": learning_rate}
 
 

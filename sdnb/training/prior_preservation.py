@@ -19,7 +19,7 @@ from sdnb.training.methods import method_of
 from sdnb.training.methods.base import plain_caption
 
 
-def class_pictures(
+def class_images(
     config: TrainConfig,
     photos: list[Photo],
     model: Model,
@@ -49,7 +49,7 @@ def class_pictures(
     for i, image in zip(missing, drawn, strict=True):
         if not _shows_something(image):
             raise Problem(
-                f"The base model drew an empty class picture for {captions[i]!r}",
+                f"The base model made an empty class image for {captions[i]!r}",
                 do='Set precision = "fp32", or name a folder of pictures as prior_folder',
             )
         images[i] = image
@@ -59,7 +59,7 @@ def class_pictures(
 
 
 def _kept(path: Path) -> Image.Image | None:
-    """A class picture from an earlier day; None where it is absent, broken or empty."""
+    """A class image from an earlier day; None where it is absent, broken or empty."""
     try:
         image = Image.open(path).convert("RGB")
     except (OSError, SyntaxError, ValueError):

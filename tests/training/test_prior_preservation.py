@@ -3,7 +3,7 @@ import pytest
 
 from sdnb.dataset.photos import Photo
 from sdnb.inference import make_images
-from sdnb.training.class_images import class_pictures
+from sdnb.training.prior_preservation import class_images
 
 
 def test_a_caption_is_drawn_as_the_words_it_is(tiny, config, cpu, monkeypatch):
@@ -14,11 +14,11 @@ def test_a_caption_is_drawn_as_the_words_it_is(tiny, config, cpu, monkeypatch):
         asked.extend(prompts)
         return make_images(model, prompts, *rest, steps=1, **how)
 
-    monkeypatch.setattr("sdnb.training.class_images.make_images", drawn)
+    monkeypatch.setattr("sdnb.training.prior_preservation.make_images", drawn)
     config = config.replace(prior_weight=1.0, prior_images=2)
     words = "photo of ravo man (red) [hat] <lora:x:1>"
     photos = [Photo(None, None, words)]
-    made = class_pictures(config, photos, tiny, cpu)
+    made = class_images(config, photos, tiny, cpu)
     assert [photo.caption for photo in made] == ["photo of a man (red) [hat] <lora:x:1>"] * 2
     assert asked == ["photo of a man \\(red\\) \\[hat\\] < lora:x:1>"] * 2
     assert np.array(made[0].image).std() > 2
@@ -35,6 +35,6 @@ def test_own_pictures_without_captions_get_the_class_caption(
     folder = {"prior_folder": photos_folder, "prior_weight": 1.0}
     config = configs["dreambooth"].replace(**folder, **settings)
     photos = [Photo(None, None, "photo of ravo man wearing a red top hat, at the beach")]
-    found = class_pictures(config, photos, tiny, cpu)
+    found = class_images(config, photos, tiny, cpu)
     told = [f"photo of ravo man number {i}" for i in range(1, 5)]  # captions of their own stay
     assert [photo.caption for photo in found] == [plain, *told]

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from sdnb.dataset.photos import Photo
+from sdnb.errors import with_article
 from sdnb.mini.scenes import HUES_GONE, PLACES
 from sdnb.mini.subjects import COLOURS
-from sdnb.mini.words import glasses_words, with_article
+from sdnb.mini.words import glasses_words
 
 if TYPE_CHECKING:  # torch is imported with the first look, not with the package
     import torch

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -107,14 +107,7 @@ def check_photos(config: PhotoConfig, progress: bool = True) -> Checkup:
     for a missing folder, fewer than three photos, and photos of which none can be read.
     """
     paths = [path for path in photo_paths(config.photos) if path.name not in config.skip]
-
-    def try_to_measure(path: Path) -> PhotoStatistics | Problem:
-        try:
-            return measure_photo(path, config.subject)
-        except Problem as problem:
-            return problem
-
-    found = map_photos(try_to_measure, paths, progress)
+    found = map_photos(partial(measure_photo, subject=config.subject), paths, progress)
     measured = [one for one in found if isinstance(one, PhotoStatistics)]
     unreadable = {p.name: str(f) for p, f in zip(paths, found) if isinstance(f, Problem)}
     if not measured:

@@ -118,7 +118,7 @@ def loss_by_shape(
     rows = []
     for width, height in sizes:
         own = bucket(width, height, size, step)
-        square, lost = (cut_off(width, height, target) for target in ((size, size), own))
+        square, lost = cut_off(width, height, (size, size)), cut_off(width, height, own)
         rows.append({"bucket": own, "square": square, "lost": lost})
     return rows
 

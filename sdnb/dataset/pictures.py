@@ -57,13 +57,19 @@ def changes(path: Path) -> list[str]:
 
 
 def map_photos(function: Callable, photos: Sequence, progress: bool) -> list:
-    """The function's result for each photo, in order, several at once. Threads are enough: Pillow
-    decodes and scales outside Python's lock. Raises what the function raises."""
+    """The function's result for each photo, in order, or the Problem that it raises; several at
+    once. Threads are enough: Pillow decodes and scales outside Python's lock."""
     from tqdm.contrib.concurrent import thread_map  # in a notebook it imports ipywidgets
+
+    def attempt(photo: object) -> object:
+        try:
+            return function(photo)
+        except Problem as problem:
+            return problem
 
     with warnings.catch_warnings(action="ignore"):  # as in _opened, once around all threads
         return thread_map(
-            function,
+            attempt,
             photos,
             max_workers=os.cpu_count(),
             unit="photo",

@@ -160,9 +160,9 @@ def _make_all(
     return made
 
 
-def _make(config: PhotoConfig, folder: Path, copy: _Copy) -> Problem | None:
-    """Give the copy its entry, and its JPEG unless the file that is there is the right one. Returns
-    the Problem with a photo that cannot be read."""
+def _make(config: PhotoConfig, folder: Path, copy: _Copy) -> None:
+    """Give the copy its entry, and its JPEG unless the file that is there is the right one. Raises
+    Problem for a photo that cannot be read."""
     digest, old, crop = checksum(copy.photo), copy.old, copy.crop.rounded()
     if (
         old
@@ -171,17 +171,14 @@ def _make(config: PhotoConfig, folder: Path, copy: _Copy) -> Problem | None:
         and old.copy_sha256 == checksum(folder / old.copy)
     ):
         copy.entry = replace(old, why=copy.why)
-        return None
-    try:
-        width, height = picture_size(copy.photo)
-        cropped = _pixels(copy.crop, width, height)
-        size = _copy_size(config, *cropped)
-        # a smaller picture will do as long as the crop, whole pixels of it, has the copy's
-        part = max((of_copy + 1) / of_crop for of_copy, of_crop in zip(size, cropped))
-        picture = open_picture(copy.photo, math.ceil(part * min(width, height)))
-        done = changes(copy.photo) + _fitting(copy.crop.share, cropped, size)
-    except Problem as problem:
-        return problem
+        return
+    width, height = picture_size(copy.photo)
+    cropped = _pixels(copy.crop, width, height)
+    size = _copy_size(config, *cropped)
+    # a smaller picture will do as long as the crop, whole pixels of it, has the copy's
+    part = max((of_copy + 1) / of_crop for of_copy, of_crop in zip(size, cropped))
+    picture = open_picture(copy.photo, math.ceil(part * min(width, height)))
+    done = changes(copy.photo) + _fitting(copy.crop.share, cropped, size)
     picture = picture.crop(copy.crop.pixels(*picture.size))
     picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
     jpeg = io.BytesIO()
@@ -199,7 +196,6 @@ def _make(config: PhotoConfig, folder: Path, copy: _Copy) -> Problem | None:
         copy_size=size,
         copy_sha256=sha256(copy.jpeg).hexdigest(),
     ).placed(bool(old and old.held_out))
-    return None
 
 
 def _pixels(crop: Box, width: int, height: int) -> tuple[int, int]:

@@ -201,14 +201,14 @@ def _of_the_set(measured: Sequence[PhotoStatistics], subject: str) -> Iterator[s
         yield f"{count} photos: a good number."
     if count >= 3 and _spread([one.background for one in measured]) < SAME_PLACE:
         yield (
-            "The background is nearly the same everywhere: it becomes part of the special word. "
+            "The background is nearly the same everywhere: it becomes part of the trigger word. "
             "Take photos in other places, or name the place in every caption."
         )
     if count < 3 or subject != "person":
         return
     if _spread([one.clothes for one in measured]) < SAME_CLOTHES:
         yield (
-            "The clothes look nearly the same everywhere: they become part of the special word. "
+            "The clothes look nearly the same everywhere: they become part of the trigger word. "
             "Change them, or name them in every caption."
         )
     light = [one.light for one in measured if one.light is not None]

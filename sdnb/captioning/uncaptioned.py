@@ -139,7 +139,7 @@ def _changeable(reading: dict) -> dict[str, str]:
 
 
 def clip_sees(source: str | Path = CLIP, machine: "Machine | None" = None) -> See:
-    """A CLIP looks at real photos of people: which of a few sentences fits each best?
+    """A CLIP looks at real photos of people: which of a few sentences fits each best.
 
     `source` is a Hub id or a folder. It is loaded at the first look, which raises Problem where
     that fails.

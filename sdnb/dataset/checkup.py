@@ -116,7 +116,7 @@ def check_photos(config: PhotoConfig, progress: bool = True) -> Checkup:
     middle = float(np.median([one.sharpness for one in measured]))
     twins = _twins(measured)
     photos = tuple(_check(one, config, middle, twins.get(one.path.name)) for one in measured)
-    return Checkup(config, photos, tuple(_of_the_set(measured, config.subject)), unreadable)
+    return Checkup(config, photos, tuple(_advice(measured, config.subject)), unreadable)
 
 
 def _check(
@@ -126,22 +126,20 @@ def _check(
     square = config.shape == "square"
     crop = propose_crop(measured.size, measured.subject, config.target_share, square)
     faults = [
-        *_of_the_subject(measured, config.subject, crop),
-        *_of_the_pixels(measured, config.size, crop, middle),
+        *_subject_faults(measured, config.subject, crop),
+        *_picture_faults(measured, config.size, crop, middle),
     ]
     if twin:
         faults.append((1, f"nearly the same picture as {twin}; keep one of them"))
     faults.sort(key=lambda fault: -fault[0])
+    grade = max((grade for grade, _ in faults), default=0)
+    remarks = tuple(words for _, words in faults)
     return PhotoCheck(
-        statistics=measured,
-        grade=max((grade for grade, _ in faults), default=0),
-        remarks=tuple(words for _, words in faults),
-        crop=crop,
-        subject=config.subject,
+        statistics=measured, grade=grade, remarks=remarks, crop=crop, subject=config.subject
     )
 
 
-def _of_the_subject(
+def _subject_faults(
     measured: PhotoStatistics, subject: str, crop: Box
 ) -> Iterator[tuple[int, str]]:
     """The grade of each fault, and what to say of it."""
@@ -160,9 +158,10 @@ def _of_the_subject(
             yield (2 if found.share < LITTLE else 1), words
 
 
-def _of_the_pixels(
+def _picture_faults(
     measured: PhotoStatistics, size: int, crop: Box, middle: float
 ) -> Iterator[tuple[int, str]]:
+    """The same for its size, its light and its sharpness."""
     wide, high = measured.size
     small, cropped = min(wide, high), round(crop.width * wide)
     if small < size:
@@ -189,7 +188,7 @@ def _twins(measured: Sequence[PhotoStatistics]) -> dict[str, str]:
     return twins
 
 
-def _of_the_set(measured: Sequence[PhotoStatistics], subject: str) -> Iterator[str]:
+def _advice(measured: Sequence[PhotoStatistics], subject: str) -> Iterator[str]:
     count = len(measured)
     if count < FEW:
         yield f"{count} photos are few; 15 to 20 are right."
@@ -199,12 +198,14 @@ def _of_the_set(measured: Sequence[PhotoStatistics], subject: str) -> Iterator[s
         yield f"{count} photos are more than needed; the best 20 learn as well and faster."
     else:
         yield f"{count} photos: a good number."
-    if count >= 3 and _spread([one.background for one in measured]) < SAME_PLACE:
+    if count < 3:
+        return
+    if _spread([one.background for one in measured]) < SAME_PLACE:
         yield (
             "The background is nearly the same everywhere: it becomes part of the trigger word. "
             "Take photos in other places, or name the place in every caption."
         )
-    if count < 3 or subject != "person":
+    if subject != "person":
         return
     if _spread([one.clothes for one in measured]) < SAME_CLOTHES:
         yield (

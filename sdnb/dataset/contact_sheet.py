@@ -36,10 +36,8 @@ def image_grid(
         draw.multiline_text((gap, top + row * (height + gap)), text, "black", font)
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        sheet.paste(
-            image.convert("RGB").resize((width, height)),
-            (left + column * (width + gap), top + row * (height + gap)),
-        )
+        corner = left + column * (width + gap), top + row * (height + gap)
+        sheet.paste(image.convert("RGB").resize((width, height)), corner)
     return sheet
 
 

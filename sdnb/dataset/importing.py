@@ -48,8 +48,8 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
 
     A photo from a folder within is called FOLDER-NAME; one that is in `target` already is not
     written again, another one of its name becomes NAME-2, and a caption there is never overwritten.
-    Returns what was brought in. Raises Problem where there is no such source, the zip is broken, or
-    it holds no photo.
+    Returns what was brought in. Raises Problem where there is no such source, the zip is broken, it
+    holds no photo, or `target` cannot be written.
     """
     source = Path(source)
     if not source.exists():

@@ -61,20 +61,16 @@ def map_photos(function: Callable, photos: Sequence, progress: bool) -> list:
     once. Threads are enough: Pillow decodes and scales outside Python's lock."""
     from tqdm.contrib.concurrent import thread_map  # in a notebook it imports ipywidgets
 
-    def attempt(photo: object) -> object:
+    def call(photo: object) -> object:
         try:
             return function(photo)
         except Problem as problem:
             return problem
 
     with warnings.catch_warnings(action="ignore"):  # as in _opened, once around all threads
+        # miniters: no update by tqdm's own thread, which Colab would not show
         return thread_map(
-            attempt,
-            photos,
-            max_workers=os.cpu_count(),
-            unit="photo",
-            miniters=1,  # no update by tqdm's own thread, which Colab would not show
-            disable=not progress,
+            call, photos, max_workers=os.cpu_count(), unit="photo", miniters=1, disable=not progress
         )
 
 

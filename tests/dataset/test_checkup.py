@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
-from sdnb.dataset.checkup import _of_the_subject, check_photos
+from sdnb.dataset.checkup import _subject_faults, check_photos
 from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.crops import Box, propose_crop, show_crop
 from sdnb.dataset.detection import find_faces, find_object
@@ -59,7 +59,7 @@ def test_what_reads_as_half_is_half(share, remarks):
     """0.4951 would be printed as "fills 50%, where half is right"."""
     box = SimpleNamespace(share=share, within=lambda crop: box)
     measured = SimpleNamespace(subjects=[box], subject=box)
-    assert len([*_of_the_subject(measured, "person", None)]) == remarks
+    assert len([*_subject_faults(measured, "person", None)]) == remarks
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def make_captions(
     Captions written by hand are kept, and what is up to date is not made anew: see
     `caption_photos`. Raises its Problems and those of `load_captioner`.
     """
-    photo_paths(folder, fewest=1)  # told before a captioner of a gigabyte is fetched
+    photo_paths(folder, fewest=1)  # checked before a captioner of a gigabyte is fetched
     with load_captioner(config, machine) as captioner:
         return caption_photos(
             folder,

@@ -43,7 +43,7 @@ def coach(
 
     `tokenizer` is the base model's (`model.tokenizer`), `style` says that the trigger word shall
     take the way of drawing and not the subject. `see` looks at the photos themselves (`judge_sees`,
-    `clip_sees`): what most of them show and no caption names is told last.
+    `clip_sees`): what most of them show and no caption names comes last.
     """
     captioned = [photo for photo in photos if photo.caption]
     advice = [

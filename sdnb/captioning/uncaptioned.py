@@ -16,7 +16,7 @@ from PIL import Image
 from sdnb.dataset.photos import Photo
 from sdnb.errors import with_article
 
-if TYPE_CHECKING:  # torch is imported with the first look, not with the package
+if TYPE_CHECKING:  # torch is imported when CLIP is loaded, not with the package
     import torch
 
     from sdnb.machine import Machine
@@ -115,7 +115,7 @@ def _names(caption: str, feature: str, value: str) -> bool:
 
 def judge_sees(judge: "Judge") -> See:
     """The studio's judge looks at drawn photos, for what a learner may want to change: glasses,
-    hat, shirt, smile, place. Who somebody is shall fuse, and is not told."""
+    hat, shirt, smile, place. Who somebody is should become a part of the word, and is left out."""
     return lambda pictures: [_changeable(reading) for reading in judge.read(pictures)]
 
 

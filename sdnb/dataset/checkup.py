@@ -174,7 +174,7 @@ def _picture_faults(
     elif measured.tones[0] > BRIGHT or measured.burnt > BURNT:
         yield 1, "too bright, with white where there should be something to see"
     if small >= size and measured.sharpness < max(BLURRED * middle, SMEARED):
-        yield 1, "blurred beside the others"  # a small one was told so already
+        yield 1, "blurred beside the others"  # a small one has its remark already
 
 
 def _twins(measured: Sequence[PhotoStatistics]) -> dict[str, str]:

@@ -26,7 +26,7 @@ def open_picture(path: Path, at_least: int | None = None) -> Image.Image:
 
     With `at_least`, a JPEG is made smaller while it is decoded, which is several times as fast: to
     a half, a quarter or an eighth, the smallest whose short side still has that many pixels. Other
-    formats come whole. The format is told by the file's content, not by its name. Raises Problem
+    formats come whole. The format is known by the file's content, not by its name. Raises Problem
     for what cannot be read, and for more than 178 million pixels (Pillow's guard against
     decompression bombs).
     """

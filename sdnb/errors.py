@@ -1,4 +1,4 @@
-"""The one way the package tells a learner what is wrong."""
+"""The one way the package tells a learner what is wrong, and helpers for its sentences."""
 
 import difflib
 from collections.abc import Collection
@@ -35,3 +35,12 @@ def nearest(name: object, choices: Collection[str]) -> str:
     """
     near = difflib.get_close_matches(str(name), choices, n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(choices)}"
+
+
+def with_article(words: str) -> str:
+    """The words with "a" or "an" in front.
+
+    >>> with_article("apple"), with_article("pear")
+    ('an apple', 'a pear')
+    """
+    return ("an " if words[0] in "aeiouAEIOU" else "a ") + words

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdnb.dataset.boxes import Box
 from sdnb.dataset.checkup import check_photos
 from sdnb.dataset.config import PhotoConfig
+from sdnb.dataset.crops import Box
 from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
@@ -70,7 +70,7 @@ def shown(checkup, monkeypatch):
 
 
 def test_it_shows_the_first_photo(shown, checkup):
-    assert "1 of 3:" in shown.place.value and str(checkup.verdicts[0]) in shown.place.value
+    assert "1 of 3:" in shown.place.value and str(checkup.photos[0]) in shown.place.value
     assert opened(shown.before).size == (320, 320) and opened(shown.after).size == (256, 256)
     assert "Now: 256 × 256 pixels." in shown.outcome.value
     assert shown.standing() == [100, None, None] and shown.enabled() == ["Next"]

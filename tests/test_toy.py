@@ -44,8 +44,8 @@ def test_the_photo_doctor_can_use_them_all():
     found = sdnb.dataset.check_photos(
         sdnb.PhotoConfig(photos=TOY, subject="object"), progress=False
     )
-    assert not found.unreadable and all(verdict.grade < 2 for verdict in found.verdicts)
-    remarks = " ".join(remark for verdict in found.verdicts for remark in verdict.remarks)
+    assert not found.unreadable and all(photo.grade < 2 for photo in found.photos)
+    remarks = " ".join(remark for photo in found.photos for remark in photo.remarks)
     for fault in ("small", "dark", "bright", "blurred", "same picture"):
         assert fault not in remarks
     assert found.advice == ("20 photos: a good number.",)

@@ -7,6 +7,7 @@ BLIP (arXiv 2201.12086) in three sizes, the smallest in the package, and Florenc
 import gc
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -51,10 +52,15 @@ def make_captions(
     Captions written by hand are kept, and what is up to date is not made anew: see
     `caption_photos`. Raises its Problems and those of `load_captioner`.
     """
-    photo_paths(folder, fewest=1)  # told before a captioner of a gigabyte is fetched
+    photo_paths(folder, fewest=1)  # checked before a captioner of a gigabyte is fetched
     with load_captioner(config, machine) as captioner:
         return caption_photos(
-            folder, captioner, config.prefix, config.suffix, config.overwrite, progress
+            folder,
+            captioner,
+            prefix=config.prefix,
+            suffix=config.suffix,
+            overwrite=config.overwrite,
+            progress=progress,
         )
 
 
@@ -76,7 +82,7 @@ def load_captioner(config: CaptionConfig, machine: Machine | None = None) -> "Mo
         return ModelCaptioner(config, model.to(machine.device).eval(), processor)
 
 
-class ModelCaptioner:
+class ModelCaptioner(AbstractContextManager):
     """A captioner in memory. `with` it, or `close` it, and the memory is free again.
 
     `name` tells apart captions that were made with different settings.
@@ -93,14 +99,14 @@ class ModelCaptioner:
                 do='Leave begin empty, or choose captioner = "blip-base"',
             )
         self.text = task or self.begin
-        # BLIP's answer repeats what it was given: a mark and the beginning
-        self.given = 0 if task else 1
+        # tokens; BLIP's answer repeats what it was given: a mark and the beginning
+        self.prompt_length = 0 if task else 1
         if self.begin:  # without the mark of the end
-            self.given = len(processor.tokenizer(self.begin).input_ids) - 1
-        room = model.config.text_config.max_position_embeddings - self.given
+            self.prompt_length = len(processor.tokenizer(self.begin).input_ids) - 1
+        room = model.config.text_config.max_position_embeddings - self.prompt_length
         if room < 1:
             raise Problem("The beginning fills the whole caption", do="Make begin shorter")
-        self.how = {
+        self.generation = {
             "num_beams": config.beams,
             "min_new_tokens": min(config.min_length, room),
             "max_new_tokens": min(config.max_length, room),
@@ -115,7 +121,7 @@ class ModelCaptioner:
         try:
             shown = shown.to(self.model.device, self.model.dtype)  # ids stay whole numbers
             with torch.inference_mode():
-                ids = self.model.generate(**shown, **self.how)[:, self.given :]
+                ids = self.model.generate(**shown, **self.generation)[:, self.prompt_length :]
         except torch.cuda.OutOfMemoryError as error:
             raise Problem(
                 f"The GPU has too little memory free for {len(pictures)} photos at a time",
@@ -130,9 +136,6 @@ class ModelCaptioner:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-    def __enter__(self) -> "ModelCaptioner":
-        return self
 
     def __exit__(self, *_) -> None:
         self.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
+from pydantic import TypeAdapter
 
 from sdnb.dataset.manifest import HELD_OUT
 from sdnb.dataset.photos import photo_paths, read_caption
@@ -75,13 +76,11 @@ def caption_photos(
     """
     folder = Path(folder)
     name = getattr(captioner, "name", type(captioner).__name__)
-    made, memory = (
-        json.dumps([name, prefix, suffix], ensure_ascii=False),
-        _remembered(_memory(folder)),
-    )
-    waiting, done = _sort(photo_paths(folder, fewest=1), memory, made, overwrite)
+    made = json.dumps([name, prefix, suffix], ensure_ascii=False)
+    memory = _read_memory(folder)
+    waiting, result = _sort(photo_paths(folder, fewest=1), memory, made, overwrite)
     if not waiting:
-        return done
+        return result
     make_writable_folder(folder)  # tried before the captioner has worked for minutes
     from tqdm.auto import tqdm  # in a notebook it imports ipywidgets
 
@@ -89,21 +88,20 @@ def caption_photos(
     with tqdm(total=len(waiting), unit="photo", miniters=1, disable=not progress) as bar:
         for start in range(0, len(waiting), captioner.batch_size):
             batch = waiting[start : start + captioner.batch_size]
-            readable, pictures = _open(batch, done)
-            said = _say(captioner, pictures) if pictures else []
-            texts = {path: joined(prefix, words, suffix) for path, words in zip(readable, said)}
-            # Remembered first: should it end here, these are known as still to be written.
-            before = {path: "" if overwrite else read_caption(path) for path in texts}
+            said = _describe(batch, captioner, result)
+            texts = {path: joined(prefix, words, suffix) for path, words in said.items()}
             for path, text in texts.items():
-                memory[path.name] = {"text": text, "made": made, "before": before[path]}
-            _remember(folder, memory)
+                before = "" if overwrite else read_caption(path)
+                memory[path.name] = {"text": text, "made": made, "before": before}
+            # Remembered first: should it end here, these are known as still to be written.
+            _write_memory(folder, memory)
             for path, text in texts.items():
                 write_caption(path, text)
                 del memory[path.name]["before"]  # written by hand it would be yours
-                done.written.append(path.name)
-            _remember(folder, memory)
+                result.written.append(path.name)
+            _write_memory(folder, memory)
             bar.update(len(batch))
-    return done
+    return result
 
 
 def write_caption(photo: Path, text: str) -> None:
@@ -132,63 +130,56 @@ def joined(prefix: str, text: str, suffix: str) -> str:
 
 
 def _sort(
-    photos: list[Path], memory: dict[str, dict], made: str, overwrite: bool
+    photos: list[Path], memory: dict[str, dict[str, str]], made: str, overwrite: bool
 ) -> tuple[list[Path], Captioned]:
     """The photos that wait for a caption, and what becomes of the others."""
     # a.heic and a.jpg share a.txt: the first of them is looked at
     first = {photo.stem: photo for photo in reversed(photos)}
-    waiting, done = [], Captioned()
+    waiting, result = [], Captioned()
     for photo in sorted(first.values()):
         text = "" if overwrite else read_caption(photo)
-        written = memory.get(photo.name, {"text": "", "made": ""})
-        if text and text not in (written["text"], written.get("before")):
-            done.kept.append(photo.name)
-        elif text and text == written["text"] and written["made"] == made:
-            done.unchanged.append(photo.name)
+        written = memory.get(photo.name, {})
+        if text and text not in (written.get("text"), written.get("before")):
+            result.kept.append(photo.name)
+        elif text and (text, made) == (written.get("text"), written.get("made")):
+            result.unchanged.append(photo.name)
         else:
             waiting.append(photo)
-    return waiting, done
+    return waiting, result
 
 
-def _memory(folder: Path) -> Path:
-    """Where is remembered what captioners wrote: for the photos held out too, beside the others,
-    for a photo may go from one folder to the other and takes its caption along."""
-    return (folder.parent if folder.name == HELD_OUT else folder) / MEMORY
-
-
-def _remember(folder: Path, memory: dict[str, dict]) -> None:
-    write_atomically(_memory(folder), json.dumps(memory, indent=1).encode())
-
-
-def _remembered(memory: Path) -> dict[str, dict]:
-    """What captioners wrote here; nothing where that is not to be read, so that all is kept."""
-    try:
-        found = json.loads(memory.read_text("utf-8"))
-        return {
-            name: {"text": entry["text"], "made": entry["made"]}
-            | ({"before": entry["before"]} if "before" in entry else {})
-            for name, entry in found.items()
-        }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
-
-
-def _open(batch: list[Path], done: Captioned) -> tuple[list[Path], list[Image.Image]]:
-    """The photos that can be read, and their pictures; the others are put down in `done`."""
+def _describe(batch: list[Path], captioner: Captioner, result: Captioned) -> dict[Path, str]:
+    """What the captioner says of each photo; those that cannot be read are listed in `result`."""
     pictures = {}
     for path in batch:
         try:
             pictures[path] = open_picture(path)
         except Problem:
-            done.unreadable.append(path.name)
-    return list(pictures), list(pictures.values())
-
-
-def _say(captioner: Captioner, pictures: list[Image.Image]) -> list[str]:
-    said = captioner(pictures)
+            result.unreadable.append(path.name)
+    said = captioner([*pictures.values()]) if pictures else []
     if len(said) != len(pictures):
         raise Problem(
             f"The captioner was shown {len(pictures)} pictures and gave {len(said)} captions",
             do="It has to give one for each",
         )
-    return said
+    return dict(zip(pictures, said))
+
+
+def _memory(folder: Path) -> Path:
+    """The file of what captioners wrote: for the photos held out too, beside the others, for a
+    photo may go from one folder to the other and takes its caption along."""
+    return (folder.parent if folder.name == HELD_OUT else folder) / MEMORY
+
+
+def _write_memory(folder: Path, memory: dict[str, dict[str, str]]) -> None:
+    write_atomically(_memory(folder), json.dumps(memory, indent=1).encode())
+
+
+def _read_memory(folder: Path) -> dict[str, dict[str, str]]:
+    """Each photo's "text", how it was "made", and the caption "before" while that is replaced.
+    Empty where the file cannot be read, so that all captions are kept."""
+    try:
+        content = json.loads(_memory(folder).read_text("utf-8"))
+        return TypeAdapter(dict[str, dict[str, str]]).validate_python(content)
+    except (OSError, ValueError):
+        return {}

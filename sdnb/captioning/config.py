@@ -15,7 +15,7 @@ class CaptionConfig(Settings):
     """Who describes the photos: mini knows drawn sample photos only, blip-base and blip-large
     describe real ones, florence-2 says more; or the path of a captioner's folder."""
     prefix: str = Field("", title="In front")
-    """What stands in front of every caption; "photo of ravo" with your special word is good, empty
+    """What stands in front of every caption; "photo of ravo" with your trigger word is good, empty
     and the word has to be put in by hand."""
     suffix: str = Field("", title="Behind")
     """What stands behind every caption; empty is safe, and what is there in every caption can be

@@ -20,7 +20,7 @@ class CaptionEditor:
 
     Every change is saved at once, to the captions that it changes and to no other file. `captions`
     holds the text by the photo's file name, always on one line; `watchers` are called after every
-    change and every move. `trigger` is the special word of the set. `advise` turns a list of Photo
+    change and every move. `trigger` is the trigger word of the set. `advise` turns a list of Photo
     (captions true, pictures blank) into remarks, as the coach does with its other arguments bound.
 
     Raises Problem for a missing folder, one without photos and a caption that is not text; and
@@ -130,11 +130,9 @@ class CaptionEditor:
 
     def _save(self, name: str, text: str) -> None:
         """The caption's file first. a.heic and a.jpg share a.txt, and so its text."""
-        photo = next(path for path in self.paths if path.name == name)
+        photo = self.path.with_name(name)
         write_caption(photo, text)
-        for other in self.paths:
-            if other.stem == photo.stem:
-                self.captions[other.name] = text
+        self.captions |= {path.name: text for path in self.paths if path.stem == photo.stem}
 
     def _tell(self) -> None:
         for tell in self.watchers:

@@ -1,4 +1,5 @@
-"""What the photos show again and again and no caption names: it will fuse with the special word.
+"""Uncaptioned features: what most photos show and no caption names becomes a part of the trigger
+word.
 
 Somebody has to look at the photos: the judge at those of the studio, a CLIP at real ones.
 """
@@ -13,18 +14,16 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from sdnb.dataset.photos import Photo
-from sdnb.mini.scenes import HUES_GONE, PLACES
-from sdnb.mini.subjects import COLOURS
-from sdnb.mini.words import glasses_words, with_article
+from sdnb.errors import with_article
 
-if TYPE_CHECKING:  # torch is imported with the first look, not with the package
+if TYPE_CHECKING:  # torch is imported when CLIP is loaded, not with the package
     import torch
 
     from sdnb.machine import Machine
     from sdnb.mini.judge import Judge
 
 See = Callable[[list[Image.Image]], list[dict[str, str]]]
-FUSES = 0.6  # of the photos: shown so often, a feature becomes a part of the special word
+FUSES = 0.6  # of the photos: shown so often, a feature becomes a part of the trigger word
 SURE = 0.7  # CLIP's probability from which on a feature counts as seen
 BATCH = 16  # pictures that CLIP looks at at once
 CLIP = "openai/clip-vit-large-patch14"
@@ -40,19 +39,29 @@ ALSO = {  # other words that name it
     "city": "street town",
     "snow": "snowy winter",
 }
-SEEN_AT = (*PLACES.values(), "in an office", "in a kitchen", "in a car", "in front of a wall")
+COLOURS = "red blue green yellow purple white black orange".split()
+LOCATIONS = (
+    "at the beach, in a forest, in the city, in the snow, in the desert, at night, in a library, "
+    "in a garden, in a room, in an office, in a kitchen, in a car, in front of a wall"
+).split(", ")
 QUESTIONS = {  # "a photo of a person ...": the answers, and what each says of the feature
     "glasses": {"with glasses": "glasses", "with sunglasses": "sunglasses", "without glasses": ""},
     "hat": {"wearing a hat": "hat", "wearing a cap": "cap", "with nothing on the head": ""},
     "smile": {"smiling": "smile", "with a serious face": ""},
     "phone": {"holding a phone": "phone", "with empty hands": ""},
-    "shirt": {f"in a {colour} shirt": f"{colour} shirt" for colour in COLOURS},
-    "place": {place: place for place in SEEN_AT},
+    "shirt": {f"in {with_article(c)} shirt": f"{c} shirt" for c in COLOURS},
+    "place": {place: place for place in LOCATIONS},
 }
+WORD = r"[\w'-]+"
+
+
+def words_of(text: str) -> set[str]:
+    """The words in small letters."""
+    return set(re.findall(WORD, text.lower()))
 
 
 def uncaptioned_features(
-    photos: Sequence[Photo], see: See, trigger: str = "the special word"
+    photos: Sequence[Photo], see: See, trigger: str = "the trigger word"
 ) -> list[str]:
     """One sentence for each feature that most of the photos show and most of their captions are
     silent about.
@@ -83,7 +92,7 @@ def _advice(feature: str, photos: Sequence[Photo], seen: list[dict[str, str]], t
     more = f", or add photos {VARY[feature]}" if feature in VARY else ""
     return (
         f"{count} photos {shows} and {without} {them}: {they} will become a part of {trigger} and "
-        f"come off at no word. Name {them} where {they} can be seen{more}."
+        f"no prompt will take {them} off. Name {them} where {they} can be seen{more}."
     )
 
 
@@ -101,20 +110,19 @@ def _shown(feature: str, seen: list[dict[str, str]]) -> tuple[str, list[int]]:
 def _names(caption: str, feature: str, value: str) -> bool:
     noun = value.split()[-1]
     words = {noun, feature, *ALSO.get(feature, "").split(), *ALSO.get(noun, "").split()}
-    return bool(words & set(re.findall(r"[\w'-]+", caption.lower())))
+    return bool(words & words_of(caption))
 
 
 def judge_sees(judge: "Judge") -> See:
-    """The studio's judge looks, at what a learner may want to change: glasses, hat, shirt, smile,
-    place. Who somebody is shall fuse, and is not told."""
-
-    def see(pictures: list[Image.Image]) -> list[dict[str, str]]:
-        return [_changeable(reading) for reading in judge.read(pictures)]
-
-    return see
+    """The studio's judge looks at drawn photos, for what a learner may want to change: glasses,
+    hat, shirt, smile, place. Who somebody is should become a part of the word, and is left out."""
+    return lambda pictures: [_changeable(reading) for reading in judge.read(pictures)]
 
 
 def _changeable(reading: dict) -> dict[str, str]:
+    from sdnb.mini.scenes import HUES_GONE, PLACES
+    from sdnb.mini.words import glasses_words
+
     shown, coloured = {"place": PLACES[reading["place"]]}, reading["style"] not in HUES_GONE
     if reading["kind"] not in ("man", "woman"):
         return shown
@@ -125,11 +133,13 @@ def _changeable(reading: dict) -> dict[str, str]:
         shown["hat"] = f"{colour}{reading['hat']}"
     if coloured:
         shown["shirt"] = f"{reading['shirt']} shirt"
-    return shown | ({"smile": "smile"} if reading["smile"] else {})
+    if reading["smile"]:
+        shown["smile"] = "smile"
+    return shown
 
 
 def clip_sees(source: str | Path = CLIP, machine: "Machine | None" = None) -> See:
-    """A CLIP looks at real photos of people: which of a few sentences fits each best?
+    """A CLIP looks at real photos of people: which of a few sentences fits each best.
 
     `source` is a Hub id or a folder. It is loaded at the first look, which raises Problem where
     that fails.

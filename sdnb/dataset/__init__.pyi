@@ -2,7 +2,7 @@ from .checkup import check_photos as check_photos
 from .config import PhotoConfig as PhotoConfig
 from .contact_sheet import image_grid as image_grid
 from .importing import import_photos as import_photos
-from .newcomers import where_photos_go as where_photos_go
+from .manifest import where_photos_go as where_photos_go
 from .photos import (
     Photo as Photo,
     loss_by_shape as loss_by_shape,

@@ -25,21 +25,19 @@ def image_grid(
     gap = max(2, width // 32)
     rows = -(-len(images) // columns)
     left = width + gap if row_labels else gap
-    head = [_wrap(label, font, width) for label in column_labels[:columns]]
-    top = gap + max((_height(text, font) + gap for text in head), default=0)
+    heads = [_wrap(label, font, width) for label in column_labels[:columns]]
+    top = gap + max((_height(text, font) + gap for text in heads), default=0)
     sheet = Image.new("RGB", (left + columns * (width + gap), top + rows * (height + gap)), "white")
     draw = ImageDraw.Draw(sheet)
-    for column, text in enumerate(head):
+    for column, text in enumerate(heads):
         draw.multiline_text((left + column * (width + gap), gap), text, "black", font)
     for row, label in enumerate(row_labels[:rows]):
         text = _wrap(label, font, width - gap)
         draw.multiline_text((gap, top + row * (height + gap)), text, "black", font)
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        sheet.paste(
-            image.convert("RGB").resize((width, height)),
-            (left + column * (width + gap), top + row * (height + gap)),
-        )
+        corner = left + column * (width + gap), top + row * (height + gap)
+        sheet.paste(image.convert("RGB").resize((width, height)), corner)
     return sheet
 
 

@@ -1,10 +1,68 @@
-"""The crop that mends a photo: around the head or the thing, so that it fills the frame."""
+"""Boxes in a photo, and the crop that mends it: around the subject, so that it fills the frame."""
+
+from dataclasses import astuple, dataclass
 
 from PIL import Image, ImageDraw
 
-from sdnb.dataset.boxes import Box
-
 ROOM = 1.1  # a crop is at least this much wider and higher than what it shows
+
+
+@dataclass(frozen=True)
+class Box:
+    """Left, top, right and bottom as parts of the upright picture, so that it fits a copy of any
+    size: (0, 0, 1, 1) is all of it."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 1.0
+    bottom: float = 1.0
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+    @property
+    def share(self) -> float:
+        """The part of the picture's area that lies within, between 0 and 1."""
+        wide = min(self.right, 1) - max(self.left, 0)
+        high = min(self.bottom, 1) - max(self.top, 0)
+        return max(wide, 0) * max(high, 0)
+
+    def within(self, frame: "Box") -> "Box":
+        """The same box in parts of `frame`, as it stands after cropping to it."""
+        return Box(
+            (self.left - frame.left) / frame.width,
+            (self.top - frame.top) / frame.height,
+            (self.right - frame.left) / frame.width,
+            (self.bottom - frame.top) / frame.height,
+        )
+
+    def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """The box in whole pixels of a picture, at least one each way, never over its edges."""
+        left = min(max(round(self.left * width), 0), width - 1)
+        top = min(max(round(self.top * height), 0), height - 1)
+        right = max(min(round(self.right * width), width), left + 1)
+        bottom = max(min(round(self.bottom * height), height), top + 1)
+        return left, top, right, bottom
+
+    def rounded(self) -> list[float]:
+        """Four numbers for a file, to a ten-thousandth."""
+        return [round(value, 4) for value in astuple(self)]
+
+
+def box_around(centre: tuple[float, float], width: float, height: float) -> Box:
+    """A box of this size around `centre`, pushed back into the picture; all in parts of it."""
+    left = min(max(centre[0] - width / 2, 0), max(1 - width, 0))
+    top = min(max(centre[1] - height / 2, 0), max(1 - height, 0))
+    return Box(left, top, left + width, top + height)
 
 
 def propose_crop(size: tuple[int, int], subject: Box | None, share: float, square: bool) -> Box:
@@ -16,27 +74,17 @@ def propose_crop(size: tuple[int, int], subject: Box | None, share: float, squar
     """
     wide, high = size
     aspect = 1.0 if square else wide / high
-    most = min(wide, high * aspect)  # pixels, the widest crop of this shape
-    if subject is None:
-        return _around(size, (0.5, 0.5), most, aspect)
-    across = (subject.right - subject.left) * wide
-    down = (subject.bottom - subject.top) * high
-    wanted = (across * down / share * aspect) ** 0.5
-    least = ROOM * max(across, down * aspect)
-    centre = ((subject.left + subject.right) / 2, (subject.top + subject.bottom) / 2)
-    return _around(size, centre, min(max(wanted, least), most), aspect)
-
-
-def _around(size: tuple[int, int], centre: tuple[float, float], width: float, aspect: float) -> Box:
-    """A box `width` pixels wide around `centre`, pushed back into the photo."""
-    across, down = width / size[0], width / aspect / size[1]
-    left = min(max(centre[0] - across / 2, 0), max(1 - across, 0))
-    top = min(max(centre[1] - down / 2, 0), max(1 - down, 0))
-    return Box(left, top, left + across, top + down)
+    centre, width = (0.5, 0.5), min(wide, high * aspect)  # pixels, the widest crop of this shape
+    if subject:
+        across, down = subject.width * wide, subject.height * high
+        wanted = (across * down / share * aspect) ** 0.5
+        least = ROOM * max(across, down * aspect)
+        centre, width = subject.centre, min(max(wanted, least), width)
+    return box_around(centre, width / wide, width / aspect / high)
 
 
 def show_crop(picture: Image.Image, crop: Box, subject: Box | None = None) -> Image.Image:
-    """A copy on which what is cropped away is pale, and the head or thing has a frame."""
+    """A copy on which what is cropped away is pale, and the face or thing has a frame."""
     pale = Image.blend(picture, Image.new("RGB", picture.size, "white"), 0.65)
     box = crop.pixels(*picture.size)
     pale.paste(picture.crop(box), box[:2])

@@ -7,8 +7,9 @@ file that is no photo stays where it is and is listed.
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from sdnb.dataset.pictures import SUFFIXES
@@ -16,7 +17,7 @@ from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically, write_beside
 
 KOHYA = re.compile(r"(\d+)_(.+)")  # "10_ravo man": ten repeats of what shows a ravo man
-LEFT_BEHIND = ("__MACOSX", ".")  # by programs; hidden files
+SKIPPED = ("__MACOSX", ".", "/")  # left behind by programs; hidden or "../"; of an absolute path
 BROKEN = (zipfile.BadZipFile, zlib.error)  # what a damaged zip may raise
 LARGEST = 200_000_000  # bytes: no photo is larger, but a hostile zip may be
 
@@ -47,69 +48,62 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
 
     A photo from a folder within is called FOLDER-NAME; one that is in `target` already is not
     written again, another one of its name becomes NAME-2, and a caption there is never overwritten.
-    Returns what was brought in. Raises Problem where there is no such source, the zip is broken, or
-    it holds no photo.
+    Returns what was brought in. Raises Problem where there is no such source, the zip is broken, it
+    holds no photo, or `target` cannot be written.
     """
     source = Path(source)
     if not source.exists():
         raise Problem("There is no such folder or zip", source, "Check the path")
     try:
-        entries = list(_of_zip(source) if source.is_file() else _of_folder(source))
+        files = _of_zip(source) if source.is_file() else _of_folder(source)
     except (*BROKEN, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise Problem(
             "The zip cannot be read", source, "Make it anew, without a password"
         ) from error
-    photos = {p for p, _ in entries if p.suffix.lower() in SUFFIXES}
+    photos = [path for path in files if path.suffix.lower() in SUFFIXES]
+    captions = {path.with_suffix(""): path for path in files if path.suffix.lower() == ".txt"}
     if not photos:
         raise Problem("There are no photos in it", source, "Choose another folder or zip")
-    folder, done, copies = make_writable_folder(target), Imported(), {}
-    for path, content in sorted(entries, key=lambda entry: str(entry[0])):
-        if path in photos and _size(content) <= LARGEST:
-            copy = write_beside(folder / "-".join(path.parts), content.read_bytes())
-            copies[path.with_suffix("")] = copy
-            done.photos.append(copy)
-            if kohya := KOHYA.fullmatch(path.parent.name):
-                done.repeats[path.parent.name] = int(kohya[1])
-        elif path.suffix.lower() != ".txt":
-            done.aside.append(str(path))
-    for path, content in entries:
-        if path.suffix.lower() != ".txt":
+    folder, result, used = make_writable_folder(target), Imported(), set()
+    for path in photos:
+        size, read = files[path]
+        if size > LARGEST:
             continue
-        if not (photo := copies.get(path.with_suffix(""))):
-            done.aside.append(str(path))
-        elif not (caption := photo.with_suffix(".txt")).exists():
-            write_atomically(caption, content.read_bytes())
-            done.captions += 1
-    return done
+        copy = write_beside(folder / "-".join(path.parts), read())
+        result.photos.append(copy)
+        if kohya := KOHYA.fullmatch(path.parent.name):
+            result.repeats[path.parent.name] = int(kohya[1])
+        caption = captions.get(path.with_suffix(""))
+        if caption and not copy.with_suffix(".txt").exists():
+            write_atomically(copy.with_suffix(".txt"), files[caption][1]())
+            result.captions += 1
+        used |= {path, caption}
+    result.aside = [str(path) for path in files if path not in used]
+    return result
 
 
-def _of_folder(folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
-    """(path within the folder, the file), links out of the folder left out."""
-    home = folder.resolve()
+Files = dict[PurePosixPath, tuple[int, Callable[[], bytes]]]
+"""By the path within the source: the size in bytes, and what reads them. In order of path."""
+
+
+def _of_folder(folder: Path) -> Files:
+    """Links out of the folder are left out."""
+    home, found = folder.resolve(), {}
     for path in folder.rglob("*"):
-        inside = PurePosixPath(path.relative_to(folder).as_posix())
-        if path.is_file() and path.resolve().is_relative_to(home) and not _hidden(inside):
-            yield inside, path
+        if path.is_file() and path.resolve().is_relative_to(home):
+            found[path.relative_to(folder).as_posix()] = path.stat().st_size, path.read_bytes
+    return _shown(found)
 
 
-def _of_zip(file: Path) -> Iterator[tuple[PurePosixPath, zipfile.Path]]:
-    """(path within the zip, the entry), entries that would lead out of it ("../") left out."""
-    with zipfile.ZipFile(file) as opened:
-        if opened.testzip():
-            raise zipfile.BadZipFile
-    root = zipfile.Path(file)
-    for name in root.root.namelist():
-        inside = PurePosixPath(name)
-        if name.endswith("/") or inside.is_absolute() or ".." in inside.parts or _hidden(inside):
-            continue
-        yield inside, root / name
+def _of_zip(file: Path) -> Files:
+    archive = zipfile.ZipFile(file)
+    if archive.testzip():
+        raise zipfile.BadZipFile
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    return _shown({i.filename: (i.file_size, partial(archive.read, i)) for i in infos})
 
 
-def _hidden(inside: PurePosixPath) -> bool:
-    return any(part.startswith(LEFT_BEHIND) for part in inside.parts)
-
-
-def _size(file: Path | zipfile.Path) -> int:
-    if isinstance(file, Path):
-        return file.stat().st_size
-    return file.root.getinfo(file.at).file_size
+def _shown(files: dict) -> Files:
+    """Without hidden files and those that would lead out of a zip."""
+    found = {PurePosixPath(name): files[name] for name in sorted(files)}
+    return {p: found[p] for p in found if not any(part.startswith(SKIPPED) for part in p.parts)}

@@ -1,22 +1,24 @@
-"""The list of the prepared copies: what each was made from, what was done to it, and why."""
+"""The list of the prepared copies: what each was made from, what was done to it, and why; and the
+photos that came after it was written."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from sdnb.dataset.photos import photos_in
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
+from sdnb.project import Project
 
 MANIFEST, HELD_OUT = "manifest.json", "held_out"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """One photo and its copy. Checksums are SHA-256 of a file's bytes; sizes are in pixels, the
     photo's those of the upright picture; the crop is a Box in parts of it."""
 
@@ -32,45 +34,48 @@ class Entry:
     copy_sha256: str
     held_out: bool = False
 
-    def placed(self, held_out: bool) -> "Entry":
+    def placed(self, held_out: bool) -> "ManifestEntry":
         """The same with the copy among those held out, or among those to train on."""
         name = f"{PurePosixPath(self.copy).stem}.jpg"
         return replace(self, copy=f"{HELD_OUT}/{name}" if held_out else name, held_out=held_out)
 
 
-def read_manifest(folder: Path) -> tuple[dict[str, Entry], set[str], dict[str, Any]]:
-    """The entries of a dataset by the photo's name, the checksums of copies that a run which was
-    stopped had begun to write, and the settings it was prepared with; none where there is no
-    manifest yet. Raises Problem for a file that is no manifest: it may be another program's."""
-    path = folder / MANIFEST
-    if not path.exists():
-        return {}, set(), {}
-    try:
-        # surrogateescape: file names that are no Unicode are kept as they are
-        content = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-        entries = TypeAdapter(list[Entry]).validate_python(content["photos"])
-        if any(entry != entry.placed(entry.held_out) for entry in entries):
-            raise ValueError("a copy outside the dataset")
-        planned = TypeAdapter(set[str]).validate_python(content.get("planned", []))
-        settings = dict(content.get("settings", {}))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        advice = "Move this file elsewhere and run again; copies that are still right are kept"
-        raise Problem("The list of the prepared photos cannot be read", path, advice) from error
-    return {entry.name: entry for entry in entries}, planned, settings
+@dataclass(frozen=True)
+class Manifest:
+    """The photos of a dataset and the settings that it was prepared with. `planned` are the
+    checksums of copies that a run was about to write: it may have been stopped."""
 
+    photos: list[ManifestEntry]
+    settings: dict[str, Any] = field(default_factory=dict)
+    planned: set[str] = field(default_factory=set)
 
-def write_manifest(
-    folder: Path, settings: dict[str, Any], entries: Iterable[Entry], planned: Iterable[str] = ()
-) -> None:
-    """Write the settings and the entries, unless they stand there already; `planned` are the
-    checksums of the copies that are about to be written."""
-    content: dict = {"settings": settings, "photos": [asdict(entry) for entry in entries]}
-    if planned:
-        content["planned"] = sorted(planned)
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    data, path = text.encode("utf-8", "surrogateescape"), folder / MANIFEST
-    if checksum(path) != sha256(data).hexdigest():
-        write_atomically(path, data)
+    @classmethod
+    def load(cls, folder: Path) -> "Manifest":
+        """The manifest of a dataset, an empty one where there is none yet. Raises Problem for a
+        file that is no manifest: it may be another program's."""
+        path = folder / MANIFEST
+        if not path.exists():
+            return cls([])
+        try:
+            # surrogateescape: file names that are no Unicode are kept as they are
+            content = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+            manifest = TypeAdapter(cls).validate_python(content)
+            if any(entry != entry.placed(entry.held_out) for entry in manifest.photos):
+                raise ValueError("a copy outside the dataset")
+            return manifest
+        except (OSError, ValueError) as error:
+            advice = "Move this file elsewhere and run again; copies that are still right are kept"
+            raise Problem("The list of the prepared photos cannot be read", path, advice) from error
+
+    def save(self, folder: Path) -> None:
+        """Write it, unless it stands there already. Raises Problem where that fails."""
+        content: dict = {"settings": self.settings, "photos": [asdict(p) for p in self.photos]}
+        if self.planned:
+            content["planned"] = sorted(self.planned)
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        data, path = text.encode("utf-8", "surrogateescape"), folder / MANIFEST
+        if checksum(path) != sha256(data).hexdigest():
+            write_atomically(path, data)
 
 
 def checksum(path: Path) -> str | None:
@@ -79,3 +84,23 @@ def checksum(path: Path) -> str | None:
         return sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
+
+
+def where_photos_go(project: Project | None = None) -> str:
+    """The folder that the learner's photos belong in, and which of those there the dataset of
+    notebook 01 lacks, in sentences. Photos that were left out by choice do not count, nor does any
+    while nothing is prepared. Raises Problem where the folder cannot be written, or the dataset's
+    list is none."""
+    project = project or Project()
+    said = f"Your photos belong in {project.photos.absolute()}"
+    manifest = Manifest.load(project.folder / "dataset")
+    if not manifest.photos:
+        return said
+    known = {*(entry.name for entry in manifest.photos), *manifest.settings.get("skip", ())}
+    new = [path.name for path in photos_in(project.photos) if path.name not in known]
+    if not new:
+        return said
+    names = ", ".join([*new[:3], f"... ({len(new)} in all)"] if len(new) > 3 else new)
+    names = names.encode("utf-8", "replace").decode()  # a name that is no Unicode can be printed
+    advice = "Run the last cells of notebooks 01 and 02 again, or training passes them over."
+    return f"{said}\nNot in your dataset yet: {names}. {advice}"

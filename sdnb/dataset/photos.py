@@ -76,7 +76,8 @@ def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
 
 
 def fingerprint(folder: Path | str) -> str:
-    """A short digest of the folder's photos and captions: it changes when any of them does."""
+    """A digest of the folder's photos and captions, 12 hexadecimal digits: it changes when any of
+    them does."""
     digest = sha256()
     for path in sorted(path for path in Path(folder).glob("[!.]*") if path.is_file()):
         if path.suffix.lower() in SUFFIXES | {".txt"}:
@@ -85,7 +86,8 @@ def fingerprint(folder: Path | str) -> str:
 
 
 def read_image(path: Path, resolution: int, bucket_step: int = 0) -> Image.Image:
-    """A photo, cropped and scaled to a square or to its bucket."""
+    """A photo in RGB, cropped and scaled to a square of `resolution` pixels a side, or to its
+    bucket. Raises Problem where it cannot be read."""
     picture = open_picture(path)
     size = (resolution, resolution)
     if bucket_step:
@@ -113,18 +115,19 @@ def cut_off(width: float, height: float, target: tuple[int, int]) -> float:
 def loss_by_shape(
     sizes: Sequence[tuple[int, int]], size: int = 512, step: int = 64
 ) -> list[dict[str, tuple[int, int] | float]]:
-    """For each photo, (width, height) in pixels, its "bucket", and the parts of its area that are
-    lost in a "square" and in that bucket ("lost"), between 0 and 1."""
+    """For each photo, (width, height) in pixels, its "bucket" (in pixels, as in `bucket`), and the
+    parts of its area that are lost in a "square" and in that bucket ("lost"), between 0 and 1."""
     rows = []
     for width, height in sizes:
         own = bucket(width, height, size, step)
-        square, lost = (cut_off(width, height, target) for target in ((size, size), own))
+        square, lost = cut_off(width, height, (size, size)), cut_off(width, height, own)
         rows.append({"bucket": own, "square": square, "lost": lost})
     return rows
 
 
 def read_caption(path: Path) -> str:
-    """The text of NAME.txt beside the photo NAME.jpg, on one line; empty where there is none."""
+    """The text of NAME.txt beside the photo NAME.jpg, on one line; empty where there is none.
+    Raises Problem where it cannot be read."""
     caption = path.with_suffix(".txt")
     if not caption.exists():
         return ""

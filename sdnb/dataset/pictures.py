@@ -1,20 +1,22 @@
 """Read what phones, cameras and people have: any common format, as upright sRGB on white."""
 
 import io
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps
+from pillow_heif import register_heif_opener
 
 from sdnb.errors import Problem
 
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .heic .heif .avif .tif .tiff .bmp .gif".split()
 )
+register_heif_opener()  # the format of iPhones
 AGAIN = "Open it in an image program and save it again as JPEG, or remove it"
 
 
@@ -24,7 +26,7 @@ def open_picture(path: Path, at_least: int | None = None) -> Image.Image:
 
     With `at_least`, a JPEG is made smaller while it is decoded, which is several times as fast: to
     a half, a quarter or an eighth, the smallest whose short side still has that many pixels. Other
-    formats come whole. The format is told by the file's content, not by its name. Raises Problem
+    formats come whole. The format is known by the file's content, not by its name. Raises Problem
     for what cannot be read, and for more than 178 million pixels (Pillow's guard against
     decompression bombs).
     """
@@ -54,28 +56,37 @@ def changes(path: Path) -> list[str]:
     return [words for words, true in found.items() if true]
 
 
+def map_photos(function: Callable, photos: Sequence, progress: bool) -> list:
+    """The function's result for each photo, in order, or the Problem that it raises; several at
+    once. Threads are enough: Pillow decodes and scales outside Python's lock."""
+    from tqdm.contrib.concurrent import thread_map  # in a notebook it imports ipywidgets
+
+    def call(photo: object) -> object:
+        try:
+            return function(photo)
+        except Problem as problem:
+            return problem
+
+    with warnings.catch_warnings(action="ignore"):  # as in _opened, once around all threads
+        # miniters: no update by tqdm's own thread, which Colab would not show
+        return thread_map(
+            call, photos, max_workers=os.cpu_count(), unit="photo", miniters=1, disable=not progress
+        )
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The file opened by Pillow, its header read; whatever goes wrong, here or while it is decoded,
     is a Problem."""
-    _open_heif()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures and odd tags
-            with Image.open(path) as file:
-                yield file
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
+            yield file  # warned of large pictures and odd tags
     except Image.DecompressionBombError as error:
         raise Problem(
             "The photo has more than 178 million pixels", path, "Save a smaller copy of it"
         ) from error
     # whatever a broken file makes its decoder raise: six libraries, and no common class
     except Exception as error:
-        if path.suffix.lower() in (".heic", ".heif") and not _open_heif():
-            raise Problem(
-                "Photos of this kind need the package pillow-heif",
-                path,
-                "Run `pip install pillow-heif`, or save the photo as JPEG",
-            ) from error
         raise Problem("The photo cannot be read", path, AGAIN) from error
 
 
@@ -85,17 +96,6 @@ def _turn(file: Image.Image) -> int:
     blind = file.format == "PNG" and b"eXIf" not in Path(file.filename).read_bytes()
     exif = Image.Image.getexif(file) if blind else file.getexif()
     return exif.get(ExifTags.Base.Orientation, 1)
-
-
-@cache
-def _open_heif() -> bool:
-    """Teach Pillow the format of iPhones, where the package for it is installed."""
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        return False
-    register_heif_opener()
-    return True
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -11,18 +11,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from sdnb.dataset.boxes import Box
 from sdnb.dataset.config import PhotoConfig
-from sdnb.dataset.manifest import HELD_OUT, Entry, checksum, read_manifest, write_manifest
+from sdnb.dataset.crops import Box
+from sdnb.dataset.manifest import HELD_OUT, Manifest, ManifestEntry, checksum
 from sdnb.dataset.photos import FEWEST, bucket, cut_off, photo_paths
-from sdnb.dataset.pictures import changes, open_picture, picture_size
-from sdnb.dataset.threads import in_threads
+from sdnb.dataset.pictures import changes, map_photos, open_picture, picture_size
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
 
@@ -55,13 +54,17 @@ def _photos(names: list[str]) -> str:
     return "1 photo was" if len(names) == 1 else f"{len(names)} photos were"
 
 
-@dataclass(frozen=True)
-class _Job:
-    path: Path  # of the photo
+@dataclass
+class _Copy:
+    """The copy of one photo, before and after it is made."""
+
+    photo: Path
+    name: str
     crop: Box
     why: str
-    copy: str  # the copy's name
-    old: Entry | None  # of the run before
+    old: ManifestEntry | None  # of the run before
+    entry: ManifestEntry | None = None  # None where the photo cannot be read
+    jpeg: bytes | None = None  # None where the copy that is there is the right one
 
 
 def prepare_photos(
@@ -86,48 +89,29 @@ def prepare_photos(
     """
     paths = [path for path in photo_paths(config.photos) if path.name not in config.skip]
     folder = _dataset(config.photos, target)
-    before, planned, _ = read_manifest(folder)
-    done = Prepared(folder)
-    crops, notes, copies = crops or {}, notes or {}, _copy_names(paths, before)
-    jobs = [
-        _Job(p, crops.get(p.name, Box()), notes.get(p.name, ""), copy, before.get(p.name))
-        for p, copy in zip(paths, copies)
+    result, manifest = Prepared(folder), Manifest.load(folder)
+    before = {entry.name: entry for entry in manifest.photos}
+    copies = [
+        _Copy(
+            photo=path,
+            name=name,
+            crop=(crops or {}).get(path.name, Box()),
+            why=(notes or {}).get(path.name, ""),
+            old=before.get(path.name),
+        )
+        for path, name in zip(paths, _copy_names(paths, before))
     ]
-    made = _make_all(config, jobs, done, progress)
-    held_out = _hold_out(config.held_out, folder, [(e, jpeg) for _, e, jpeg in made], good)
-    planned |= {entry.copy_sha256 for _, entry, _ in made}
+    copies = _make_all(config, copies, result, progress)
+    _hold_out(config.held_out, folder, copies, good)
+    planned = manifest.planned | {copy.entry.copy_sha256 for copy in copies}
     settings = config.model_dump(mode="json", exclude={"photos"})  # where they lie is private
-    if any(jpeg for _, _, jpeg in made):  # should it end halfway, these are not taken for yours
-        write_manifest(folder, settings, before.values(), planned)
-    _remove(before, {path.name for path in paths}, done)
-    entries = [
-        _settle(job, entry.placed(entry.name in held_out), jpeg, planned, done)
-        for job, entry, jpeg in made
-    ]
-    done.held_out = [entry.name for entry in entries if entry.held_out]
-    write_manifest(folder, settings, entries)
-    return done
-
-
-def _make_all(
-    config: PhotoConfig, jobs: Sequence[_Job], done: Prepared, progress: bool
-) -> list[tuple[_Job, Entry, bytes | None]]:
-    """Every job with what `_make` makes of it, but for photos that cannot be read. Raises Problem
-    where too few are left."""
-    made = []
-    for job, result in zip(jobs, in_threads(partial(_make, config, done.folder), jobs, progress)):
-        if isinstance(result, Problem):
-            done.unreadable[job.path.name] = str(result)
-            if not job.old or not (done.folder / job.old.copy).exists():
-                continue
-            result = job.old, None  # what was prepared while it could be read
-        made.append((job, *result))
-    if len(made) - config.held_out >= FEWEST:
-        return made
-    what = f"Of the {len(jobs)} photos {len(made)} can be prepared and {config.held_out} shall be "
-    what += f"held out, but training needs at least {FEWEST}"
-    advice = " ".join(["Add photos or hold fewer out.", *done.unreadable.values()])
-    raise Problem(what, config.photos, advice)
+    if any(copy.jpeg for copy in copies):  # should it end halfway, these are not taken for yours
+        Manifest(manifest.photos, settings, planned).save(folder)
+    _remove(before, {path.name for path in paths}, result)
+    entries = [_settle(copy, planned, result) for copy in copies]
+    result.held_out = [entry.name for entry in entries if entry.held_out]
+    Manifest(entries, settings).save(folder)
+    return result
 
 
 def _dataset(photos: Path, target: Path | str) -> Path:
@@ -139,47 +123,79 @@ def _dataset(photos: Path, target: Path | str) -> Path:
     return make_writable_folder(folder)
 
 
-def _copy_names(paths: Sequence[Path], before: Mapping[str, Entry]) -> list[str]:
+def _copy_names(paths: Sequence[Path], before: Mapping[str, ManifestEntry]) -> list[str]:
     """A photo keeps the name of its copy, for a caption may stand beside that. A new one's copy is
     called like the photo, and NAME-2 where another of that name is there (a.jpg and a.png)."""
     names = {path.name: Path(before[path.name].copy).name for path in paths if path.name in before}
     taken = {name.casefold() for name in names.values()}  # some disks ignore case
-    for path in (path for path in paths if path.name not in names):
-        free = chain([f"{path.stem}.jpg"], (f"{path.stem}-{n}.jpg" for n in count(2)))
-        names[path.name] = next(name for name in free if name.casefold() not in taken)
-        taken.add(names[path.name].casefold())
+    for path in paths:
+        if path.name in names:
+            continue
+        name, numbers = f"{path.stem}.jpg", count(2)
+        while name.casefold() in taken:
+            name = f"{path.stem}-{next(numbers)}.jpg"
+        names[path.name] = name
+        taken.add(name.casefold())
     return [names[path.name] for path in paths]
 
 
-def _make(config: PhotoConfig, folder: Path, job: _Job) -> tuple[Entry, bytes | None] | Problem:
-    """The photo's entry and its copy's JPEG, None where the copy that is there is the right one; or
-    the Problem with a photo that cannot be read."""
-    digest, old, crop = checksum(job.path), job.old, job.crop.rounded()
+def _make_all(
+    config: PhotoConfig, copies: Sequence[_Copy], result: Prepared, progress: bool
+) -> list[_Copy]:
+    """Make the copies and return those that have an entry. Raises Problem where too few have."""
+    problems = map_photos(partial(_make, config, result.folder), copies, progress)
+    for copy, problem in zip(copies, problems):
+        if problem:
+            result.unreadable[copy.photo.name] = str(problem)
+            if copy.old and (result.folder / copy.old.copy).exists():
+                copy.entry = copy.old  # what was prepared while it could be read
+    made = [copy for copy in copies if copy.entry]
+    if len(made) - config.held_out < FEWEST:
+        raise Problem(
+            f"Of the {len(copies)} photos {len(made)} can be prepared and {config.held_out} shall "
+            f"be held out, but training needs at least {FEWEST}",
+            config.photos,
+            " ".join(["Add photos or hold fewer out.", *result.unreadable.values()]),
+        )
+    return made
+
+
+def _make(config: PhotoConfig, folder: Path, copy: _Copy) -> None:
+    """Give the copy its entry, and its JPEG unless the file that is there is the right one. Raises
+    Problem for a photo that cannot be read."""
+    digest, old, crop = checksum(copy.photo), copy.old, copy.crop.rounded()
     if (
         old
         and (old.sha256, old.crop) == (digest, crop)
-        and old.copy_size == _copy_size(config, *_pixels(job.crop, old.width, old.height))
+        and old.copy_size == _copy_size(config, *_pixels(copy.crop, old.width, old.height))
         and old.copy_sha256 == checksum(folder / old.copy)
     ):
-        return replace(old, why=job.why), None
-    try:
-        width, height = picture_size(job.path)
-        cropped = _pixels(job.crop, width, height)
-        size = _copy_size(config, *cropped)
-        # a smaller picture will do as long as the crop, whole pixels of it, has the copy's
-        part = max((of_copy + 1) / of_crop for of_copy, of_crop in zip(size, cropped))
-        picture = open_picture(job.path, math.ceil(part * min(width, height)))
-        done = changes(job.path) + _fitting(job.crop.share, cropped, size)
-    except Problem as problem:
-        return problem
-    picture = picture.crop(job.crop.pixels(*picture.size))
+        copy.entry = replace(old, why=copy.why)
+        return
+    width, height = picture_size(copy.photo)
+    cropped = _pixels(copy.crop, width, height)
+    size = _copy_size(config, *cropped)
+    # a smaller picture will do as long as the crop, whole pixels of it, has the copy's
+    part = max((of_copy + 1) / of_crop for of_copy, of_crop in zip(size, cropped))
+    picture = open_picture(copy.photo, math.ceil(part * min(width, height)))
+    done = changes(copy.photo) + _fitting(copy.crop.share, cropped, size)
+    picture = picture.crop(copy.crop.pixels(*picture.size))
+    picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
     jpeg = io.BytesIO()
-    # of pixels alone: no place, no camera, no comment
-    fitted = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
-    fitted.save(jpeg, "JPEG", quality=95, subsampling=0)
-    made = sha256(jpeg.getvalue()).hexdigest()
-    entry = Entry(job.path.name, digest, width, height, crop, done, job.why, job.copy, size, made)
-    return entry.placed(bool(old and old.held_out)), jpeg.getvalue()
+    picture.save(jpeg, "JPEG", quality=95, subsampling=0)  # pixels alone: no place, no camera
+    copy.jpeg = jpeg.getvalue()
+    copy.entry = ManifestEntry(
+        name=copy.photo.name,
+        sha256=digest,
+        width=width,
+        height=height,
+        crop=crop,
+        done=done,
+        why=copy.why,
+        copy=copy.name,
+        copy_size=size,
+        copy_sha256=sha256(copy.jpeg).hexdigest(),
+    ).placed(bool(old and old.held_out))
 
 
 def _pixels(crop: Box, width: int, height: int) -> tuple[int, int]:
@@ -208,31 +224,30 @@ def _fitting(share: float, cropped: tuple[int, int], size: tuple[int, int]) -> l
 
 
 def _hold_out(
-    number: int,
-    folder: Path,
-    made: Sequence[tuple[Entry, bytes | None]],
-    good: Collection[str] | None,
-) -> set[str]:
-    """The names of the photos to hold out: those held out before, then an ordinary one and those
-    that differ most, of the `good` ones where there are enough.
+    number: int, folder: Path, copies: Sequence[_Copy], good: Collection[str] | None
+) -> None:
+    """Choose the photos to hold out: those held out before, then an ordinary one and those that
+    differ most, of the `good` ones where there are enough.
 
     Each copy is a point, the 768 values of its thumbnail of 16 x 16 pixels. The first photo is the
     nearest to the mean of all; then, again and again, the one whose nearest among the chosen is
     farthest away (farthest-point sampling).
     """
-    chosen = [i for i, (entry, _) in enumerate(made) if entry.held_out][:number]
+    fit = [
+        copy for copy in copies if good is None or copy.photo.name in good or copy.entry.held_out
+    ]
+    fit = fit if len(fit) >= number else copies
+    chosen = [index for index, copy in enumerate(fit) if copy.entry.held_out][:number]
     if len(chosen) < number:
-        those = [pair for pair in made if good is None or pair[0].name in good or pair[0].held_out]
-        if len(those) >= number:
-            made = those
-            chosen = [i for i, (entry, _) in enumerate(made) if entry.held_out][:number]
-        points = np.stack([_thumbnail(jpeg or folder / entry.copy) for entry, jpeg in made])
+        points = np.stack([_thumbnail(copy.jpeg or folder / copy.entry.copy) for copy in fit])
         chosen = chosen or [int(np.linalg.norm(points - points.mean(0), axis=1).argmin())]
         while len(chosen) < number:
             away = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(1)
             away[chosen] = -1  # so that of photos all alike none is chosen twice
             chosen.append(int(away.argmax()))
-    return {made[i][0].name for i in chosen}
+    names = {fit[index].photo.name for index in chosen}
+    for copy in copies:
+        copy.entry = copy.entry.placed(copy.photo.name in names)
 
 
 def _thumbnail(copy: bytes | Path) -> np.ndarray:
@@ -240,43 +255,42 @@ def _thumbnail(copy: bytes | Path) -> np.ndarray:
     return np.asarray(picture.resize((16, 16), Image.Resampling.BOX), np.float64).ravel()
 
 
-def _remove(before: Mapping[str, Entry], names: set[str], done: Prepared) -> None:
+def _remove(before: Mapping[str, ManifestEntry], names: set[str], result: Prepared) -> None:
     """Delete the copies of photos that are no longer to be prepared, where they are still ours."""
     for name in sorted(before.keys() - names):
-        path = done.folder / before[name].copy
+        path = result.folder / before[name].copy
         if checksum(path) == before[name].copy_sha256:
             path.unlink()
-            done.removed.append(name)
+            result.removed.append(name)
         elif path.exists():
-            done.kept[name] = f"{name} is gone, but {path.name} was changed by hand and stays."
+            result.kept[name] = f"{name} is gone, but {path.name} was changed by hand and stays."
 
 
-def _settle(
-    job: _Job, entry: Entry, jpeg: bytes | None, planned: set[str], done: Prepared
-) -> Entry:
+def _settle(copy: _Copy, planned: set[str], result: Prepared) -> ManifestEntry:
     """Bring the copy and its caption to their place, over nothing but a copy of ours; the entry as
     it is then."""
-    old, path = job.old, done.folder / entry.copy
-    here, caption = done.folder / old.copy if old else path, path.with_suffix(".txt")
-    for moving, place in ((here, path), (here.with_suffix(".txt"), caption)):
-        if moving.exists() and not place.exists():
+    entry, old, path = copy.entry, copy.old, result.folder / copy.entry.copy
+    here = result.folder / old.copy if old else path
+    for suffix in (".jpg", ".txt"):  # held out now, or no longer
+        source, place = here.with_suffix(suffix), path.with_suffix(suffix)
+        if source.exists() and not place.exists():
             make_writable_folder(place.parent)
-            os.replace(moving, place)
+            os.replace(source, place)
     there, ours = checksum(path), old.copy_sha256 if old else None
     if there not in (None, ours, *planned):
         if not old or (here != path and here.exists()):
             advice = "Move it elsewhere, or choose an empty folder for the dataset"
             raise Problem("Another file is where a copy belongs", path, advice)
         advice = "delete it to have it made anew"
-        done.kept[entry.name] = f"{entry.copy} was changed by hand and stays so; {advice}."
+        result.kept[entry.name] = f"{entry.copy} was changed by hand and stays so; {advice}."
         return old.placed(entry.held_out)
-    if jpeg and there != entry.copy_sha256:
-        write_atomically(path, jpeg)
-    elsewhere = done.folder / entry.placed(not entry.held_out).copy
+    if copy.jpeg and there != entry.copy_sha256:
+        write_atomically(path, copy.jpeg)
+    elsewhere = result.folder / entry.placed(not entry.held_out).copy
     if checksum(elsewhere) in planned:  # left by a run that was stopped
         elsewhere.unlink()
-    own = job.path.with_suffix(".txt")
+    own, caption = copy.photo.with_suffix(".txt"), path.with_suffix(".txt")
     if own.is_file() and not caption.exists():
         write_atomically(caption, own.read_bytes())
-    (done.done if jpeg else done.unchanged).append(entry.name)
+    (result.done if copy.jpeg else result.unchanged).append(entry.name)
     return entry

@@ -10,7 +10,8 @@ PLACES = (HERE / "_sample", HERE.parent / "data_sample")  # in an installed pack
 
 def sample_photos(name: str = "person") -> Path:
     """The folder of a sample set: "person", "product" or "style", which the mini model can draw, or
-    "toy", photo-like pictures of a wooden robot-bird for a large base model."""
+    "toy", photo-like pictures of a wooden robot-bird for a large base model. Raises Problem for
+    another name."""
     for place in PLACES:
         if (place / name).is_dir():
             return place / name
@@ -22,7 +23,7 @@ def sample_photos(name: str = "person") -> Path:
 
 def sample_trained(name: str) -> Path:
     """What was trained on a sample set with its preset on the mini model: "person_lora",
-    "person_embedding", "product_lora" or "style_lora"."""
+    "person_embedding", "product_lora" or "style_lora". Raises Problem for another name."""
     for place in PLACES:
         if (file := place / "trained" / f"{name}.safetensors").is_file():
             return file

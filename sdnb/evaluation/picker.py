@@ -14,12 +14,11 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from sdnb.dataset.contact_sheet import image_grid
-from sdnb.errors import Problem
+from sdnb.errors import Problem, with_article
 from sdnb.evaluation.eyes import Eye, Reader, image_encoders_for
 from sdnb.evaluation.lineup import LineUp
 from sdnb.evaluation.scores import ImageSet, Number, Scores, draw, measure
 from sdnb.machine import Machine, find_machine
-from sdnb.mini.words import with_article
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
 from sdnb.training.checkpoints import read_weights, step_of

@@ -2,16 +2,12 @@
 
 import random
 
+from sdnb.errors import with_article
 from sdnb.mini.scenes import PLACES, Scene, features
 
 
 def _join(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-
-
-def with_article(words: str) -> str:
-    """ "an apple", "a pear"."""
-    return ("an " if words[0] in "aeiouAEIOU" else "a ") + words
 
 
 def glasses_words(kind: str) -> str:

@@ -1,9 +1,9 @@
 """The crop form, in a notebook: a cell shows it, the next one takes its crops and its config."""
 
-from sdnb.dataset.boxes import Box
 from sdnb.dataset.checkup import Checkup
 from sdnb.dataset.config import PhotoConfig
-from sdnb.dataset.cropping import CropChooser
+from sdnb.dataset.crop_chooser import CropChooser
+from sdnb.dataset.crops import Box
 from sdnb.notebook.forms import Shown
 from sdnb.project import Project
 
@@ -40,4 +40,4 @@ class CropForm(Shown):
     def __repr__(self) -> str:
         """What becomes of each photo as text, where there are no widgets."""
         model = self.model
-        return "\n".join(f"{v.name}: {model.outcome(v)}." for v in model.checkup.verdicts)
+        return "\n".join(f"{p.name}: {model.outcome(p)}." for p in model.checkup.photos)

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from IPython.display import display
 from PIL import ImageOps
 
-from sdnb.dataset.cropping import CropChooser
+from sdnb.dataset.crop_chooser import CropChooser
 from sdnb.dataset.crops import show_crop
 from sdnb.errors import Problem
 from sdnb.notebook.pieces import alert, button, row, stored
@@ -75,24 +75,24 @@ class _View:
 
     def _refresh(self) -> None:
         """Show the model as it is now."""
-        model, verdict = self.model, self.model.verdict
-        count = len(model.checkup.verdicts)
-        self.place.value = f"<b>{model.index + 1} of {count}:</b> {escape(str(verdict))}"
-        self.outcome.value = f'<div role="status">Now: {escape(model.outcome(verdict))}.</div>'
+        model, photo = self.model, self.model.photo
+        count = len(model.checkup.photos)
+        self.place.value = f"<b>{model.index + 1} of {count}:</b> {escape(str(photo))}"
+        self.outcome.value = f'<div role="status">Now: {escape(model.outcome(photo))}.</div>'
         for name, percent in model.standing.items():
             self.sliders[name].disabled = percent is None
             self.sliders[name].value = 50 if percent is None else percent
         self.left_out.value = model.leave_out
         self.previous.disabled = model.index == 0
         self.next.disabled = model.index == count - 1
-        self.back.disabled = model.crop == verdict.crop
+        self.back.disabled = model.crop == photo.crop
         self._show_pictures()
 
     def _show_pictures(self) -> None:
-        look, crop = self.model.verdict.look, self.model.crop
-        before = ImageOps.contain(look.thumbnail, (BEFORE, BEFORE))
-        self.before.value = stored(show_crop(before, crop, look.subject), "JPEG")
-        kept = look.thumbnail.crop(crop.pixels(*look.thumbnail.size))
+        photo, crop = self.model.photo.statistics, self.model.crop
+        before = ImageOps.contain(photo.thumbnail, (BEFORE, BEFORE))
+        self.before.value = stored(show_crop(before, crop, photo.subject), "JPEG")
+        kept = photo.thumbnail.crop(crop.pixels(*photo.thumbnail.size))
         square = self.model.checkup.config.shape == "square"  # so is what rounding made 50 × 51
         fit = ImageOps.fit if square else ImageOps.contain
         self.after.value = stored(fit(kept, (AFTER, AFTER)), "JPEG")

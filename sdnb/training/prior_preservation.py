@@ -7,12 +7,11 @@ from pathlib import Path
 from PIL import Image, ImageStat
 
 from sdnb.dataset.photos import Photo, read_photos
-from sdnb.errors import Problem
+from sdnb.errors import Problem, with_article
 from sdnb.files import write_atomically
 from sdnb.inference.pictures import make_images
 from sdnb.inference.prompts import escape
 from sdnb.machine import Machine
-from sdnb.mini.words import with_article
 from sdnb.models.base import Model
 from sdnb.training.config import TrainConfig
 from sdnb.training.methods import method_of

@@ -99,7 +99,9 @@ def tokens_of(captioner, pictures) -> torch.Tensor:
 
     captioner.model.generate = listening
     captioner(pictures)
-    return made[0][:, max(captioner.given, 1) :]  # Florence-2's answer begins with a mark too
+    return made[0][
+        :, max(captioner.prompt_length, 1) :
+    ]  # Florence-2's answer begins with a mark too
 
 
 @pytest.mark.parametrize("family", ["blip", "florence"])

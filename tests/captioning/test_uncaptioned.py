@@ -33,7 +33,7 @@ SILENT = ["photo of ravo, at the beach"] * 20
 def test_glasses_that_no_caption_names():
     assert told(SILENT, shows(18, glasses="round glasses")) == [
         "18 of 20 photos show round glasses and no caption names them: they will become a part of "
-        "ravo and come off at no word. Name them where they can be seen."
+        "ravo and no prompt will take them off. Name them where they can be seen."
     ]
 
 

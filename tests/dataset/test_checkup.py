@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
-from sdnb.dataset.boxes import Box
-from sdnb.dataset.checkup import _of_the_subject, check_photos
+from sdnb.dataset.checkup import _subject_faults, check_photos
 from sdnb.dataset.config import PhotoConfig
-from sdnb.dataset.crops import propose_crop, show_crop
-from sdnb.dataset.faces import find_faces
-from sdnb.dataset.look import find_object, look_at
+from sdnb.dataset.crops import Box, propose_crop, show_crop
+from sdnb.dataset.detection import find_faces, find_object
+from sdnb.dataset.photo_statistics import measure_photo
 from sdnb.dataset.samples import sample_photos
 from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of, random_scene
@@ -59,8 +58,8 @@ def checkup(spoilt):
 def test_what_reads_as_half_is_half(share, remarks):
     """0.4951 would be printed as "fills 50%, where half is right"."""
     box = SimpleNamespace(share=share, within=lambda crop: box)
-    found = _of_the_subject(SimpleNamespace(subjects=[box], subject=box), "person", None)
-    assert len(found) == remarks
+    measured = SimpleNamespace(subjects=[box], subject=box)
+    assert len([*_subject_faults(measured, "person", None)]) == remarks
 
 
 @pytest.mark.parametrize(
@@ -78,23 +77,23 @@ def test_what_reads_as_half_is_half(share, remarks):
     ],
 )
 def test_every_photo_gets_one_sentence_with_its_fault_and_no_other(checkup, name, grade, words):
-    (verdict,) = [v for v in checkup.verdicts if v.name == name]
-    assert str(verdict).startswith(f"{name}: ") and str(verdict).endswith(".")
-    assert words in str(verdict) and verdict.grade == grade
-    assert len(verdict.remarks) == (grade > 0)
+    (photo,) = [p for p in checkup.photos if p.name == name]
+    assert str(photo).startswith(f"{name}: ") and str(photo).endswith(".")
+    assert words in str(photo) and photo.grade == grade
+    assert len(photo.remarks) == (grade > 0)
 
 
 def test_what_is_no_photo_is_named_and_stops_nobody(checkup):
-    assert len(checkup.verdicts) == 11
+    assert len(checkup.photos) == 11
     assert "letter.jpg" in checkup.unreadable["letter.jpg"]
     assert "letter.jpg" in str(checkup) and "11 photos will do" in str(checkup)
 
 
 def test_the_crop_mends_a_small_head(checkup):
-    (verdict,) = [v for v in checkup.verdicts if v.name == "1.jpg"]
-    assert verdict.share == pytest.approx(0.1, abs=0.03)
-    assert verdict.share_cropped == pytest.approx(0.55, abs=0.02)
-    true = Box(*head_box(replace(SCENES[1], share=0.1, dx=0.2))).within(verdict.crop)
+    (photo,) = [p for p in checkup.photos if p.name == "1.jpg"]
+    assert photo.share == pytest.approx(0.1, abs=0.03)
+    assert photo.share_cropped == pytest.approx(0.55, abs=0.02)
+    true = Box(*head_box(replace(SCENES[1], share=0.1, dx=0.2))).within(photo.crop)
     assert (
         true.share > 0.4
         and min(true.left, true.top) > -0.05
@@ -110,12 +109,12 @@ def test_the_sheet_shows_every_photo(checkup):
 @pytest.mark.one_set
 def test_the_sample_photos_are_good():
     person = check_photos(PhotoConfig(photos=sample_photos()), progress=False)
-    assert [v.grade for v in person.verdicts] == [0] * 20
+    assert [p.grade for p in person.photos] == [0] * 20
     assert person.advice == ("20 photos: a good number.",)
     product = check_photos(
         PhotoConfig(photos=sample_photos("product"), subject="object"), progress=False
     )
-    assert max(v.grade for v in product.verdicts) <= 1  # GrabCut warns and never rejects
+    assert max(p.grade for p in product.photos) <= 1  # GrabCut warns and never rejects
 
 
 @pytest.mark.parametrize(
@@ -145,8 +144,8 @@ def test_heads_are_measured_from_five_to_ninety_percent(share):
     rng, errors = random.Random(int(1000 * share)), []
     for _ in range(16):
         scene = random_scene(rng, random_person(rng), share=share)
-        heads = find_faces(draw(scene, 320))
-        errors.append(heads[0].share - Box(*head_box(scene)).share if heads else -share)
+        faces = find_faces(draw(scene, 320))
+        errors.append(faces[0].share - Box(*head_box(scene)).share if faces else -share)
     assert abs(np.mean(errors)) < 0.12 * share
     assert np.mean(np.abs(errors)) < 0.25 * share
 
@@ -194,7 +193,7 @@ def test_dark_is_not_blurred(tmp_path):
     picture = draw(SCENES[0], 512)
     picture.save(tmp_path / "a.png")
     ImageEnhance.Brightness(picture).enhance(0.5).save(tmp_path / "b.png")
-    one, other = (look_at(tmp_path / name, "style").sharpness for name in ("a.png", "b.png"))
+    one, other = (measure_photo(tmp_path / name, "style").sharpness for name in ("a.png", "b.png"))
     assert other == pytest.approx(one, rel=0.1)
 
 
@@ -207,7 +206,7 @@ def test_photos_of_which_none_can_be_read(tmp_path):
 
 def test_a_strip_is_not_blown_up(tmp_path):
     Image.new("RGB", (600, 2), "red").save(tmp_path / "strip.png")
-    assert look_at(tmp_path / "strip.png", "style").size == (600, 2)
+    assert measure_photo(tmp_path / "strip.png", "style").size == (600, 2)
 
 
 def test_photos_in_folders_within_are_explained(tmp_path):

@@ -13,8 +13,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from sdnb.dataset import prepare
-from sdnb.dataset.boxes import Box
 from sdnb.dataset.config import PhotoConfig
+from sdnb.dataset.crops import Box
 from sdnb.dataset.photos import loss_by_shape, photo_paths
 from sdnb.dataset.pictures import open_picture, picture_size
 from sdnb.dataset.prepare import prepare_photos

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.photos import Photo
+from sdnb.errors import with_article
 from sdnb.evaluation.lineup import LineUp, line_up
 from sdnb.inference.pictures import make_images
 from sdnb.machine import find_machine
@@ -21,7 +22,7 @@ from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.scenes import HATS, PLACES, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import COLOURS, Person, held_out_person
-from sdnb.mini.words import learner_caption, with_article
+from sdnb.mini.words import learner_caption
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
 from sdnb.training.config import LoraConfig, preset

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from sdnb.dataset.contact_sheet import image_grid
+from sdnb.errors import with_article
 from sdnb.evaluation.eyes import load_clip
 from sdnb.evaluation.lineup import through_autoencoder
 from sdnb.inference.pictures import make_images
@@ -23,7 +24,7 @@ from sdnb.mini.recipe import data
 from sdnb.mini.scenes import FEATURES, GLASSES, HATS, PLACES, features
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import BROWS, COLOURS, HAIR, HAIR_COLOURS, MARKS
-from sdnb.mini.words import caption, glasses_words, with_article
+from sdnb.mini.words import caption, glasses_words
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
 

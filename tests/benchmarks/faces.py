@@ -1,6 +1,6 @@
-"""How well heads are measured: the photo doctor's share against the studio's truth.
+"""How well faces are measured: the photo doctor's share against the studio's truth.
 
-python tests/benchmarks/heads.py --count 40
+python tests/benchmarks/faces.py --count 40
 """
 
 import argparse
@@ -8,8 +8,8 @@ import random
 
 import numpy as np
 
-from sdnb.dataset.boxes import Box
-from sdnb.dataset.faces import find_faces
+from sdnb.dataset.crops import Box
+from sdnb.dataset.detection import find_faces
 from sdnb.mini.scenes import random_scene
 from sdnb.mini.studio import draw, head_box
 from sdnb.mini.subjects import random_person
@@ -29,11 +29,11 @@ def main() -> None:
         errors, truths, missed, several = [], [], 0, 0
         for _ in range(asked.count):
             scene = random_scene(rng, random_person(rng), share=share)
-            heads, truth = find_faces(draw(scene, asked.size)), Box(*head_box(scene)).share
-            missed, several = missed + (not heads), several + (len(heads) > 1)
+            faces, truth = find_faces(draw(scene, asked.size)), Box(*head_box(scene)).share
+            missed, several = missed + (not faces), several + (len(faces) > 1)
             truths.append(truth)
-            if heads:
-                errors.append(heads[0].share - truth)
+            if faces:
+                errors.append(faces[0].share - truth)
         error, size = np.mean(errors), np.mean(np.abs(errors))
         print(
             f"{share:5.0%}  {np.mean(truths):22.1%}  {missed:6}  {several:7}"

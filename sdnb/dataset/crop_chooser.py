@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from sdnb.dataset.boxes import Box
-from sdnb.dataset.checkup import Checkup, Verdict, noun
+from sdnb.dataset.checkup import NOUN, Checkup, PhotoCheck
 from sdnb.dataset.config import PhotoConfig
+from sdnb.dataset.crops import Box, box_around
 from sdnb.errors import Problem
 from sdnb.settings import Settings
 
@@ -39,7 +39,7 @@ class CropChooser:
     """
 
     def __init__(self, checkup: Checkup, memory: Path | None = None) -> None:
-        if not checkup.verdicts:
+        if not checkup.photos:
             reasons = " ".join(checkup.unreadable.values())
             raise Problem("There is no photo to crop", checkup.config.photos, reasons)
         self.checkup, self.memory, self.index = checkup, memory, 0
@@ -50,75 +50,66 @@ class CropChooser:
                 self._changes = Changes.load(memory)
 
     @property
-    def verdict(self) -> Verdict:
-        """What the doctor says of the photo that is shown."""
-        return self.checkup.verdicts[self.index]
+    def photo(self) -> PhotoCheck:
+        """What the doctor says of the photo that is shown, with the crop that he proposes."""
+        return self.checkup.photos[self.index]
 
     @property
     def crop(self) -> Box:
         """The part of it to keep."""
-        return self._cropped(self.verdict).crop
-
-    @property
-    def share(self) -> float | None:
-        """The part of the crop that the head or the thing fills; None where none was found."""
-        return self._cropped(self.verdict).share_cropped
+        return self._cropped(self.photo).crop
 
     @property
     def standing(self) -> dict[str, int | None]:
         """Where the crop stands, in whole percent: its "size" between the smallest and the largest,
         "left_right" and "up_down" within the room beside it; None where there is no room."""
-        crop, least = self.crop, _least(self.verdict)
-        wide, high = crop.right - crop.left, crop.bottom - crop.top
+        crop, least = self.crop, _least(self.photo)
         return {
-            "size": _percent(wide / self._largest(self.verdict)[0] - least, 1 - least),
-            "left_right": _percent(crop.left, 1 - wide),
-            "up_down": _percent(crop.top, 1 - high),
+            "size": _percent(crop.width / self._largest(self.photo)[0] - least, 1 - least),
+            "left_right": _percent(crop.left, 1 - crop.width),
+            "up_down": _percent(crop.top, 1 - crop.height),
         }
 
     @property
     def leave_out(self) -> bool:
         """Whether the shown photo is left out. Can be set."""
-        return self.verdict.name in self._changes.left_out
+        return self.photo.name in self._changes.left_out
 
     @leave_out.setter
     def leave_out(self, wanted: bool) -> None:
-        others = (name for name in self._changes.left_out if name != self.verdict.name)
-        self._change(left_out=(*others, *[self.verdict.name] * wanted))
+        left_out = [name for name in self._changes.left_out if name != self.photo.name]
+        if wanted:
+            left_out.append(self.photo.name)
+        self._change(left_out=left_out)
 
     @property
     def crops(self) -> dict[str, Box]:
         """The crop of every photo that is not left out, by name."""
-        kept = [v for v in self.checkup.verdicts if v.name not in self._changes.left_out]
-        return {verdict.name: self._cropped(verdict).crop for verdict in kept}
-
-    @property
-    def skip(self) -> tuple[str, ...]:
-        """The names of all photos left out: in the settings, then here."""
-        here = [v.name for v in self.checkup.verdicts if v.name in self._changes.left_out]
-        return (*self.checkup.config.skip, *here)
+        kept = [p for p in self.checkup.photos if p.name not in self._changes.left_out]
+        return {photo.name: self._cropped(photo).crop for photo in kept}
 
     @property
     def config(self) -> PhotoConfig:
-        """The settings that the photos were examined with, now without those left out."""
-        return self.checkup.config.replace(skip=self.skip)
+        """The settings of the checkup, now without the photos left out here."""
+        here = [p.name for p in self.checkup.photos if p.name in self._changes.left_out]
+        return self.checkup.config.replace(skip=(*self.checkup.config.skip, *here))
 
-    def outcome(self, verdict: Verdict) -> str:
+    def outcome(self, photo: PhotoCheck) -> str:
         """What becomes of a photo, in a few words."""
-        if verdict.name in self._changes.left_out:
+        if photo.name in self._changes.left_out:
             return "left out"
-        cropped, config = self._cropped(verdict), self.checkup.config
-        left, top, right, bottom = cropped.crop.pixels(*verdict.look.size)
+        cropped, config = self._cropped(photo), self.checkup.config
+        left, top, right, bottom = cropped.crop.pixels(*photo.statistics.size)
         words = f"{right - left} × {bottom - top} pixels"
         if min(right - left, bottom - top) < config.size:
             words += f" where {config.size} a side are wanted"
         if cropped.share_cropped is not None:
-            words += f"; the {noun(config.subject)} fills {cropped.share_cropped:.0%} of it"
+            words += f"; the {NOUN[config.subject]} fills {cropped.share_cropped:.0%} of it"
         return words
 
     def show(self, step: int) -> None:
         """Go to the next photo (1) or the previous (-1), as far as there is one."""
-        self.index = min(max(self.index + step, 0), len(self.checkup.verdicts) - 1)
+        self.index = min(max(self.index + step, 0), len(self.checkup.photos) - 1)
         self._tell()
 
     def move(
@@ -129,45 +120,42 @@ class CropChooser:
     ) -> None:
         """Let the shown photo's crop stand elsewhere, in percent as in `standing`; what is None
         stays. Another size keeps the centre, as far as the photo reaches."""
-        across, down, part = self._wish(self.verdict)
+        across, down, part = self._wish(self.photo)
         if size is not None:
-            least = _least(self.verdict)
+            least = _least(self.photo)
             part = least + min(max(size / 100, 0), 1) * (1 - least)
-        wide, high = (part * side for side in self._largest(self.verdict))
+        wide, high = (part * side for side in self._largest(self.photo))
         if left_right is not None:
             across = wide / 2 + left_right / 100 * (1 - wide)
         if up_down is not None:
             down = high / 2 + up_down / 100 * (1 - high)
-        self._change(moved={**self._changes.moved, self.verdict.name: (across, down, part)})
+        self._change(moved={**self._changes.moved, self.photo.name: (across, down, part)})
 
     def as_proposed(self) -> None:
         """Give the shown photo the doctor's crop again."""
         moved = self._changes.moved
-        self._change(moved={name: moved[name] for name in moved if name != self.verdict.name})
+        self._change(moved={name: moved[name] for name in moved if name != self.photo.name})
 
-    def _largest(self, verdict: Verdict) -> tuple[float, float]:
+    def _largest(self, photo: PhotoCheck) -> tuple[float, float]:
         """Width and height, in parts of the photo, of the largest crop of the wanted shape."""
-        short, (wide, high) = min(verdict.look.size), verdict.look.size
+        wide, high = photo.statistics.size
+        short = min(wide, high)
         return (short / wide, short / high) if self.checkup.config.shape == "square" else (1, 1)
 
-    def _wish(self, verdict: Verdict) -> tuple[float, float, float]:
+    def _wish(self, photo: PhotoCheck) -> tuple[float, float, float]:
         """As in `Changes.moved`, for a moved crop and a proposed one. The centre may lie nearer to
         an edge than the crop reaches: made smaller again, it is back where it was."""
-        crop = verdict.crop
-        centre = (crop.left + crop.right) / 2, (crop.top + crop.bottom) / 2
-        proposed = (*centre, (crop.right - crop.left) / self._largest(verdict)[0])
-        across, down, part = self._changes.moved.get(verdict.name, proposed)
-        return across, down, min(max(part, _least(verdict)), 1)
+        proposed = (*photo.crop.centre, photo.crop.width / self._largest(photo)[0])
+        across, down, part = self._changes.moved.get(photo.name, proposed)
+        return across, down, min(max(part, _least(photo)), 1)
 
-    def _cropped(self, verdict: Verdict) -> Verdict:
+    def _cropped(self, photo: PhotoCheck) -> PhotoCheck:
         """The same with the crop that the learner wants."""
-        if verdict.name not in self._changes.moved:
-            return verdict
-        across, down, part = self._wish(verdict)
-        wide, high = (part * side for side in self._largest(verdict))
-        left = min(max(across - wide / 2, 0), 1 - wide)
-        top = min(max(down - high / 2, 0), 1 - high)
-        return replace(verdict, crop=Box(left, top, left + wide, top + high))
+        if photo.name not in self._changes.moved:
+            return photo
+        across, down, part = self._wish(photo)
+        wide, high = (part * side for side in self._largest(photo))
+        return replace(photo, crop=box_around((across, down), wide, high))
 
     def _change(self, **changes: object) -> None:
         self._changes = self._changes.replace(**changes)
@@ -180,9 +168,9 @@ class CropChooser:
             tell()
 
 
-def _least(verdict: Verdict) -> float:
+def _least(photo: PhotoCheck) -> float:
     """The smallest crop's size in parts of the largest's."""
-    return min(SMALLEST / min(verdict.look.size), 1)
+    return min(SMALLEST / min(photo.statistics.size), 1)
 
 
 def _percent(length: float, room: float) -> int | None:

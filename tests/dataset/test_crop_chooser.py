@@ -1,40 +1,46 @@
 """Crops to move, without widgets: where they stand, what becomes of the photo, what is kept."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from sdnb.dataset.boxes import Box
-from sdnb.dataset.checkup import Checkup, Verdict, check_photos
+from sdnb.dataset.checkup import Checkup, PhotoCheck, check_photos
 from sdnb.dataset.config import PhotoConfig
-from sdnb.dataset.cropping import CropChooser
+from sdnb.dataset.crop_chooser import CropChooser
+from sdnb.dataset.crops import Box
 from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 
 MIDDLE = Box(0.375, 0.25, 0.625, 0.75)  # of a wide photo, a square of 320 pixels
-HEAD = Box(0.4375, 0.375, 0.5625, 0.625)  # in its middle, a quarter of it
+FACE = Box(0.4375, 0.375, 0.5625, 0.625)  # in its middle, a quarter of it
 
 
-def verdict(name: str, size=(1280, 640), crop=MIDDLE, head: Box | None = HEAD) -> Verdict:
-    look = SimpleNamespace(path=Path(name), size=size, subject=head)
-    return Verdict(look, 0, (), crop)
+def photo(name: str, size=(1280, 640), crop=MIDDLE, face: Box | None = FACE) -> PhotoCheck:
+    statistics = SimpleNamespace(path=Path(name), size=size, subject=face)
+    return PhotoCheck(statistics, 0, (), crop)
 
 
-def chooser(*verdicts: Verdict, memory: Path | None = None, **settings) -> CropChooser:
+def chooser(*photos: PhotoCheck, memory: Path | None = None, **settings) -> CropChooser:
     config = PhotoConfig(**{"size": 256, **settings})
-    return CropChooser(Checkup(config, verdicts or (verdict("a.jpg"),), ()), memory)
+    return CropChooser(Checkup(config, photos or (photo("a.jpg"),), ()), memory)
 
 
 def box(model: CropChooser) -> list[float]:
     return model.crop.rounded()
 
 
+def share(model: CropChooser) -> float | None:
+    """What the face fills of the crop, as the learner wants it."""
+    return replace(model.photo, crop=model.crop).share_cropped
+
+
 def test_the_proposed_crop_stands_somewhere():
     model = chooser()
-    assert model.crop == MIDDLE and model.share == pytest.approx(0.25)
+    assert model.crop == MIDDLE and share(model) == pytest.approx(0.25)
     # 320 pixels, between 64 and 640; the room beside it is the same on both sides
     assert model.standing == {"size": 44, "left_right": 50, "up_down": 50}
 
@@ -60,7 +66,7 @@ def test_a_square_moves_within_the_photo(told, left_top_right_bottom):
 
 
 def test_buckets_keep_the_photos_shape():
-    model = chooser(verdict("a.jpg", crop=Box(0, 0, 0.5, 0.5)), shape="buckets")
+    model = chooser(photo("a.jpg", crop=Box(0, 0, 0.5, 0.5)), shape="buckets")
     model.move(size=0)
     assert box(model) == pytest.approx([0.2, 0.2, 0.3, 0.3])  # 128 x 64 pixels around the middle
     model.move(size=100)
@@ -69,9 +75,9 @@ def test_buckets_keep_the_photos_shape():
 
 
 def test_where_there_is_no_room_there_is_nothing_to_tell():
-    largest = chooser(verdict("a.jpg", crop=Box(0, 0, 0.5, 1)))
+    largest = chooser(photo("a.jpg", crop=Box(0, 0, 0.5, 1)))
     assert largest.standing == {"size": 100, "left_right": 0, "up_down": None}
-    tiny = chooser(verdict("a.jpg", size=(60, 120), crop=Box(0, 0.25, 1, 0.75)))
+    tiny = chooser(photo("a.jpg", size=(60, 120), crop=Box(0, 0.25, 1, 0.75)))
     assert tiny.standing == {"size": None, "left_right": None, "up_down": 50}
     tiny.move(size=0)
     assert tiny.crop == Box(0, 0.25, 1, 0.75)
@@ -81,7 +87,7 @@ def test_where_there_is_no_room_there_is_nothing_to_tell():
 @pytest.mark.parametrize("shape", ["square", "buckets"])
 def test_what_is_told_is_where_it_stands(size, shape):
     """Else a slider would run away from the finger that moves it."""
-    model = chooser(verdict("a.jpg", size, Box(0.4, 0.4, 0.6, 0.6)), shape=shape)
+    model = chooser(photo("a.jpg", size, Box(0.4, 0.4, 0.6, 0.6)), shape=shape)
     for percent in range(100):
         for name in model.standing:
             model.move(**{name: percent})
@@ -101,21 +107,21 @@ def test_made_larger_and_smaller_again_it_is_where_it_was():
 
 def test_the_share_and_the_outcome_follow():
     model = chooser()
-    assert model.outcome(model.verdict) == "320 × 320 pixels; the head fills 25% of it"
+    assert model.outcome(model.photo) == "320 × 320 pixels; the head fills 25% of it"
     model.move(size=100)
-    assert model.share == pytest.approx(1 / 16)
+    assert share(model) == pytest.approx(1 / 16)
     model.move(size=100 * (192 - 64) / (640 - 64))
-    assert model.share == pytest.approx(160**2 / 192**2)
+    assert share(model) == pytest.approx(160**2 / 192**2)
     words = "192 × 192 pixels where 256 a side are wanted; the head fills 69% of it"
-    assert model.outcome(model.verdict) == words
+    assert model.outcome(model.photo) == words
     model.move(left_right=0)
-    assert model.share == 0
-    nobody = chooser(verdict("a.jpg", head=None))
-    assert nobody.share is None and nobody.outcome(nobody.verdict) == "320 × 320 pixels"
+    assert share(model) == 0
+    nobody = chooser(photo("a.jpg", face=None))
+    assert share(nobody) is None and nobody.outcome(nobody.photo) == "320 × 320 pixels"
 
 
 def test_each_photo_has_its_own_crop():
-    model, told = chooser(verdict("a.jpg"), verdict("b.jpg")), []
+    model, told = chooser(photo("a.jpg"), photo("b.jpg")), []
     model.watchers.append(lambda: told.append(model.index))
     model.show(1)
     model.move(left_right=0)
@@ -127,47 +133,47 @@ def test_each_photo_has_its_own_crop():
 
 
 def test_left_out_photos_are_skipped():
-    model = chooser(verdict("a.jpg"), verdict("b.jpg"), skip=("c.jpg",))
+    model = chooser(photo("a.jpg"), photo("b.jpg"), skip=("c.jpg",))
     model.leave_out = True
     model.leave_out = True
     assert model.leave_out and list(model.crops) == ["b.jpg"]
-    assert model.skip == model.config.skip == ("c.jpg", "a.jpg")
-    assert model.outcome(model.verdict) == "left out"
+    assert model.config.skip == ("c.jpg", "a.jpg")
+    assert model.outcome(model.photo) == "left out"
     model.leave_out = False
     assert not model.leave_out and model.config == model.checkup.config
 
 
 def test_the_memory_holds_what_was_changed(tmp_path):
     memory = tmp_path / "forms" / "crops.toml"
-    first = chooser(verdict("a.jpg"), verdict("b.jpg"), memory=memory)
+    first = chooser(photo("a.jpg"), photo("b.jpg"), memory=memory)
     assert not memory.exists()
     first.move(size=30, left_right=7)
     first.show(1)
     first.leave_out = True
-    again = chooser(verdict("a.jpg"), verdict("b.jpg"), memory=memory)
-    assert again.index == 0 and again.crops == first.crops and again.skip == ("b.jpg",)
+    again = chooser(photo("a.jpg"), photo("b.jpg"), memory=memory)
+    assert again.index == 0 and again.crops == first.crops and again.config.skip == ("b.jpg",)
     again.as_proposed()
-    moved_on = chooser(verdict("a.jpg", crop=HEAD), memory=memory)
-    assert moved_on.crop == HEAD  # what was not changed follows a new proposal
+    moved_on = chooser(photo("a.jpg", crop=FACE), memory=memory)
+    assert moved_on.crop == FACE  # what was not changed follows a new proposal
 
 
 def test_photos_that_are_not_here_today_are_remembered_and_not_told(tmp_path):
     memory = tmp_path / "crops.toml"
-    first = chooser(verdict("a.jpg"), verdict("b.jpg"), memory=memory)
+    first = chooser(photo("a.jpg"), photo("b.jpg"), memory=memory)
     first.leave_out = True
     first.show(1)
     first.move(left_right=0)
-    other = chooser(verdict("c.jpg"), memory=memory)
-    assert other.crops == {"c.jpg": MIDDLE} and other.skip == ()
+    other = chooser(photo("c.jpg"), memory=memory)
+    assert other.crops == {"c.jpg": MIDDLE} and other.config.skip == ()
     other.leave_out = True
-    again = chooser(verdict("a.jpg"), verdict("b.jpg"), memory=memory)
+    again = chooser(photo("a.jpg"), photo("b.jpg"), memory=memory)
     assert again.crops == {"b.jpg": Box(0, 0.25, 0.25, 0.75)}
 
 
 def test_a_crop_suits_a_photo_of_another_size_and_shape(tmp_path):
     first = chooser(memory=tmp_path / "crops.toml")
     first.move(size=100, left_right=0)
-    tall = chooser(verdict("a.jpg", (300, 600), Box()), memory=tmp_path / "crops.toml")
+    tall = chooser(photo("a.jpg", (300, 600), Box()), memory=tmp_path / "crops.toml")
     assert box(tall) == [0, 0.25, 1, 0.75]
 
 
@@ -185,7 +191,7 @@ def test_a_crop_suits_a_photo_of_another_size_and_shape(tmp_path):
 def test_a_broken_memory_is_left_aside(memory, tmp_path):
     (tmp_path / "crops.toml").write_text(memory, encoding="latin1")
     model = chooser(memory=tmp_path / "crops.toml")
-    assert model.crops == {"a.jpg": MIDDLE} and model.skip == ()
+    assert model.crops == {"a.jpg": MIDDLE} and model.config.skip == ()
     model.move(left_right=0)
     assert chooser(memory=tmp_path / "crops.toml").crop == model.crop
 
@@ -214,6 +220,6 @@ def test_it_takes_what_the_doctor_says(tmp_path):
     checkup = check_photos(PhotoConfig(photos=tmp_path, size=128), progress=False)
     model = CropChooser(checkup)
     assert model.crops == checkup.crops and model.config == checkup.config
-    assert model.share == model.verdict.share_cropped
+    assert share(model) == model.photo.share_cropped
     model.move(size=100)
-    assert model.crop == Box() and model.share == model.verdict.share
+    assert model.crop == Box() and share(model) == model.photo.share

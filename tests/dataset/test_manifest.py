@@ -4,8 +4,7 @@ import pytest
 from PIL import Image
 
 from sdnb.dataset.config import PhotoConfig
-from sdnb.dataset.manifest import MANIFEST
-from sdnb.dataset.newcomers import where_photos_go
+from sdnb.dataset.manifest import MANIFEST, where_photos_go
 from sdnb.dataset.prepare import prepare_photos
 from sdnb.errors import Problem
 from sdnb.project import Project

@@ -38,7 +38,8 @@ class Finding:
 
     def __str__(self) -> str:
         mark = "ok" if not self.do else "MISSING" if self.needed else "note"
-        return f"{mark:>8}  {self.name:<12} {self.fact}" + (f"\n{'':23}{self.do}" * bool(self.do))
+        line = f"{mark:>8}  {self.name:<12} {self.fact}"
+        return f"{line}\n{'':23}{self.do}" if self.do else line
 
 
 def check_machine(base: str | None = None) -> list[Finding]:

@@ -4,6 +4,8 @@ import ast
 import json
 import pkgutil
 import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -82,3 +84,24 @@ def test_every_public_name_is_used():
     listed = {f"{room}.{name}" for room in ROOMS for name in import_module(f"sdnb.{room}").__all__}
     listed |= {f"sdnb.{name}" for name in sdnb.__all__}
     assert {name for name in listed if name.partition(".")[2] not in parts} == set()
+
+
+@pytest.mark.one_set
+def test_a_type_checker_knows_every_public_name(tmp_path):
+    """From the stubs alone, so an editor completes them too; and it finds what is called wrongly."""
+    names = [f"sdnb.{name}" for name in sdnb.__all__]
+    names += [f"sdnb.{r}.{n}" for r in ROOMS for n in import_module(f"sdnb.{r}").__all__]
+    program = tmp_path / "program.py"
+    program.write_text("import sdnb\n" + "".join(f"reveal_type({name})\n" for name in names))
+    told = type_checked(program)
+    found = re.findall(r"Revealed type: `(.*)`", told)
+    assert len(found) == len(names) and not {"Unknown", "Any"} & set(found), told
+    program.write_text("import sdnb\nsdnb.trian\nsdnb.load_model([])\nsdnb.inference.xyz_plt\n")
+    told = type_checked(program)
+    assert told.count("has no member") == 2 and "invalid-argument-type" in told, told
+
+
+def type_checked(program: Path) -> str:
+    command = [sys.executable, "-m", "ty", "check", "--python", sys.prefix]
+    command += ["--output-format", "concise", str(program)]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True).stdout

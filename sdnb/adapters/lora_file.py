@@ -157,7 +157,7 @@ def _check(path: Path, module: str, ends: dict[str, torch.Tensor], weight: torch
             f"A part of the LoRA is missing for {module}", path, "Download or copy it again"
         )
     try:
-        fits = _sizes(ends) == {(weight.shape[0], weight[0].numel())}
+        fits = _update_sizes(ends) == {(weight.shape[0], weight[0].numel())}
     except IndexError:  # too few dimensions
         fits = False
     if not fits:
@@ -168,23 +168,39 @@ def _check(path: Path, module: str, ends: dict[str, torch.Tensor], weight: torch
         )
 
 
-def _sizes(ends: dict[str, torch.Tensor]) -> set[tuple[int, int]]:
-    """Outputs and inputs (times the kernel) of the update that the matrices make; more than one, or
-    an impossible one, where they contradict each other."""
+def _update_sizes(ends: dict[str, torch.Tensor]) -> set[tuple[int, int]]:
+    """Outputs, and inputs times the kernel, of every product that the update is made of: more than
+    one size, or none, where the matrices contradict each other."""
     shape = {end: tuple(tensor.shape) for end, tensor in ends.items()}
-    if "lora_A.weight" in shape:
+    kind = _kind(ends)
+    if kind == "lora":
         down, up = shape["lora_A.weight"], shape["lora_B.weight"]
-        return {(up[0], prod(down[1:]))} if down[0] == up[1] else {(0, 0)}
-    if "hada_w1_a" in shape:
-        kernel = prod(shape.get("hada_t1", (1, 1))[2:])
-        pairs = [(shape[f"hada_w{i}_a"], shape[f"hada_w{i}_b"]) for i in (1, 2)]
-        return {(a[1 if kernel > 1 else 0], b[1] * kernel) for a, b in pairs}
-    kernel = prod(shape.get("lokr_t2", (1, 1))[2:])
-    first = shape.get("lokr_w1") or (shape["lokr_w1_a"][0], shape["lokr_w1_b"][1])
-    second = shape.get("lokr_w2")
-    if second is None:
-        second = (shape["lokr_w2_a"][1 if kernel > 1 else 0], shape["lokr_w2_b"][1] * kernel)
-    return {(first[0] * second[0], first[1] * prod(second[1:]))}
+        return {(up[0], prod(down[1:]))} if down[0] == up[1] else set()
+    if kind == "hada":
+        kernel = _kernel(shape.get("hada_t1"))
+        pairs = ((shape[f"hada_w{i}_a"], shape[f"hada_w{i}_b"]) for i in (1, 2))
+        return {_product(a, b, kernel) for a, b in pairs}
+    if "lokr_w1" in shape:
+        first = shape["lokr_w1"]
+    else:
+        first = _product(shape["lokr_w1_a"], shape["lokr_w1_b"], kernel=1)
+    if "lokr_w2" in shape:
+        second = (shape["lokr_w2"][0], prod(shape["lokr_w2"][1:]))
+    else:
+        kernel = _kernel(shape.get("lokr_t2"))
+        second = _product(shape["lokr_w2_a"], shape["lokr_w2_b"], kernel)
+    return {(first[0] * second[0], first[1] * second[1])}  # the Kronecker product
+
+
+def _kernel(core: tuple[int, ...] | None) -> int:
+    """How many places of a kernel a Tucker core (rank, rank, height, width) has."""
+    return prod(core[2:]) if core else 1
+
+
+def _product(a: tuple[int, ...], b: tuple[int, ...], kernel: int) -> tuple[int, int]:
+    """The size of a product, (outputs, rank) times (rank, inputs). Around a Tucker core the first
+    matrix is (rank, outputs)."""
+    return (a[1] if kernel > 1 else a[0]), b[1] * kernel
 
 
 def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftConfig:

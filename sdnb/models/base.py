@@ -5,7 +5,6 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, takewhile
 from pathlib import Path
 
 import diffusers
@@ -154,10 +153,12 @@ class Model:
         maybe_convert_prompt, which would find "ravo" in "bravo" too."""
         added = self.tokenizer.added_tokens_encoder
         for word in added:
-            rest = takewhile(added.__contains__, (f"{word}_{i}" for i in count(1)))
-            whole = " ".join([word, *rest])
-            if whole != word:
-                prompt = re.sub(rf"\b{re.escape(word)}\b", whole, prompt, flags=re.IGNORECASE)
+            tokens = [word]
+            while (further := f"{word}_{len(tokens)}") in added:
+                tokens.append(further)
+            if len(tokens) > 1:
+                word_alone = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+                prompt = word_alone.sub(" ".join(tokens), prompt)
         return prompt
 
     @torch.no_grad()

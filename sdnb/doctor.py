@@ -59,14 +59,14 @@ def check_machine(base: str | None = None) -> list[Finding]:
 
 
 def report(findings: list[Finding]) -> str:
-    """The screen: a line for each finding, and the verdict last."""
+    """The screen: a line for each finding, and last whether the lessons run."""
     lacking = [f.name for f in findings if f.do and f.needed]
-    verdict = (
+    outcome = (
         f"The lessons cannot run yet; see {', '.join(lacking)} above."
         if lacking
         else "The lessons run on this machine."
     )
-    return "\n".join([*map(str, findings), "", verdict])
+    return "\n".join([*map(str, findings), "", outcome])
 
 
 def healthy(findings: list[Finding]) -> bool:
@@ -83,8 +83,8 @@ def write_findings(findings: list[Finding], path: Path | str) -> Path:
     name, path = platform.node() or "machine", Path(path)
     if path.is_dir():
         path = path / f"{name}.json"
-    told = [asdict(f) | {"fact": "" if Path(f.fact).is_absolute() else f.fact} for f in findings]
-    data = {"sdnb_doctor": VERSION, "name": name, "findings": told}
+    rows = [asdict(f) | {"fact": "" if Path(f.fact).is_absolute() else f.fact} for f in findings]
+    data = {"sdnb_doctor": VERSION, "name": name, "findings": rows}
     write_atomically(path, json.dumps(data, indent=1).encode())
     return path
 

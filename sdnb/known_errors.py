@@ -28,8 +28,8 @@ def recognised(error: BaseException) -> Problem | None:
         for link in chain:
             texts = [text for sign, text in known["errors"].items() if sign in signs[link]]
             if any(re.search(text, str(link)) for text in texts):
-                told = ("repo_id", "filename", "name")  # what it is about, where it says so
-                where = next((at for t in told if (at := getattr(link, t, None))), None)
+                names = ("repo_id", "filename", "name")  # what it is about, where it says so
+                where = next((at for name in names if (at := getattr(link, name, None))), None)
                 return Problem(known["what"], where, known["do"])
     return None
 

@@ -88,7 +88,7 @@ def test_every_public_name_is_used():
 
 @pytest.mark.one_set
 def test_a_type_checker_knows_every_public_name(tmp_path):
-    """From the stubs alone, so an editor completes them too; and it finds what is called wrongly."""
+    """From the stubs alone, so editors complete them too; and it finds what is called wrongly."""
     names = [f"sdnb.{name}" for name in sdnb.__all__]
     names += [f"sdnb.{r}.{n}" for r in ROOMS for n in import_module(f"sdnb.{r}").__all__]
     program = tmp_path / "program.py"

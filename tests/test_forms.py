@@ -72,7 +72,7 @@ def test_each_line_at_fault_has_its_own_sentence():
     model = FormModel(LoraConfig())
     model.type("rank", "no")
     model.type("trigger", "")
-    assert [s.split(" cannot")[0] for s in model.problems] == ["Special word", "Rank"]
+    assert [s.split(" cannot")[0] for s in model.problems] == ["Trigger word", "Rank"]
 
 
 def test_the_twin_says_the_same_in_python():

@@ -1,4 +1,4 @@
-"""The matrices beside a model's layers: put on, taken off, and put back.
+"""The matrices beside a model's layers: injected, detached, and reattached.
 
 peft and diffusers do this too, each with its own bookkeeping (names that stay registered after a
 failure, scales that forget rank-stabilisation). Here the layers themselves say what is on them.
@@ -15,7 +15,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Detached:
-    """Layers with their matrices, taken off a model: (parent, name there, layer), and the settings
+    """Layers with their matrices, detached from a model: (parent, name there, layer), and the settings
     of each part."""
 
     layers: tuple[tuple[nn.Module, str, BaseTunerLayer], ...]

@@ -66,7 +66,7 @@ def add_word(model: Model, word: str, rows: torch.Tensor) -> None:
     case, as CLIP reads all text; its further vectors are the tokens word_1, word_2, ...
 
     Raises Problem, before anything is changed, where the word cannot be one, is in the vocabulary
-    already, or could not be told from the tokens of a word that is loaded.
+    already, or could not be distinguished from the tokens of a word that is loaded.
     """
     word = word.lower()
     known = model.tokenizer.tokenize(word)

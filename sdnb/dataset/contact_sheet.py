@@ -19,7 +19,7 @@ def image_grid(
     no pictures.
     """
     if not images:
-        raise Problem("There are no pictures to put on a sheet", do="Make some first")
+        raise Problem("There are no images for a sheet", do="Make some first")
     width, height = images[0].size
     font = ImageFont.load_default(max(10, width // 11))
     gap = max(2, width // 32)

@@ -62,7 +62,7 @@ def where_to_install(file: Path | str, program: str, trigger: str = "") -> Place
     """Where `program` ("forge", "comfyui" or "automatic1111") looks for the file or diffusers
     folder, and how it is used there.
 
-    What it is, is told by its keys. `trigger` is its word; else the one that a LoRA names itself
+    What it is, its keys say. `trigger` is its word; else the one that a LoRA names itself
     (modelspec.trigger_phrase). Raises Problem for another program, for a file that is no model,
     and for a name that breaks the prompt which would use it.
     """
@@ -131,13 +131,13 @@ def install(
 
 
 def _sidecar(family: str, trigger: str, description: str, weight: float) -> bytes:
-    told = {
+    values = {
         "description": description,
         "sd version": family,
         "activation text": trigger,
         "preferred weight": weight,
     }
-    return json.dumps(told, indent=2, ensure_ascii=False).encode()
+    return json.dumps(values, indent=2, ensure_ascii=False).encode()
 
 
 def _recognised_program(root: Path, program: str | None) -> str:

@@ -40,7 +40,7 @@ def modelspec(model: Model, title: str, kind: str = "") -> dict[str, str]:
     passes for an SD 1, whose layout it has."""
     family = model.info.family
     architecture = family.architecture
-    told = {
+    header = {
         "sai_model_spec": "1.0.1",
         "architecture": f"{architecture}/{kind}" if kind else architecture,
         "implementation": SGM if not kind or family.original_names else "diffusers",
@@ -49,8 +49,8 @@ def modelspec(model: Model, title: str, kind: str = "") -> dict[str, str]:
         "prediction_type": "v" if family.v_prediction else "epsilon",
     }
     if model.info.licence != "unknown":
-        told["license"] = model.info.licence
-    return {f"modelspec.{name}": value for name, value in told.items()}
+        header["license"] = model.info.licence
+    return {f"modelspec.{name}": value for name, value in header.items()}
 
 
 def model_hash(tensors: dict[str, torch.Tensor]) -> str:

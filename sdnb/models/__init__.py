@@ -1,4 +1,4 @@
-"""Base models: the table of them, told apart, loaded, spoken to and saved."""
+"""Base models: their families, the table of them, text conditioning; loaded and saved."""
 
 import lazy_loader
 

@@ -163,7 +163,7 @@ class Model:
 
     @torch.no_grad()
     def text_embeddings(self, prompts: list[str], clip_skip: int = 0) -> torch.Tensor:
-        """(n, 77, d): what the UNet is told, on the model's device (packed where the model is an
+        """(n, 77, d): the text conditioning, on the model's device (packed where the model is an
         SDXL, see `conditioning`). `clip_skip` leaves out the text encoder's last layers."""
         ids = self.token_ids(prompts).to(self.text_encoder.device)  # which may be parked
         return conditioning(tuple(self.encoders.values()), ids, clip_skip).to(self.device)
@@ -181,7 +181,7 @@ def default_base() -> str:
 
 
 def find_model(name_or_path: str | Path | ModelInfo) -> ModelInfo:
-    """The entry of MODELS, or one told by a folder or a single file itself. Loads no weights; what
+    """The entry of MODELS, or one read off a folder or a single file. Loads no weights; what
     was found before stays as it is.
 
     Raises Problem where there is no such model, or it is no Stable Diffusion 1, 2 or XL.

@@ -1,4 +1,4 @@
-"""What the UNet is told: the text encoders' hidden states, and what SDXL wants besides.
+"""Text conditioning: the text encoders' hidden states, and what SDXL takes besides.
 
 For SD 1 and 2 it is (n, 77, d). SDXL (arXiv 2307.01952) joins the states of two encoders and adds
 one vector for the whole prompt, the second encoder's pooled embedding, and the picture's size. So
@@ -13,7 +13,7 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 from torch.nn import functional
 
-SIZES = 6  # numbers that SDXL is told of a picture: its height and width, the crop's, the target's
+SIZES = 6  # numbers that SDXL takes for each image: its height and width, the crop's, the target's
 
 
 def core_of(encoder: nn.Module) -> nn.Module:
@@ -22,7 +22,7 @@ def core_of(encoder: nn.Module) -> nn.Module:
 
 
 def hidden_state(encoder: nn.Module, ids: torch.Tensor, clip_skip: int = 0) -> torch.Tensor:
-    """(n, 77, d): what the UNet of SD 1 and 2 is told. diffusers' own clip_skip fails where the
+    """(n, 77, d): what the UNet of SD 1 and 2 takes. diffusers' own clip_skip fails where the
     text encoder has lost its inner `text_model` (transformers from 5.6)."""
     if not clip_skip:
         return encoder(ids)[0]
@@ -53,32 +53,34 @@ def pack(states: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
 
 
 def for_unet(
-    unet: UNet2DConditionModel, told: torch.Tensor, size: tuple[int, int]
+    unet: UNet2DConditionModel, embeddings: torch.Tensor, size: tuple[int, int]
 ) -> tuple[torch.Tensor, dict | None]:
     """The UNet's `encoder_hidden_states` and its `added_cond_kwargs` (None but for SDXL), for
     pictures of `size`: height and width in pixels, uncropped."""
     if unet.config.addition_embed_type != "text_time":
-        return told, None
-    states, pooled = _unpack(unet, told)
-    times = torch.tensor([*size, 0, 0, *size], dtype=told.dtype, device=told.device)
-    return states, {"text_embeds": pooled, "time_ids": times.expand(len(told), SIZES)}
+        return embeddings, None
+    states, pooled = _unpack(unet, embeddings)
+    times = torch.tensor([*size, 0, 0, *size], dtype=embeddings.dtype, device=embeddings.device)
+    return states, {"text_embeds": pooled, "time_ids": times.expand(len(embeddings), SIZES)}
 
 
 def for_pipeline(
-    unet: UNet2DConditionModel, told: torch.Tensor, negative: torch.Tensor
+    unet: UNet2DConditionModel, embeddings: torch.Tensor, negative: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """The same for diffusers' pipelines: their arguments that take the place of prompts."""
     if unet.config.addition_embed_type != "text_time":
-        return {"prompt_embeds": told, "negative_prompt_embeds": negative}
+        return {"prompt_embeds": embeddings, "negative_prompt_embeds": negative}
     names = ("prompt_embeds", "pooled_prompt_embeds")
     return {
         prefix + name: part
-        for prefix, packed in (("", told), ("negative_", negative))
+        for prefix, packed in (("", embeddings), ("negative_", negative))
         for name, part in zip(names, _unpack(unet, packed))
     }
 
 
-def _unpack(unet: UNet2DConditionModel, told: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _unpack(
+    unet: UNet2DConditionModel, embeddings: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     config = unet.config
     width = config.projection_class_embeddings_input_dim - SIZES * config.addition_time_embed_dim
-    return told[:, :-1], told[:, -1, :width]
+    return embeddings[:, :-1], embeddings[:, -1, :width]

@@ -57,7 +57,7 @@ def reload(model: Model) -> None:
 
 
 def take_weights(model: Model, name_or_path: str | Path) -> None:
-    """Give the model the weights of another one of its kind: of all that a training moves."""
+    """Give the model the weights of another one of its kind: of all that a training changes."""
     other = load_model(name_or_path)
     model.moved = True
     for name in ("unet", "text_encoder"):

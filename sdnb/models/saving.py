@@ -1,4 +1,4 @@
-"""Saving a model: its numbers in fewer bits, looked at first, and whole as a diffusers folder."""
+"""Saving a model: its weights in fewer bits, checked first, and whole as a diffusers folder."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,8 +17,8 @@ def save_folder(model: Model, path: Path) -> None:
     """Write the whole model as a diffusers folder, fp16. Raises Problem where a weight is not a
     number or too large for fp16 (65504); nothing is written then."""
     parts = {"unet": model.unet, "vae": model.vae, **model.encoders}
-    halves = {name: _half(part, path) for name, part in parts.items()}
-    pipeline = replace(model, **halves).pipeline()
+    copies = {name: _half(part, path) for name, part in parts.items()}
+    pipeline = replace(model, **copies).pipeline()
     pipeline.register_modules(scheduler=model.scheduler)
     with quiet():
         write_folder_atomically(path, pipeline.save_pretrained)

@@ -1,5 +1,5 @@
-"""Base models in one file, as Civitai and the web UIs have them: whose family they are, told by
-their keys, and loading them without a network from the configurations in `configs/`. The tokenizer
+"""Base models in one file, as Civitai and the web UIs have them: their family, by their
+keys, and loading them without a network from the configurations in `configs/`. The tokenizer
 is CLIP's (OpenAI, MIT licence).
 """
 

@@ -14,7 +14,7 @@ from IPython.display import display
 from sdnb.captioning.editor import CaptionEditor
 from sdnb.dataset.pictures import open_picture
 from sdnb.errors import Problem
-from sdnb.notebook.pieces import alert, button, row, stored
+from sdnb.notebook.widgets import alert, button, row, stored
 
 LONGEST = 384  # pixels of a picture's long side
 LABEL = {"description_width": "initial"}

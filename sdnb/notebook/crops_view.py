@@ -14,7 +14,7 @@ from PIL import ImageOps
 from sdnb.dataset.crop_chooser import CropChooser
 from sdnb.dataset.crops import show_crop
 from sdnb.errors import Problem
-from sdnb.notebook.pieces import alert, button, row, stored
+from sdnb.notebook.widgets import alert, button, row, stored
 
 BEFORE, AFTER = 320, 256  # pixels of a picture's long side: both fit a cell of 700
 SLIDERS = {"size": "Size", "left_right": "Left-right", "up_down": "Up-down"}

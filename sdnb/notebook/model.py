@@ -203,7 +203,7 @@ class FormModel:
 
 
 def _unsaid(config: TrainConfig, photos: list[Path]) -> str:
-    """A warning where the photos have captions and the special word stands in none of them."""
+    """A warning where the photos have captions and the trigger word stands in none of them."""
     if getattr(config, "instance_prompt", "") or getattr(config, "templates", False):
         return ""  # the captions are not asked
     silent = False
@@ -215,7 +215,7 @@ def _unsaid(config: TrainConfig, photos: list[Path]) -> str:
         return ""
     return (
         f"None of the captions says {config.trigger!r} yet, so it would learn nothing. Write it "
-        "into them, or fill in here the special word that they say."
+        "into them, or fill in here the trigger word that they say."
     )
 
 

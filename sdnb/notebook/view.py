@@ -12,7 +12,7 @@ from IPython.display import display
 
 from sdnb.notebook.glossary import address
 from sdnb.notebook.model import Entry, FormModel
-from sdnb.notebook.pieces import RED, row, stored
+from sdnb.notebook.widgets import RED, row, stored
 from sdnb.settings import Settings
 from sdnb.training.config import preset, presets
 

@@ -24,7 +24,7 @@ class TrainConfig(Settings):
     photos: Path = Field(Path("photos"), title="Photo folder")
     """The folder of photos with a caption file NAME.txt beside each; 15 to 20 photos are good, with
     fewer the result copies single photos, with many more it takes longer."""
-    trigger: str = Field("ravo", min_length=1, title="Special word")
+    trigger: str = Field("ravo", min_length=1, title="Trigger word")
     """The made-up word that will mean your subject; a real word keeps its old meaning and the
     subject mixes with it."""
     class_word: str = Field("man", min_length=1, title="Class word")
@@ -174,7 +174,7 @@ class LoraConfig(TrainConfig):
     """Alpha of convolutions that have a rank of their own; 1 is safe, higher and textures
     overlearn first."""
     train_text_encoder: bool = Field(False, title="Train the text encoder")
-    """Whether the text encoder gets matrices too; off is faster, on binds the special word better
+    """Whether the text encoder gets matrices too; off is faster, on binds the trigger word better
     but can bend the meaning of the words around it."""
     text_encoder_learning_rate: float = Field(5e-5, gt=0, le=1, title="Text encoder learning rate")
     """The size of an update of the text encoder; a tenth to all of the learning rate is safe,
@@ -196,10 +196,10 @@ class DreamboothConfig(TrainConfig):
     photo's own caption, one for all ties what the photos share to the word."""
     class_prompt: str = Field("", title="Class prompt")
     """One prompt for all class images; empty is better and takes the captions with the class word
-    for the special word."""
+    for the trigger word."""
     train_text_encoder: bool = Field(False, title="Train the text encoder")
     """Whether the text encoder learns too; off is faster and takes less memory, on binds the
-    special word better but can bend the meaning of the words around it."""
+    trigger word better but can bend the meaning of the words around it."""
     text_encoder_learning_rate: float = Field(1e-6, gt=0, le=1, title="Text encoder learning rate")
     """The size of an update of the text encoder; half of the learning rate is safe, higher and
     prompts lose their meaning, lower and the word hardly changes."""

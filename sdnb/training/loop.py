@@ -32,7 +32,7 @@ class Step:
 
 @dataclass
 class TrainState:
-    """Everything that moves in a run, and nothing else: what a checkpoint has to hold."""
+    """Everything that changes in a run, and nothing else: what a checkpoint has to hold."""
 
     denoiser: nn.Module
     parameters: dict[str, nn.Parameter]  # those that train, fp32
@@ -78,15 +78,15 @@ def new_accelerator(
     accumulation of the run before; so only the latest run of a process may be continued.
 
     `unused`: some of what trains gets no gradient, which several processes take for a mistake
-    unless they are told; being told for nothing they warn, and search each step in vain."""
-    told = DistributedDataParallelKwargs(find_unused_parameters=unused)
+    unless they know; knowing it for nothing, they warn and search in vain at each step."""
+    processes = DistributedDataParallelKwargs(find_unused_parameters=unused)
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     return Accelerator(
         cpu=machine.device == "cpu",
         mixed_precision="no" if machine.precision == "fp32" else machine.precision,
         gradient_accumulation_steps=gradient_accumulation,
-        kwargs_handlers=[told],
+        kwargs_handlers=[processes],
     )
 
 

@@ -27,7 +27,7 @@ def class_images(
 ) -> list[Photo]:
     """Pictures of other members of the class for prior preservation, none where it is off.
 
-    The base model draws them from the photos' captions with the class word for the special word,
+    The base model draws them from the photos' captions with the class word for the trigger word,
     with seeds 0, 1, 2, ...; `folder` keeps them for the next time, where a broken or empty one is
     drawn again. The learner's own `prior_folder` takes their place; one without a caption is
     learned as "photo of a man", not with the words of some other photo.

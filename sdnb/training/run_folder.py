@@ -104,9 +104,9 @@ class Run:
         """What has come of it, in a sentence."""
         if self.finished:
             size = bytes_of(self.weights)
-            told = f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"
+            size = f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"
             said = method_of(self.config).closing(self.weights)
-            return f"Finished: {self.weights} ({told}). {said}".rstrip()
+            return f"Finished: {self.weights} ({size}). {said}".rstrip()
         done = f"Stopped after {len(self.history)} steps and kept in {self.folder}"
         return f"{done}: the same again continues it."
 
@@ -126,8 +126,8 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
     """
     photos = fingerprint(config.photos)
     if folder is None:
-        told = config.model_dump_json(exclude={"photos"}) + photos + trial().mark
-        digest = sha256(told.encode()).hexdigest()[:8]
+        content = config.model_dump_json(exclude={"photos"}) + photos + trial().mark
+        digest = sha256(content.encode()).hexdigest()[:8]
         folder = Project().runs / f"{config.photos.name}-{config.method}-{digest}"
         _fetch(config, folder)
     run = Run(make_writable_folder(folder), config)

@@ -1,4 +1,4 @@
-"""The pieces that several forms are put together from, of what ipywidgets 7.7.1 and 8.1 share."""
+"""The widgets that several forms share, of what ipywidgets 7.7.1 and 8.1 both have."""
 
 import io
 from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 import sdnb
 from sdnb.errors import Problem
 from sdnb.notebook import form
-from sdnb.notebook.model import FormModel
+from sdnb.notebook.settings_model import FormModel
 from sdnb.training.config import LoraConfig
 
 
@@ -18,7 +18,7 @@ def project(tmp_path, monkeypatch):
 
 
 def test_every_setting_has_a_line_with_a_label_and_a_sentence():
-    lines = FormModel(LoraConfig()).entries
+    lines = FormModel(LoraConfig()).form_lines
     assert [line.name for line in lines] == [n for n in LoraConfig.model_fields if n != "method"]
     assert all(line.label and line.help.endswith(".") for line in lines)
     assert {line.name for line in lines if line.basic} == set(LoraConfig.basics)
@@ -28,8 +28,8 @@ def test_every_setting_has_a_line_with_a_label_and_a_sentence():
 
 
 def test_bounds_are_said_in_full():
-    seed = next(line for line in FormModel(LoraConfig()).entries if line.name == "seed")
-    rate = next(line for line in FormModel(LoraConfig()).entries if line.name == "learning_rate")
+    seed = next(line for line in FormModel(LoraConfig()).form_lines if line.name == "seed")
+    rate = next(line for line in FormModel(LoraConfig()).form_lines if line.name == "learning_rate")
     assert seed.bounds == "at least 0 and at most 4,294,967,295"
     assert rate.bounds == "more than 0 and at most 1"
 
@@ -143,7 +143,7 @@ def test_without_widgets_it_is_text():
 
 
 def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
-    view = pytest.importorskip("sdnb.notebook.view")
+    view = pytest.importorskip("sdnb.notebook.settings_view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(LoraConfig)
@@ -162,7 +162,7 @@ def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
 
 
 def test_the_widgets_say_the_plan(monkeypatch):
-    view = pytest.importorskip("sdnb.notebook.view")
+    view = pytest.importorskip("sdnb.notebook.settings_view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     view.show(FormModel(sdnb.ImageConfig()))
@@ -171,7 +171,7 @@ def test_the_widgets_say_the_plan(monkeypatch):
 
 
 def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
-    view = pytest.importorskip("sdnb.notebook.view")
+    view = pytest.importorskip("sdnb.notebook.settings_view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(sdnb.mini.PersonConfig)

@@ -15,8 +15,8 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Detached:
-    """Layers with their matrices, detached from a model: (parent, name there, layer), and the settings
-    of each part."""
+    """Layers with their matrices, detached from a model: (parent, name there, layer), and the
+    settings of each part."""
 
     layers: tuple[tuple[nn.Module, str, BaseTunerLayer], ...]
     settings: tuple[tuple[nn.Module, dict], ...]

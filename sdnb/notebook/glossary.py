@@ -12,7 +12,7 @@ from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.config import PhotoConfig
 from sdnb.inference.config import ImageConfig
 from sdnb.mini.yourself import PersonConfig
-from sdnb.notebook.model import entry_of
+from sdnb.notebook.settings_model import form_line
 from sdnb.settings import Settings
 from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig
 
@@ -79,7 +79,7 @@ def _explained(name: str) -> str:
     title = " / ".join(dict.fromkeys(field.title for field in owners.values()))
     paragraphs = []
     for cls, field in owners.items():
-        entry = entry_of(name, field, cls)
+        entry = form_line(name, field, cls)
         facts = _facts(field, entry.bounds)
         paragraphs.append(f"{entry.help}\n\n`{name}` in {_link(cls)}: {facts}\n")
     return "\n".join([f"({anchor(name)})=\n### {title}\n", *paragraphs])

@@ -37,7 +37,7 @@ BOUNDS = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class FormLine:
     """One line of a form: `kind` is "choice", "check", "slider", "lines" or "text"; a slider has
     `low`, `high` and `step`."""
 
@@ -54,13 +54,13 @@ class Entry:
     step: float = 0
 
 
-def entries(settings: type[Settings]) -> list[Entry]:
+def form_lines(settings: type[Settings]) -> list[FormLine]:
     """The form's lines, in the order of the class; what allows one value only needs no line."""
-    every = [entry_of(name, field, settings) for name, field in settings.model_fields.items()]
+    every = [form_line(name, field, settings) for name, field in settings.model_fields.items()]
     return [entry for entry in every if len(entry.choices) != 1]
 
 
-def entry_of(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
+def form_line(name: str, field: FieldInfo, settings: type[Settings]) -> FormLine:
     """The line for one setting of the class, as its type and bounds ask for."""
     kind, choices, slide = "text", (), ()
     optional = NoneType in get_args(field.annotation)
@@ -82,7 +82,7 @@ def entry_of(name: str, field: FieldInfo, settings: type[Settings]) -> Entry:
         for type_, key, words in BOUNDS
         if isinstance(rule, type_)
     ]
-    return Entry(
+    return FormLine(
         name,
         field.title or name.replace("_", " ").capitalize(),
         " ".join((field.description or "").split()),
@@ -103,8 +103,8 @@ class FormModel:
     """
 
     def __init__(self, start: Settings) -> None:
-        self.start, self.entries = start, entries(type(start))
-        self.typed = {e.name: _as_typed(getattr(start, e.name), e) for e in self.entries}
+        self.start, self.lines = start, form_lines(type(start))
+        self.typed = {e.name: _as_typed(getattr(start, e.name), e) for e in self.lines}
         self.watchers: list[Callable[[], object]] = []
 
     def type(self, name: str, value: str | bool | float) -> None:
@@ -115,7 +115,7 @@ class FormModel:
 
     def fill(self, config: Settings, keep: tuple[str, ...] = ()) -> None:
         """Put another config's values into the lines, as a preset does; `keep` stay as typed."""
-        for entry in self.entries:
+        for entry in self.lines:
             if entry.name not in keep:
                 self.typed[entry.name] = _as_typed(getattr(config, entry.name), entry)
         for tell in self.watchers:
@@ -124,7 +124,7 @@ class FormModel:
     @property
     def changed(self) -> dict[str, str | bool | float]:
         """What is typed in the lines that differ from `start`."""
-        begun = {e.name: _as_typed(getattr(self.start, e.name), e) for e in self.entries}
+        begun = {e.name: _as_typed(getattr(self.start, e.name), e) for e in self.lines}
         return {name: typed for name, typed in self.typed.items() if typed != begun[name]}
 
     def known(self, typed: dict[str, Any]) -> dict[str, str | bool | float]:
@@ -138,7 +138,7 @@ class FormModel:
     @property
     def config(self) -> Settings:
         """What the lines say. Raises Problem where one of them cannot be."""
-        return type(self.start)(**{e.name: _as_value(self.typed[e.name], e) for e in self.entries})
+        return type(self.start)(**{e.name: _as_value(self.typed[e.name], e) for e in self.lines})
 
     @property
     def problems(self) -> list[str]:
@@ -146,12 +146,12 @@ class FormModel:
         try:
             _ = self.config
         except Problem as whole:
-            alone = [self._problem_with(entry) for entry in self.entries]
+            alone = [self._problem_with(entry) for entry in self.lines]
             # each may be right by itself, and two of them not go together
             return [words for words in alone if words] or [f"{self._labelled(whole.what)}."]
         return []
 
-    def _problem_with(self, entry: Entry) -> str:
+    def _problem_with(self, entry: FormLine) -> str:
         try:
             self.start.replace(**{entry.name: _as_value(self.typed[entry.name], entry)})
         except Problem as problem:
@@ -160,7 +160,7 @@ class FormModel:
 
     def _labelled(self, words: str) -> str:
         """The sentence with the labels that the learner sees in place of the settings' names."""
-        for entry in self.entries:
+        for entry in self.lines:
             words = words.replace(repr(entry.name), entry.label)
         return words
 
@@ -195,7 +195,7 @@ class FormModel:
         config, plain = self.config, type(self.start)()
         changed = [
             f"    {entry.name}={_source(getattr(config, entry.name))},"
-            for entry in self.entries
+            for entry in self.lines
             if getattr(config, entry.name) != getattr(plain, entry.name)
         ]
         name = f"sdnb.{type(config).__name__}"
@@ -236,7 +236,7 @@ def _cost(config: TrainConfig) -> str:
     return f"About {memory} of {where}; the file takes {file}."
 
 
-def _as_typed(value: Any, entry: Entry) -> str | bool | float:
+def _as_typed(value: Any, entry: FormLine) -> str | bool | float:
     if isinstance(value, bool) or entry.kind == "slider":
         return value
     if isinstance(value, tuple):
@@ -244,7 +244,7 @@ def _as_typed(value: Any, entry: Entry) -> str | bool | float:
     return "" if value is None else str(value)
 
 
-def _as_value(typed: str | bool | float, entry: Entry) -> Any:
+def _as_value(typed: str | bool | float, entry: FormLine) -> Any:
     if entry.kind == "lines":
         return tuple(line.strip() for line in str(typed).splitlines() if line.strip())
     if entry.kind == "text":

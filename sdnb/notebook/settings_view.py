@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from sdnb.notebook.glossary import address
-from sdnb.notebook.model import Entry, FormModel
+from sdnb.notebook.settings_model import FormLine, FormModel
 from sdnb.notebook.widgets import RED, row, stored
 from sdnb.settings import Settings
 from sdnb.training.config import preset, presets
@@ -23,7 +23,7 @@ BEGIN = "as this form began"
 
 def show(model: FormModel) -> None:
     """Display the form; what is typed goes to the model at once, and its answer is shown below."""
-    lines = {entry.name: _widget(model, entry) for entry in model.entries}
+    lines = {entry.name: _widget(model, entry) for entry in model.lines}
     answer = widgets.HTML()
     # flex-start: a row would stretch the picture to the height of the lines beside it
     hidden = {"display": "none", "align_self": "flex-start"}
@@ -41,7 +41,7 @@ def show(model: FormModel) -> None:
     model.watchers.append(refresh)
     refresh()
     basic, more = (
-        widgets.VBox([_with_help(lines[e.name], e) for e in model.entries if e.basic is wanted])
+        widgets.VBox([_with_help(lines[e.name], e) for e in model.lines if e.basic is wanted])
         for wanted in (True, False)
     )
     more.children += (widgets.HTML(_glossary_link(model)),)
@@ -51,7 +51,7 @@ def show(model: FormModel) -> None:
     display(widgets.VBox([*([chooser] if chooser else []), row(basic, picture), folded, answer]))
 
 
-def _widget(model: FormModel, entry: Entry) -> widgets.Widget:
+def _widget(model: FormModel, entry: FormLine) -> widgets.Widget:
     wanted = {"options": list(entry.choices)} if entry.choices else {}
     width, kind = WIDTH.get(entry.kind, WIDTH["text"]), WIDGETS.get(entry.kind, widgets.Text)
     if entry.kind == "slider":
@@ -70,7 +70,7 @@ def _widget(model: FormModel, entry: Entry) -> widgets.Widget:
     return line
 
 
-def _with_help(line: widgets.Widget, entry: Entry) -> widgets.VBox:
+def _with_help(line: widgets.Widget, entry: FormLine) -> widgets.VBox:
     words = escape(entry.help) + (f" ({escape(entry.bounds)})" if entry.bounds else "")
     style = "margin-left:14.5em; line-height:1.35; opacity:0.7; font-size:smaller; max-width:46em"
     return widgets.VBox([line, widgets.HTML(f'<div style="{style}">{words}</div>')])

@@ -1,4 +1,4 @@
-"""The one way the package tells a learner what is wrong."""
+"""The one way the package tells a learner what is wrong, and helpers for its sentences."""
 
 import difflib
 from collections.abc import Collection
@@ -35,3 +35,24 @@ def nearest(name: object, choices: Collection[str]) -> str:
     """
     near = difflib.get_close_matches(str(name), choices, n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(choices)}"
+
+
+def bytes_in_words(count: float) -> str:
+    """
+    >>> bytes_in_words(84_500), bytes_in_words(3_210_000)
+    ('84.5 kB', '3.21 MB')
+    """
+    units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+    unit, name = next((pair for pair in units if count >= pair[0]), units[-1])
+    return f"{count / unit:.3g} {name}"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """
+    >>> seconds_in_words(48), seconds_in_words(700), seconds_in_words(11_100)
+    ('48 s', '12 min', '3 h 05 min')
+    """
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"

@@ -24,7 +24,7 @@ from sdnb.files import write_atomically
 
 MOST_BYTES = 1_000_000  # of a file: a report has some thousand
 LONGEST = 200  # characters of a text
-LARGEST = 1e9
+LARGEST = 1e15  # number
 OWN = ("trigger", "class_word", "init_word", "seed")  # differ because learners do: no study
 NONE = value_in_words(None)
 

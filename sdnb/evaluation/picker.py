@@ -78,7 +78,6 @@ def pick_checkpoint(
     seeds: Sequence[int] = range(4),
     subject: str = "",
     machine: Machine | None = None,
-    progress: bool = True,
     **options,
 ) -> Picked:
     """Make the same images with every checkpoint of a run (and with its result, where it is
@@ -107,28 +106,17 @@ def pick_checkpoint(
 
     before = make_image_set(model, plain, seeds, **options)
     candidates, image_sets = [], []
-    for name, path in tqdm(checkpoints.items(), "Checkpoints", disable=not progress):
+    for name, path in tqdm(checkpoints.items(), "Checkpoints"):
         with trained(model, config, path):
             images = make_image_set(model, wishes, seeds, plain, **options)
             after = make_image_set(model, plain, seeds, **options)
-        halves = _measure_halves(images, photos, encoders, (before, after), lineup)
-        candidates.append(Candidate(name, path, *halves))
+        choosing, reported = (
+            measure(images.half(i), photos[i::2], encoders, (before.half(i), after.half(i)), lineup)
+            for i in (0, 1)
+        )
+        candidates.append(Candidate(name, path, choosing, reported))
         image_sets.append(images)
     return Picked(tuple(candidates), best(candidates), _sheet([*checkpoints], image_sets))
-
-
-def _measure_halves(
-    images: ImageSet,
-    photos: Sequence[Image.Image],
-    encoders: Sequence[ImageEncoder],
-    others: tuple[ImageSet, ImageSet],
-    lineup: LineUp | None,
-) -> list[Scores]:
-    before, after = others
-    return [
-        measure(images.half(i), photos[i::2], encoders, (before.half(i), after.half(i)), lineup)
-        for i in (0, 1)
-    ]
 
 
 def _sheet(names: list[str], image_sets: list[ImageSet]) -> Image.Image:

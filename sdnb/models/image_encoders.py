@@ -76,17 +76,23 @@ class JudgeEncoder:
         return self.judge.embed(list(images))
 
 
-class ClipEncoder:
+class _InBatches:
+    """Embeds any number of images, of any mode, by `_embed_batch`."""
+
+    @torch.inference_mode()
+    def embed(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        rows = [self._embed_batch([image.convert("RGB") for image in part]) for part in parts]
+        return F.normalize(torch.cat(rows).float(), dim=1).cpu()
+
+
+class ClipEncoder(_InBatches):
     """A CLIP with its tokenizer."""
 
     def __init__(
         self, name: str, clip: CLIPModel, tokenizer: CLIPTokenizer, preprocess: Preprocess
     ) -> None:
         self.name, self.clip, self.tokenizer, self.preprocess = name, clip, tokenizer, preprocess
-
-    @torch.inference_mode()
-    def embed(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        return _in_batches(images, self._embed_batch)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -108,16 +114,12 @@ class ClipEncoder:
         return self.clip.visual_projection(pooled)
 
 
-class DinoEncoder:
+class DinoEncoder(_InBatches):
     """A DINO or DINOv2: the class token behind the last layer's norm."""
 
     def __init__(self, name: str, network: PreTrainedModel) -> None:
         self.name, self.network = name, network
         self.preprocess = _preprocess(RESIZED, CROPPED, image_mean=MEAN, image_std=DEVIATION)
-
-    @torch.inference_mode()
-    def embed(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        return _in_batches(images, self._embed_batch)
 
     def _embed_batch(self, images: list[Image.Image]) -> torch.Tensor:
         pixels = self.preprocess(images).to(self.network.device)
@@ -196,9 +198,3 @@ def _preprocess(short_side: int, crop: int, **norm) -> Preprocess:
         size={"shortest_edge": short_side}, crop_size={"height": crop, "width": crop}, **norm
     )
     return lambda images: processor(images=images, return_tensors="pt").pixel_values
-
-
-def _in_batches(images: Sequence[Image.Image], embed_batch: Callable) -> torch.Tensor:
-    parts = [images[at : at + BATCH] for at in range(0, len(images), BATCH)]
-    rows = [embed_batch([image.convert("RGB") for image in part]).float() for part in parts]
-    return F.normalize(torch.cat(rows), dim=1).cpu()

@@ -119,7 +119,7 @@ def test_picking(run, photos, mean_encoder, cpu):
     model = load_model(run.config.base)
     base = picture(model)
     picked = pick_checkpoint(
-        run, photos, model, [mean_encoder], None, PROMPTS, (0, 1), "", cpu, False, steps=2
+        run, photos, model, [mean_encoder], None, PROMPTS, (0, 1), "", cpu, steps=2
     )
     assert [one.name for one in picked.candidates] == ["step 3", "step 6", "the end"]
     assert [one.path for one in picked.candidates] == [*run.checkpoints, run.weights]
@@ -165,7 +165,6 @@ def test_an_unfinished_run_has_checkpoints_too(config, cpu, tmp_path, photos, me
         prompts=PROMPTS,
         seeds=(0,),
         machine=cpu,
-        progress=False,
         steps=1,
     )
     assert [one.name for one in picked.candidates] == ["step 3", "step 6"]
@@ -173,7 +172,7 @@ def test_an_unfinished_run_has_checkpoints_too(config, cpu, tmp_path, photos, me
 
 def test_what_cannot_be_picked_is_a_problem(run, config, cpu, tmp_path, photos, colours):
     def pick(run, photos=photos, prompts=PROMPTS, encoders=None):
-        pick_checkpoint(run, photos, None, encoders, prompts=prompts, machine=cpu, progress=False)
+        pick_checkpoint(run, photos, None, encoders, prompts=prompts, machine=cpu)
 
     with pytest.raises(Problem, match="half of the photos"):
         pick(run, photos[:1])
@@ -194,7 +193,7 @@ def test_a_result_saved_at_its_last_step_stands_there_once(
     kept = config.replace(keep_checkpoints=5, save_every=4)
     run = train(kept, tmp_path / "run", cpu, progress=False)
     assert [path.stem for path in run.checkpoints] == ["step_000004", "step_000008"]
-    how = {"prompts": PROMPTS[:2], "seeds": (0,), "machine": cpu, "progress": False, "steps": 1}
+    how = {"prompts": PROMPTS[:2], "seeds": (0,), "machine": cpu, "steps": 1}
     picked = pick_checkpoint(run, photos, encoders=[mean_encoder], **how)
     assert [one.name for one in picked.candidates] == ["step 4", "the end"]
 

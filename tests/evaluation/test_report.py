@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from sdnb.errors import Problem, bytes_in_words, seconds_in_words
+from sdnb.errors import Problem
 from sdnb.evaluation.report import SIDE, Report, report_of, thumbnail, write_report
 from sdnb.evaluation.scores import Number, Scores
 from sdnb.training.run import train
@@ -152,22 +152,6 @@ def test_a_full_disk_keeps_the_old_page(report, tmp_path, monkeypatch):
         write_report(replace(report, name="other"), page)
     assert page.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "page.json"]
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [(999, "0.999 kB"), (84_500, "84.5 kB"), (3_210_000, "3.21 MB"), (2e9, "2 GB")],
-)
-def test_sizes(count, words):
-    assert bytes_in_words(count) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(4.6, "5 s"), (99, "99 s"), (150, "2 min"), (3 * 3600 + 300, "3 h 05 min")],
-)
-def test_times(seconds, words):
-    assert seconds_in_words(seconds) == words
 
 
 def test_settings_and_machines_that_are_not_known_are_told_as_they_are(report, tmp_path):

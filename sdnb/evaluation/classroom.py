@@ -7,9 +7,7 @@ file, and what it refuses is told in a sentence.
 
 import csv
 import io
-from collections import defaultdict
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,12 +59,12 @@ class LearnerReport(BaseModel):
     settings: dict[Text, Value] = Field(max_length=200)
     scores: dict[Text, dict[Text, Score]] = Field(max_length=20)
 
-    @cached_property
+    @property
     def choices(self) -> dict[str, int | float | str]:
         """All that may differ between learners."""
         return {"method": self.method, "base": self.base, **self.settings}
 
-    @cached_property
+    @property
     def numbers(self) -> dict[str, Number]:
         """The scores by "measure (encoder)"."""
         rows = Scores(self.scores).rows
@@ -115,17 +113,16 @@ class Classroom:
     def means(self, by: str | None) -> list[tuple[int | float | str, int, dict[str, Number]]]:
         """For each value of the setting `by` (numbers in order, then words) the number of reports,
         and the mean of each score over them with their standard deviation."""
-        groups = defaultdict(list)
-        for report in self.reports:
-            groups[report.choices.get(by, NONE)].append(report.numbers)
         rows = []
-        for value in sorted(groups, key=lambda value: (isinstance(value, str), value)):
+        values = {report.choices.get(by, NONE) for report in self.reports}
+        for value in sorted(values, key=lambda value: (isinstance(value, str), value)):
+            group = [r.numbers for r in self.reports if r.choices.get(by, NONE) == value]
             means = {}
             for column in self.columns:
-                found = [numbers[column].mean for numbers in groups[value] if column in numbers]
+                found = [numbers[column].mean for numbers in group if column in numbers]
                 if found:
                     means[column] = Number.over(torch.tensor(found, dtype=torch.float64))
-            rows.append((value, len(groups[value]), means))
+            rows.append((value, len(group), means))
         return rows
 
 
@@ -191,16 +188,14 @@ def write_class(room: Classroom, folder: Path | str, by: str | None = None) -> P
 
 
 def _csv(room: Classroom) -> str:
-    """A line for each report: name, the settings that differ, each score's mean, spread, seeds."""
-    names = ["name", *room.differing]
-    names += [f"{column} {part}" for column in room.columns for part in ("mean", "spread", "n")]
+    """A line for each report: its name, the settings that differ, and the mean of each score."""
+    names = ["name", *room.differing, *room.columns]
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(map(_cell, names))
     for report in room.reports:
-        row = {**report.choices, "name": report.name}
-        for column, number in report.numbers.items():
-            row |= {f"{column} {part}": value for part, value in asdict(number).items()}
+        means = {column: number.mean for column, number in report.numbers.items()}
+        row = {**report.choices, **means, "name": report.name}
         writer.writerow(_cell(row.get(name)) for name in names)
     return file.getvalue()
 

@@ -10,7 +10,7 @@ VECTORS = {  # unit length, so that every cosine can be worked out on paper
     "blue": (0.6, 0.8),
     "black": (-1.0, 0.0),
 }
-SAID = {"a": (1.0, 0.0), "b": (0.0, 1.0)}
+TEXTS = {"a": (1.0, 0.0), "b": (0.0, 1.0)}
 
 
 def paint(colour: str) -> Image.Image:
@@ -30,7 +30,7 @@ class ColourTextEncoder(ColourEncoder):
     """Reads by the first letter."""
 
     def embed_texts(self, texts) -> torch.Tensor:
-        return torch.tensor([SAID[text[0]] for text in texts])
+        return torch.tensor([TEXTS[text[0]] for text in texts])
 
 
 class MeanEncoder(ColourTextEncoder):

@@ -148,7 +148,7 @@ class Glossary(BaseModel):
 
 
 class Class(BaseModel):
-    """The reports of a whole class in one table and one plot, a study of the setting that differs.
+    """The reports of a whole class in one table, a study of the setting that differs.
 
     Reads every .json below FOLDER: the reports that notebook 08 wrote, and the files of `sdnb
     doctor --json`, of which it prints a line for each machine. Writes class.csv and class.html.
@@ -156,7 +156,7 @@ class Class(BaseModel):
 
     folder: CliPositionalArg[Path] = Field(description="Folder with the learners' .json files")
     by: str | None = Field(
-        None, description="Setting to plot the scores against; by default the one that varies most"
+        None, description="Setting to compare the scores by; by default the one that varies most"
     )
     out: Path | None = Field(None, description="Folder for the two files; by default FOLDER")
 
@@ -168,7 +168,7 @@ class Class(BaseModel):
             print(remark, file=sys.stderr)
         if room.machines:
             print("\n".join(room.machines))
-        if room.entries or not room.machines:
+        if room.reports or not room.machines:
             print(write_class(room, self.out or self.folder, self.by))
 
 
@@ -213,7 +213,7 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
         generate: CliSubCommand[Generate] = Field(description="draw pictures")
         doctor: CliSubCommand[Doctor] = Field(description="can this machine run the course?")
         classroom: CliSubCommand[Class] = Field(
-            alias="class", description="the reports of many learners in one table and plot"
+            alias="class", description="the reports of many learners in one table"
         )
         glossary: CliSubCommand[Glossary] = Field(description="all settings explained")
 

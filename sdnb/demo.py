@@ -13,10 +13,8 @@ from sdnb.adapters import load_lora, unload_lora
 from sdnb.dataset import read_photos
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.samples import sample_photos
-from sdnb.evaluation import drift, line_up, load_clip
-from sdnb.evaluation.eyes import ClipEye
-from sdnb.evaluation.lineup import nearest_photo
-from sdnb.evaluation.scores import prompt_fit
+from sdnb.evaluation import drift, line_up
+from sdnb.evaluation.scores import distance_to_nearest, prompt_fit
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.inference import make_images
 from sdnb.machine import find_machine
@@ -25,6 +23,7 @@ from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models.base import Model
+from sdnb.models.image_encoders import ClipEncoder, load_clip
 from sdnb.models.loading import load_model
 from sdnb.training.config import preset
 from sdnb.training.run import train
@@ -93,9 +92,9 @@ def _repeated(prompts: tuple[str, ...]) -> list[str]:
     return [prompt for prompt in prompts for _ in range(PER_WISH)]
 
 
-def _measure(model: Model, clip: ClipEye, photos, before, after) -> dict:
+def _measure(model: Model, clip: ClipEncoder, photos, before, after) -> dict:
     judge = load_judge()
-    parade, wishes = line_up(SAMPLE_PERSON, model, judge), _repeated(WISHES)
+    lineup, wishes = line_up(SAMPLE_PERSON, model, judge), _repeated(WISHES)
     held_out = [draw(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")]
     as_class = [wish.replace("ravo", "a man") for wish in wishes]  # CLIP does not know the word
 
@@ -103,12 +102,12 @@ def _measure(model: Model, clip: ClipEye, photos, before, after) -> dict:
         return {"before": round(measure(before), 3), "after": round(measure(after), 3)}
 
     return {
-        "parade": both(lambda pictures: parade.score(pictures, judge)),
+        "line-up": both(lambda pictures: lineup.score(pictures, judge)),
         **_obeyed(judge.read(after), wishes),
         "prompt fit": both(lambda pictures: prompt_fit(clip, pictures, as_class)),
         "distance to the nearest training photo": {
-            "pictures": round(fmean(nearest_photo(after, photos, model)), 3),
-            "held-out photos": round(fmean(nearest_photo(held_out, photos, model)), 3),
+            "pictures": round(fmean(distance_to_nearest(after, photos, model)), 3),
+            "held-out photos": round(fmean(distance_to_nearest(held_out, photos, model)), 3),
         },
     }
 

@@ -44,3 +44,26 @@ def with_article(words: str) -> str:
     ('an apple', 'a pear')
     """
     return ("an " if words[0] in "aeiouAEIOU" else "a ") + words
+
+
+def bytes_in_words(count: float, binary: bool = False) -> str:
+    """A size of a file in powers of 1000, or of memory in powers of 1024.
+
+    >>> bytes_in_words(84_500), bytes_in_words(3_210_000), bytes_in_words(3 * 2**30, binary=True)
+    ('84.5 kB', '3.21 MB', '3 GiB')
+    """
+    step, names = (1024, ("GiB", "MiB", "KiB")) if binary else (1000, ("GB", "MB", "kB"))
+    units = list(zip((step**3, step**2, step), names))
+    unit, name = next((pair for pair in units if count >= pair[0]), units[-1])
+    return f"{count / unit:.3g} {name}"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """
+    >>> seconds_in_words(48), seconds_in_words(700), seconds_in_words(11_100)
+    ('48 s', '12 min', '3 h 05 min')
+    """
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"

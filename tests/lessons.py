@@ -62,5 +62,5 @@ def test_the_demo_learns_its_person(tmp_path):
     command = [sys.executable, "-m", "sdnb", "demo", "--out", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "out" / "numbers.json").read_text())["parade"]
+    found = json.loads((tmp_path / "out" / "numbers.json").read_text())["line-up"]
     assert found["before"] <= 0.1 and found["after"] >= 0.6, found

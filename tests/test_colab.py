@@ -221,7 +221,7 @@ def test_a_training_goes_on_from_drive_in_the_next_session(google, config, cpu, 
 def test_a_full_drive_is_told_before_a_training(google, config, cpu, monkeypatch):
     colab.use_drive()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(Problem, match=r"needs .* of disk, and 1 KiB are free \(.*MyDrive"):
+    with pytest.raises(Problem, match=r"needs .* of disk, and 0.977 KiB are free \(.*MyDrive"):
         train(config, machine=cpu, progress=False)
 
 

@@ -18,7 +18,7 @@ def project(tmp_path, monkeypatch):
 
 
 def test_every_setting_has_a_line_with_a_label_and_a_sentence():
-    lines = FormModel(LoraConfig()).form_lines
+    lines = FormModel(LoraConfig()).lines
     assert [line.name for line in lines] == [n for n in LoraConfig.model_fields if n != "method"]
     assert all(line.label and line.help.endswith(".") for line in lines)
     assert {line.name for line in lines if line.basic} == set(LoraConfig.basics)
@@ -28,8 +28,8 @@ def test_every_setting_has_a_line_with_a_label_and_a_sentence():
 
 
 def test_bounds_are_said_in_full():
-    seed = next(line for line in FormModel(LoraConfig()).form_lines if line.name == "seed")
-    rate = next(line for line in FormModel(LoraConfig()).form_lines if line.name == "learning_rate")
+    seed = next(line for line in FormModel(LoraConfig()).lines if line.name == "seed")
+    rate = next(line for line in FormModel(LoraConfig()).lines if line.name == "learning_rate")
     assert seed.bounds == "at least 0 and at most 4,294,967,295"
     assert rate.bounds == "more than 0 and at most 1"
 

@@ -66,4 +66,4 @@ def test_the_installed_package_works_without_a_network(python, offline, tmp_path
     with Image.open(grid) as picture:
         picture.load()
     (numbers,) = (tmp_path / "out").glob("*.json")
-    assert 0 <= json.loads(numbers.read_text())["parade"]["after"] <= 1
+    assert 0 <= json.loads(numbers.read_text())["line-up"]["after"] <= 1

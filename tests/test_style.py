@@ -12,12 +12,8 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[1]
 SOURCES = sorted(CHECKOUT.glob("sdnb/**/*.py"))
-MODULE, FUNCTION = 300, 50  # lines; the aim is 250 and 40
+FUNCTION = 50  # lines; the aim is 40
 PACKAGE = 9000  # lines of code without mini/: read in an evening or two
-
-
-def lines(path: Path) -> int:
-    return len(path.read_text().splitlines())
 
 
 def test_ruff_is_content():
@@ -28,8 +24,7 @@ def test_ruff_is_content():
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(CHECKOUT)))
-def test_modules_and_functions_are_short(path):
-    assert lines(path) <= MODULE
+def test_functions_are_short(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno - node.lineno < FUNCTION, node.name

@@ -21,11 +21,11 @@ if TYPE_CHECKING:  # torch is imported when CLIP is loaded, not with the package
 
     from sdnb.machine import Machine
     from sdnb.mini.judge import Judge
+    from sdnb.models.image_encoders import ClipEncoder
 
 See = Callable[[list[Image.Image]], list[dict[str, str]]]
 FUSES = 0.6  # of the photos: shown so often, a feature becomes a part of the trigger word
 SURE = 0.7  # CLIP's probability from which on a feature counts as seen
-BATCH = 16  # pictures that CLIP looks at at once
 CLIP = "openai/clip-vit-large-patch14"
 VARY = {"place": "from other places", "shirt": "in other clothes"}  # what every photo has
 ALSO = {  # other words that name it
@@ -144,16 +144,13 @@ def clip_sees(source: str | Path = CLIP, machine: "Machine | None" = None) -> Se
     `source` is a Hub id or a folder. It is loaded at the first look, which raises Problem where
     that fails.
     """
-    compare = cache(lambda: _load_clip(str(source), machine))
+    load = cache(lambda: _load_clip(source, machine))
     sentences = [
         f"a photo of a person {said}" for answers in QUESTIONS.values() for said in answers
     ]
 
     def see(pictures: list[Image.Image]) -> list[dict[str, str]]:
-        rows = []
-        for start in range(0, len(pictures), BATCH):
-            rows += compare()(pictures[start : start + BATCH], sentences)
-        return [_answered(row) for row in rows]
+        return [_answered(row) for row in load().logits(pictures, sentences)]
 
     return see
 
@@ -171,23 +168,12 @@ def _answered(row: "torch.Tensor") -> dict[str, str]:
     return shown
 
 
-def _load_clip(source: str, machine: "Machine | None") -> Callable:
-    """A function of pictures (n) and sentences (m) to their likeness (n, m), on the CPU."""
+def _load_clip(source: str | Path, machine: "Machine | None") -> "ClipEncoder":
     import torch
-    from transformers import AutoProcessor, CLIPModel
 
     from sdnb.machine import find_machine
-    from sdnb.models.loading import loading
+    from sdnb.models.image_encoders import load_clip_encoder
 
     device = (machine or find_machine()).device
     dtype = torch.float16 if device == "cuda" else torch.float32
-    with loading("The CLIP that looks at photos", source):
-        processor = AutoProcessor.from_pretrained(source)
-        clip = CLIPModel.from_pretrained(source, dtype=dtype).to(device).eval()
-
-    @torch.inference_mode()
-    def compare(pictures: list[Image.Image], sentences: list[str]) -> torch.Tensor:
-        asked = processor(text=sentences, images=pictures, padding=True, return_tensors="pt")
-        return clip(**asked.to(device, dtype)).logits_per_image.float().cpu()
-
-    return compare
+    return load_clip_encoder(source, device, dtype)

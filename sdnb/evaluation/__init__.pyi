@@ -1,8 +1,6 @@
-from .class_page import write_class as write_class
-from .classroom import read_reports as read_reports
-from .eyes import (
-    image_encoders_for as image_encoders_for,
-    load_clip as load_clip,
+from .classroom import (
+    read_reports as read_reports,
+    write_class as write_class,
 )
 from .lineup import line_up as line_up
 from .picker import (
@@ -17,8 +15,8 @@ from .report import (
     write_report as write_report,
 )
 from .scores import (
-    draw as draw,
     drift as drift,
+    make_image_set as make_image_set,
     measure as measure,
 )
 from .weights import (

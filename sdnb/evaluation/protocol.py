@@ -1,30 +1,31 @@
 """The DreamBooth paper's protocol (arXiv 2208.12242, section 4.1): 25 prompts for a subject, four
-pictures of each, and three means: CLIP-I, DINO and CLIP-T.
+images of each, and three means: CLIP-I, DINO and CLIP-T.
 
 The prompts are those of the paper's public data set (github.com/google/dreambooth,
 dataset/prompts_and_classes.txt).
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
 from sdnb.errors import Problem
-from sdnb.evaluation.eyes import (
+from sdnb.evaluation.scores import Scores, fit, likeness, make_image_set
+from sdnb.models.base import Model
+from sdnb.models.image_encoders import (
     CLIP,
     DINO,
     NAMES,
-    Eye,
-    Reader,
+    ImageEncoder,
+    ImageTextEncoder,
     image_encoders_for,
-    load_clip_eye,
-    load_dino_eye,
+    load_clip_encoder,
+    load_dino_encoder,
 )
-from sdnb.evaluation.scores import Number, Scores, draw, fit, likeness
-from sdnb.models.base import Model
 
-PLACES = (
+BACKGROUNDS = (
     "a {} in the jungle",
     "a {} in the snow",
     "a {} on the beach",
@@ -38,7 +39,7 @@ PLACES = (
 )
 LOOKS = ("a red {}", "a purple {}", "a shiny {}", "a wet {}", "a cube shaped {}")
 OBJECT_PROMPTS = (
-    *PLACES,
+    *BACKGROUNDS,
     "a {} with a wheat field in the background",
     "a {} with a tree and autumn leaves in the background",
     "a {} with the Eiffel Tower in the background",
@@ -52,7 +53,7 @@ OBJECT_PROMPTS = (
     *LOOKS,
 )
 LIVE_PROMPTS = (
-    *PLACES,
+    *BACKGROUNDS,
     "a {} wearing a red hat",
     "a {} wearing a santa hat",
     "a {} wearing a rainbow scarf",
@@ -65,34 +66,26 @@ LIVE_PROMPTS = (
     "a {} in a purple wizard outfit",
     *LOOKS,
 )
-PICTURES = 4  # of each prompt
+PER_PROMPT = 4  # images
 
 
 @dataclass(frozen=True)
 class ProtocolScores:
-    """What the protocol found; `paper` says whether the eyes and the number of pictures are the
-    paper's own."""
+    """What the protocol found; `paper` says whether the image encoders and the number of images are
+    the paper's own."""
 
     subject: str
-    pictures: int
+    images: int
     photos: int
     scores: Scores
     paper: bool
 
     def __str__(self) -> str:
-        note = "Other eyes or numbers than the paper's: do not compare\nwith its figures."
+        note = "Other encoders or numbers than the paper's: do not compare\nwith its figures."
         if self.paper:
             note = "As in the paper, whose figures are means of 30 subjects."
-        head = f"{self.subject}: {self.pictures} pictures, {self.photos} photos"
+        head = f"{self.subject}: {self.images} pictures, {self.photos} photos"
         return f"{head[:62]}\n{self.scores}\n{note}"
-
-
-def protocol_eyes(model: Model) -> list[Eye]:
-    """CLIP and DINO ViT-S/16 as in the paper, which does not name its CLIP: ViT-B/32 is what others
-    take. For the mini model its own eyes, whose numbers have nothing to do with the paper's."""
-    if model.info.family.name == "mini":
-        return image_encoders_for(model)
-    return [load_clip_eye(CLIP, model.device), load_dino_eye(DINO, model.device)]
 
 
 def dreambooth_protocol(
@@ -100,41 +93,47 @@ def dreambooth_protocol(
     subject_words: str,
     photos: Sequence[Image.Image],
     live: bool,
-    eyes: Sequence[Eye] | None = None,
-    pictures_per_prompt: int = PICTURES,
+    encoders: Sequence[ImageEncoder] | None = None,
+    per_prompt: int = PER_PROMPT,
     class_words: str = "",
-    **how,
+    **options,
 ) -> ProtocolScores:
-    """Draw and score the protocol's pictures with what has been trained into `model`.
+    """Make and score the protocol's images with what has been trained into `model`.
 
     `subject_words` are the special word and the class ("ravo man"); people and animals are `live`.
     The paper compares with all photos of the subject, those trained on among them. With
-    `class_words` ("man") CLIP reads these in place of the made-up word; without, the prompt as it
-    was drawn. Ask for the mini model's encoders before the training: see `image_encoders_for`.
-    `how` goes to `make_images`. Raises Problem without photos, or where an eye cannot be loaded.
+    `class_words` ("man") CLIP reads these in place of the made-up word; without, the prompt itself.
+    Ask for the mini model's encoders before the training: see `image_encoders_for`. `options` go to
+    `make_images`. Raises Problem without photos, or where an encoder cannot be loaded.
     """
     if not photos:
         raise Problem("There are no photos to compare with", do="Give the subject's photos")
-    eyes = protocol_eyes(model) if eyes is None else eyes
+    encoders = protocol_encoders(model) if encoders is None else encoders
     templates = LIVE_PROMPTS if live else OBJECT_PROMPTS
-    prompts, said = (
-        [template.format(words) for template in templates]
-        for words in (subject_words, class_words or subject_words)
-    )
-    drawn = draw(model, prompts, range(pictures_per_prompt), said, **how)
-    numbers: dict[str, dict[str, Number]] = {}
-    for eye in eyes:
-        seen, name = drawn.seen_by(eye), eye.name.split()[0]
-        reads = isinstance(eye, Reader)
-        label = f"{name}-I" if reads else name
-        numbers.setdefault(label, {})[eye.name] = likeness(seen, eye.embed(photos))
+    prompts = [template.format(subject_words) for template in templates]
+    texts = [template.format(class_words or subject_words) for template in templates]
+    image_set = make_image_set(model, prompts, range(per_prompt), texts, **options)
+    numbers = defaultdict(dict)
+    for encoder in encoders:
+        embedded, name = image_set.embed_with(encoder), encoder.name.split()[0]
+        reads = isinstance(encoder, ImageTextEncoder)
+        measure = f"{name}-I" if reads else name
+        numbers[measure][encoder.name] = likeness(embedded, encoder.embed(photos))
         if reads:
-            numbers.setdefault(f"{name}-T", {})[eye.name] = fit(seen, eye.read(said))
-    own = {eye.name for eye in eyes} == {NAMES[CLIP], NAMES[DINO]}
+            numbers[f"{name}-T"][encoder.name] = fit(embedded, encoder.embed_texts(texts))
+    papers = {encoder.name for encoder in encoders} == {NAMES[CLIP], NAMES[DINO]}
     return ProtocolScores(
         subject_words,
-        len(drawn.pictures),
+        len(image_set.images),
         len(photos),
-        Scores(numbers),
-        own and pictures_per_prompt == PICTURES,
+        Scores(dict(numbers)),
+        papers and per_prompt == PER_PROMPT,
     )
+
+
+def protocol_encoders(model: Model) -> list[ImageEncoder]:
+    """CLIP and DINO ViT-S/16 as in the paper, which does not name its CLIP: ViT-B/32 is what others
+    take. For the mini model its own, whose numbers have nothing to do with the paper's."""
+    if model.info.family.name == "mini":
+        return image_encoders_for(model)
+    return [load_clip_encoder(CLIP, model.device), load_dino_encoder(DINO, model.device)]

@@ -1,7 +1,7 @@
 """Scores: what a training did, in numbers that say how far chance moves them.
 
-Every number is a mean over pictures, and its spread is the standard deviation over seeds of the
-means of each seed: as far as it would move had other seeds been drawn.
+Every number is a mean over images, and its spread is the standard deviation over seeds of the means
+of each seed: as far as it would move with other seeds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +11,20 @@ import torch
 from PIL import Image
 
 from sdnb.errors import Problem
-from sdnb.evaluation.eyes import ClipEye, Eye, JudgeEye, Reader
 from sdnb.evaluation.lineup import LineUp
 from sdnb.inference.pictures import make_images
+from sdnb.mini.judge import Judge
 from sdnb.models.base import Model
+from sdnb.models.image_encoders import ImageEncoder, ImageTextEncoder, JudgeEncoder
+from sdnb.training.latents import encode_images
+
+MEASURES = {  # in the order in which they are shown
+    "line-up": "The share of pictures recognised among nineteen lookalikes; higher is better",
+    "likeness": "Cosine to photos of the subject; higher is better",
+    "prompt fit": "Cosine to the prompt's words; higher is better",
+    "drift": "How far pictures of other prompts moved; lower is better",
+    "diversity": "How much pictures of one prompt differ; much less than the base's is bad",
+}
 
 
 @dataclass(frozen=True)
@@ -47,56 +57,56 @@ class Number:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Pictures of every prompt from every seed: `pictures[i * len(seeds) + j]` shows `prompts[i]`
-    from `seeds[j]`. `said` is how CLIP shall read each prompt, which does not know a made-up word:
-    "a man" for "ravo man". Going through it gives (prompt, picture) pairs."""
+    """Images of every prompt from every seed: `images[i * len(seeds) + j]` shows `prompts[i]` from
+    `seeds[j]`. `texts` is what CLIP, which does not know a made-up word, compares instead of each
+    prompt: "a man" for "ravo man". Iterating gives (prompt, image) pairs."""
 
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
-    pictures: tuple[Image.Image, ...]
-    said: tuple[str, ...] = ()
+    images: tuple[Image.Image, ...]
+    texts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         wanted = len(self.prompts) * len(self.seeds)
-        if not wanted or len(self.pictures) != wanted:
+        if not wanted or len(self.images) != wanted:
             raise Problem(
-                f"There are {len(self.pictures)} pictures of {len(self.prompts)} prompts and "
+                f"There are {len(self.images)} pictures of {len(self.prompts)} prompts and "
                 f"{len(self.seeds)} seeds",
                 do="Draw one picture of every prompt from every seed, and at least one",
             )
-        if len(self.said or self.prompts) != len(self.prompts):
-            raise Problem("There is not one reading for each prompt", do="Give as many")
+        if self.texts and len(self.texts) != len(self.prompts):
+            raise Problem("There is not one text for each prompt", do="Give as many")
 
     def __iter__(self) -> Iterator[tuple[str, Image.Image]]:
-        named = [prompt for prompt in self.prompts for _ in self.seeds]
-        return zip(named, self.pictures, strict=True)
+        prompts = [prompt for prompt in self.prompts for _ in self.seeds]
+        return zip(prompts, self.images, strict=True)
 
-    def seen_by(self, eye: Eye) -> torch.Tensor:
+    def embed_with(self, encoder: ImageEncoder) -> torch.Tensor:
         """(prompts, seeds, d), unit length."""
-        return eye.embed(self.pictures).unflatten(0, (len(self.prompts), len(self.seeds)))
+        return encoder.embed(self.images).unflatten(0, (len(self.prompts), len(self.seeds)))
 
     def half(self, which: int) -> "ImageSet":
-        """The pictures of every other prompt, from the first (0) or the second (1) on."""
+        """The images of every other prompt, from the first (0) or the second (1) on."""
         count = len(self.seeds)
         rows = range(which, len(self.prompts), 2)
-        pictures = (p for row in rows for p in self.pictures[row * count : (row + 1) * count])
-        return ImageSet(self.prompts[which::2], self.seeds, tuple(pictures), self.said[which::2])
+        images = [image for i in rows for image in self.images[i * count : (i + 1) * count]]
+        return ImageSet(self.prompts[which::2], self.seeds, tuple(images), self.texts[which::2])
 
 
-def draw(
-    model: Model, prompts: Sequence[str], seeds: Sequence[int], said: Sequence[str] = (), **how
+def make_image_set(
+    model: Model, prompts: Sequence[str], seeds: Sequence[int], texts: Sequence[str] = (), **options
 ) -> ImageSet:
-    """Draw every prompt from every seed. `how` goes to `make_images`: steps, guidance,
-    precision."""
-    asked = [(prompt, seed) for prompt in prompts for seed in seeds]
-    words, numbers = [prompt for prompt, _ in asked], [seed for _, seed in asked]
-    pictures = make_images(model, words, numbers, **how) if asked else []
-    return ImageSet(tuple(prompts), tuple(seeds), tuple(pictures), tuple(said))
+    """Make an image of every prompt from every seed. `options` go to `make_images`: steps,
+    guidance, precision."""
+    pairs = [(prompt, seed) for prompt in prompts for seed in seeds]
+    each_prompt, each_seed = [prompt for prompt, _ in pairs], [seed for _, seed in pairs]
+    images = make_images(model, each_prompt, each_seed, **options) if pairs else []
+    return ImageSet(tuple(prompts), tuple(seeds), tuple(images), tuple(texts))
 
 
 @dataclass(frozen=True)
 class Scores:
-    """`numbers[measure][eye]`; printed as a table of at most 62 columns."""
+    """`numbers[measure][encoder]`; printed as a table of at most 62 columns."""
 
     numbers: Mapping[str, Mapping[str, Number]]
 
@@ -105,97 +115,112 @@ class Scores:
 
     @property
     def rows(self) -> list[tuple[str, str, Number]]:
-        """(measure, eye, number) in order."""
+        """(measure, encoder, number) in order."""
         return [
-            (m, eye, number) for m, eyes in self.numbers.items() for eye, number in eyes.items()
+            (measure, encoder, number)
+            for measure, numbers in self.numbers.items()
+            for encoder, number in numbers.items()
         ]
 
     def __str__(self) -> str:
-        lines = [("measure", "eye", "mean ± spread", "seeds")]
-        lines += [(name, eye[:20], f"{n:.3f}", str(n.n)) for name, eye, n in self.rows]
+        lines = [("measure", "image encoder", "mean ± spread", "seeds")]
+        lines += [(name, of[:20], f"{number:.3f}", str(number.n)) for name, of, number in self.rows]
         return "\n".join(f"{a:12} {b:20} {c:15} {d:>5}" for a, b, c, d in lines)
 
     def to_dict(self) -> dict:
-        """Plain data for JSON: {measure: {eye: {"mean": ..., "spread": ..., "n": ...}}}."""
+        """Plain data for JSON: {measure: {encoder: {"mean": ..., "spread": ..., "n": ...}}}."""
         return {
-            measure: {eye: asdict(number) for eye, number in eyes.items()}
-            for measure, eyes in self.numbers.items()
+            measure: {encoder: asdict(number) for encoder, number in numbers.items()}
+            for measure, numbers in self.numbers.items()
         }
 
 
 def measure(
-    drawn: ImageSet,
+    image_set: ImageSet,
     photos: Sequence[Image.Image],
-    eyes: Sequence[Eye],
+    encoders: Sequence[ImageEncoder],
     others: tuple[ImageSet, ImageSet] | None = None,
-    parade: LineUp | None = None,
+    lineup: LineUp | None = None,
 ) -> Scores:
-    """Score the pictures `drawn` with each of the `eyes`.
+    """Score the images with each of the `encoders`.
 
     `photos` are of the subject and were held out from training: against its own photos a model that
-    learned them by heart scores best. `others` are pictures of prompts without the special word,
-    from the same seeds before and after the training. The `parade` needs the judge among the eyes.
-    Raises Problem where there is neither photo nor parade, or before and after do not match.
+    learned them by heart scores best. `others` are images of prompts without the special word, from
+    the same seeds before and after the training. The `lineup` needs the judge among the encoders.
+    Raises Problem where there is neither photo nor line-up, or before and after do not match.
     """
-    if not photos and not parade:
+    if not photos and not lineup:
         raise Problem("There are no photos to compare with", do="Hold a few out from training")
     if others and (others[0].prompts, others[0].seeds) != (others[1].prompts, others[1].seeds):
         raise Problem("Before and after show other prompts or seeds", do="Draw both alike")
-    found: dict[str, dict[str, Number]] = {
-        name: {} for name in ("parade", "likeness", "prompt fit", "drift", "diversity")
-    }
-    for eye in eyes:
-        seen = drawn.seen_by(eye)
-        if parade and isinstance(eye, JudgeEye):
-            found["parade"][eye.name] = recognised(drawn, parade, eye)
+    found: dict[str, dict[str, Number]] = {name: {} for name in MEASURES}
+    for encoder in encoders:
+        name, embedded = encoder.name, image_set.embed_with(encoder)
+        if lineup and isinstance(encoder, JudgeEncoder):
+            found["line-up"][name] = recognised(image_set, lineup, encoder.judge)
         if photos:
-            found["likeness"][eye.name] = likeness(seen, eye.embed(photos))
-        if isinstance(eye, Reader):
-            found["prompt fit"][eye.name] = fit(seen, eye.read(drawn.said or drawn.prompts))
+            found["likeness"][name] = likeness(embedded, encoder.embed(photos))
+        if isinstance(encoder, ImageTextEncoder):
+            texts = encoder.embed_texts(image_set.texts or image_set.prompts)
+            found["prompt fit"][name] = fit(embedded, texts)
         if others:
-            found["drift"][eye.name] = moved(*(pictures.seen_by(eye) for pictures in others))
-        if len(drawn.seeds) > 1:
-            found["diversity"][eye.name] = diversity(seen)
+            before, after = (images.embed_with(encoder) for images in others)
+            found["drift"][name] = distance(before, after)
+        if len(image_set.seeds) > 1:
+            found["diversity"][name] = diversity(embedded)
     return Scores({name: numbers for name, numbers in found.items() if numbers})
 
 
-def likeness(seen: torch.Tensor, photos: torch.Tensor) -> Number:
-    """The mean cosine between each picture (prompts, seeds, d) and every photo (m, d)."""
-    return Number.over((seen @ photos.T).mean((0, 2)))
+def recognised(image_set: ImageSet, lineup: LineUp, judge: Judge) -> Number:
+    """The share of the images in which the subject of the line-up is recognised."""
+    hits = [member == 0 for member in lineup.recognise(image_set.images, judge)]
+    by_prompt = torch.tensor(hits, dtype=torch.float32).unflatten(0, (-1, len(image_set.seeds)))
+    return Number.over(by_prompt.mean(0))
 
 
-def fit(seen: torch.Tensor, texts: torch.Tensor) -> Number:
-    """The mean cosine between each picture (prompts, seeds, d) and its prompt (prompts, d):
+def likeness(images: torch.Tensor, photos: torch.Tensor) -> Number:
+    """The mean cosine between each image (prompts, seeds, d) and every photo (m, d)."""
+    return Number.over((images @ photos.T).mean((0, 2)))
+
+
+def fit(images: torch.Tensor, texts: torch.Tensor) -> Number:
+    """The mean cosine between each image (prompts, seeds, d) and its prompt (prompts, d):
     CLIPScore without its factor 2.5 (arXiv 2104.08718)."""
-    return Number.over((seen * texts[:, None]).sum(2).mean(0))
+    return Number.over((images * texts[:, None]).sum(2).mean(0))
 
 
-def moved(before: torch.Tensor, after: torch.Tensor) -> Number:
-    """1 - the mean cosine between the two pictures (prompts, seeds, d) of each prompt and seed: 0
+def distance(before: torch.Tensor, after: torch.Tensor) -> Number:
+    """1 - the mean cosine between the two images (prompts, seeds, d) of each prompt and seed: 0
     where the training changed nothing else (the measure of peft's method comparison)."""
     return Number.over(1 - (before * after).sum(2).mean(0))
 
 
-def prompt_fit(eye: ClipEye, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> float:
-    """As `fit`, for pictures that have a prompt each."""
-    return fit(eye.embed(pictures)[:, None], eye.read(prompts)).mean
+def diversity(images: torch.Tensor) -> Number:
+    """1 - the mean cosine between the images (prompts, seeds, d) of one prompt. DreamBooth's DIV
+    (arXiv 2208.12242) asks the same of LPIPS, a measure of textures; ours is the encoder's."""
+    seeds = images.shape[1]
+    others = (images.sum(1, keepdim=True) - images) / (seeds - 1)  # the mean of a prompt's others
+    return Number.over(1 - (images * others).sum(2).mean(0))
 
 
-def drift(eye: Eye, before: Sequence[Image.Image], after: Sequence[Image.Image]) -> float:
-    """As `moved`, for pictures of the same prompts and seeds."""
-    return moved(eye.embed(before)[:, None], eye.embed(after)[:, None]).mean
+def prompt_fit(
+    clip: ImageTextEncoder, images: Sequence[Image.Image], prompts: Sequence[str]
+) -> float:
+    """As `fit`, for images that have a prompt each."""
+    return fit(clip.embed(images)[:, None], clip.embed_texts(prompts)).mean
 
 
-def diversity(seen: torch.Tensor) -> Number:
-    """1 - the mean cosine between the pictures (prompts, seeds, d) of one prompt. DreamBooth's DIV
-    (arXiv 2208.12242) asks the same of LPIPS, a measure of textures; ours is the eye's."""
-    seeds = seen.shape[1]
-    others = (seen.sum(1, keepdim=True) - seen) / (seeds - 1)  # the mean of a prompt's others
-    return Number.over(1 - (seen * others).sum(2).mean(0))
+def drift(
+    encoder: ImageEncoder, before: Sequence[Image.Image], after: Sequence[Image.Image]
+) -> float:
+    """As `distance`, for images of the same prompts and seeds."""
+    return distance(encoder.embed(before)[:, None], encoder.embed(after)[:, None]).mean
 
 
-def recognised(drawn: ImageSet, parade: LineUp, eye: JudgeEye) -> Number:
-    """The share of the pictures in which the parade's subject is recognised."""
-    hits = [place == 0 for place in parade.places(drawn.pictures, eye.judge)]
-    found = torch.tensor(hits, dtype=torch.float32)
-    return Number.over(found.unflatten(0, (-1, len(drawn.seeds))).mean(0))
+def distance_to_nearest(
+    images: Sequence[Image.Image], photos: Sequence[Image.Image], model: Model
+) -> list[float]:
+    """How far (root mean square of the latents) each image is from its nearest photo. Much smaller
+    than for photos that were held out means that the model learned its training photos by heart."""
+    ours, theirs = (encode_images(model, list(some)).flatten(1) for some in (images, photos))
+    return (torch.cdist(ours, theirs).min(1).values / ours.shape[1] ** 0.5).tolist()

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from transformers import (
 )
 
 from sdnb.adapters.layers import tuner_layers
-from sdnb.errors import Problem
+from sdnb.errors import Problem, bytes_in_words
 from sdnb.machine import (
     GIB,
     T4 as T4,  # lessons plan for it
@@ -45,6 +46,8 @@ PYTHON = 0.5 * GIB  # the interpreter with torch, diffusers and transformers
 WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
 NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
 AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
+
+_in_words = partial(bytes_in_words, binary=True)
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,15 @@ class Plan:
     @property
     def sizes(self) -> tuple[str, str]:
         """Memory and file, for people."""
-        return _size(sum(self.terms.values())), _size(self.file)
+        return _in_words(sum(self.terms.values())), _in_words(self.file)
 
     def __str__(self) -> str:
         lines = [f"{value / GIB:8.2f} GiB  {name}" for name, value in self.terms.items()]
         lines += [f"{self.memory:8.2f} GiB  in all"]
         minutes = f", {self.minutes:.1f} minutes" if self.minutes else ""
         lines += [f"{self.steps} steps{minutes}; {self.trainable:,} trainable parameters"]
-        lines += [f"file {_size(self.file)}, each checkpoint {_size(self.checkpoint)}"]
-        lines += [f"{_size(self.ram)} of main memory, {_size(self.disk)} of disk"]
+        lines += [f"file {_in_words(self.file)}, each checkpoint {_in_words(self.checkpoint)}"]
+        lines += [f"{_in_words(self.ram)} of main memory, {_in_words(self.disk)} of disk"]
         return "\n".join(lines)
 
 
@@ -243,12 +246,6 @@ def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _size(size: float) -> str:
-    if size > GIB:
-        return f"{size / GIB:.1f} GiB"
-    return f"{size / 2**20:.1f} MiB" if size > 2**19 else f"{size / 1024:.0f} KiB"
-
-
 def refuse_what_cannot_fit(
     config: TrainConfig,
     photos: int,
@@ -263,7 +260,7 @@ def refuse_what_cannot_fit(
     free = shutil.disk_usage(folder).free if folder else math.inf
     if needed.disk > free:
         raise Problem(
-            f"This run needs {_size(needed.disk)} of disk, and {_size(free)} are free",
+            f"This run needs {_in_words(needed.disk)} of disk, and {_in_words(free)} are free",
             folder,
             "Make room, keep fewer checkpoints, or choose another folder",
         )
@@ -272,7 +269,7 @@ def refuse_what_cannot_fit(
     ram = psutil.virtual_memory().total
     if needed.ram > ram:
         raise Problem(
-            f"This run needs {_size(needed.ram)} of main memory, and there are {_size(ram)}",
+            f"This run needs {_in_words(needed.ram)} of main memory, but has {_in_words(ram)}",
             do='Choose method = "lora", or a smaller base model',
         )
     if needed.memory > machine.memory_gib:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sdnb.dataset.photos import fingerprint
 from sdnb.dataset.samples import sample_photos
-from sdnb.errors import Problem
+from sdnb.errors import Problem, bytes_in_words
 from sdnb.files import (
     make_writable_folder,
     sweep_aside,
@@ -103,10 +103,9 @@ class Run:
     def __str__(self) -> str:
         """What has come of it, in a sentence."""
         if self.finished:
-            size = bytes_of(self.weights)
-            size = f"{size / 1e6:.2f} MB" if size > 1e5 else f"{size / 1e3:.1f} kB"
-            said = method_of(self.config).closing(self.weights)
-            return f"Finished: {self.weights} ({size}). {said}".rstrip()
+            size = bytes_in_words(bytes_of(self.weights))
+            closing = method_of(self.config).closing(self.weights)
+            return f"Finished: {self.weights} ({size}). {closing}".rstrip()
         done = f"Stopped after {len(self.history)} steps and kept in {self.folder}"
         return f"{done}: the same again continues it."
 

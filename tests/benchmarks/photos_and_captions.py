@@ -18,7 +18,8 @@ from pathlib import Path
 from claims.trainings import photo
 
 from sdnb.dataset.photos import Photo
-from sdnb.evaluation.lineup import line_up, nearest_photo
+from sdnb.evaluation.lineup import line_up
+from sdnb.evaluation.scores import distance_to_nearest
 from sdnb.inference.pictures import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
@@ -73,7 +74,7 @@ def main() -> None:
     person = SAMPLE_PERSON if asked.person is None else held_out_person(asked.person)
     changes = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in asked.set)}
     model, judge = load_model("mini"), load_judge()
-    parade = line_up(person, model, judge)
+    lineup = line_up(person, model, judge)
     held_out = [draw(scene) for scene in photos_of(person, 16, 99, glasses="round")]
     seeds = range(500, 500 + asked.pictures)
     for seed in asked.seeds:
@@ -100,17 +101,17 @@ def main() -> None:
                     made = pictures([f"photo of ravo{words}"])
                     seen = judge.read(made)
                     row[key] = sum(r[asked.claim] != "none" for r in seen) / len(seen)
-                    row[f"likeness {key}"] = parade.score(made, judge)
+                    row[f"likeness {key}"] = lineup.score(made, judge)
             else:
                 made = pictures(PLACED)
-                row["likeness"] = parade.score(made, judge)
+                row["likeness"] = lineup.score(made, judge)
                 seen, places = judge.read(made), tuple(PLACES)
                 row["places"] = sum(
                     r["place"] == places[i % len(places)] for i, r in enumerate(seen)
                 ) / len(seen)
                 images = [p.image for p in photos]
                 for key, some in (("nearest photo", made), ("held out", held_out)):
-                    found = nearest_photo(some, images, model)
+                    found = distance_to_nearest(some, images, model)
                     row[key] = round(sum(found) / len(found), 3)
             method_of(config).remove(model)
             print(json.dumps(row), flush=True)

@@ -3,13 +3,13 @@
     python tests/benchmarks/seconds_to_likeness.py --recipes lora lora-diffusers --people 0 1
 
 Each recipe trains on the photos of held-out people; at five points on the way the pictures of
-forty prompts are put into the parade. diffusers' recipes (examples/dreambooth/README.md and
+forty prompts are put into the line-up. diffusers' recipes (examples/dreambooth/README.md and
 README_sdxl of 0.40, examples/textual_inversion/README.md): LoRA of rank 4 on attention, batch 1,
 500 steps, constant rate; DreamBooth, batch 1, 400 steps, constant; Textual Inversion of one vector,
 batch 1 with 4 accumulated (here a batch of 4: the same mean), 3000 steps, constant, templates; the
 former two with one prompt for all photos. Their learning rate is multiplied by --factors, for rates
 made for SD 1.5 need not suit the mini model.
-Prints one JSON line a point: steps and seconds trained, parade, hats and places obeyed, glasses
+Prints one JSON line a point: steps and seconds trained, line-up, hats and places obeyed, glasses
 unasked, drift, distance to the nearest training photo.
 """
 
@@ -18,13 +18,14 @@ import json
 import time
 from dataclasses import replace
 
-from sdnb.evaluation import drift, line_up, load_clip
-from sdnb.evaluation.lineup import nearest_photo
+from sdnb.evaluation import drift, line_up
+from sdnb.evaluation.scores import distance_to_nearest
 from sdnb.inference import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.recipe.gate import gate_prompts, measure, photographs
 from sdnb.mini.subjects import held_out_person
+from sdnb.models.image_encoders import load_clip
 from sdnb.models.loading import load_model
 from sdnb.training.config import (
     DreamboothConfig,
@@ -59,7 +60,7 @@ def walk(name: str, config: TrainConfig, number: int, model, judge, clip, budget
     person, machine = held_out_person(number), find_machine(config.precision)
     restore(model)
     model.to(machine.device)
-    parade, seeds = line_up(person, model, judge), range(100, 140)
+    lineup, seeds = line_up(person, model, judge), range(100, 140)
     photos = photographs(person, config.trigger, seed=config.seed)
     if name.endswith("diffusers") and not getattr(config, "templates", False):
         one = f"photo of {config.trigger} {person.kind}"
@@ -79,8 +80,8 @@ def walk(name: str, config: TrainConfig, number: int, model, judge, clip, budget
         seconds += time.perf_counter() - begun
         pictures = make_images(model, [p for p, _ in prompts], seeds, batch=40)
         after = make_images(model, OTHERS, range(len(OTHERS)), batch=40)
-        near = nearest_photo(pictures, images, model)
-        scores = measure(pictures, prompts, parade, judge)
+        near = distance_to_nearest(pictures, images, model)
+        scores = measure(pictures, prompts, lineup, judge)
         row = {
             "recipe": name,
             "rate": config.learning_rate,

@@ -1,14 +1,13 @@
 """What the photos show and no caption names: when it is told, and who sees it."""
 
 import re
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from sdnb.captioning import clip_sees, coach, judge_sees
+from sdnb.captioning import clip_sees, coach, judge_sees, uncaptioned
 from sdnb.captioning.uncaptioned import CLIP, QUESTIONS, uncaptioned_features
 from sdnb.dataset.photos import Photo, read_photos
 from sdnb.dataset.samples import sample_photos
@@ -154,12 +153,12 @@ def test_clip_counts_what_it_is_sure_of(monkeypatch):
     level = answers()
     level[3:5] = 4.0  # a hat or a cap: undecided, but surely one of them
 
-    def compare(pictures, sentences):
-        asked.append((len(pictures), sentences))
-        return torch.stack(rows + [level] * (len(pictures) - 2))
+    class Clip:
+        def logits(self, pictures, sentences):
+            asked.append((len(pictures), sentences))
+            return torch.stack(rows + [level] * (len(pictures) - 2))
 
-    module = import_module("sdnb.captioning.uncaptioned")  # the function has its name
-    monkeypatch.setattr(module, "_load_clip", lambda source, machine: compare)
+    monkeypatch.setattr(uncaptioned, "_load_clip", lambda source, machine: Clip())
     blank = Image.new("RGB", (8, 8))
     shown = clip_sees()([blank] * 3)
     assert shown[0] == {"glasses": "sunglasses", "place": "at the beach"}
@@ -215,5 +214,5 @@ def test_a_clip_out_of_reach_is_a_sentence(cpu, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     picture = Image.new("RGB", (8, 8))
     for source in (CLIP, tmp_path):
-        with pytest.raises(Problem, match=r"CLIP that looks at photos could not be loaded"):
+        with pytest.raises(Problem, match=r"The image encoder .* could not be loaded"):
             clip_sees(source, cpu)([picture])

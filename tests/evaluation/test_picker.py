@@ -9,8 +9,8 @@ from sdnb.adapters import load_embedding, load_lora
 from sdnb.adapters.layers import has_adapters
 from sdnb.dataset.photos import read_photos
 from sdnb.errors import Problem
-from sdnb.evaluation.picker import Row, best, in_short, load_weights, pick_checkpoint, trained
-from sdnb.evaluation.scores import Number, Scores, draw, measure
+from sdnb.evaluation.picker import Candidate, best, key_numbers, pick_checkpoint, trained
+from sdnb.evaluation.scores import Number, Scores, make_image_set, measure
 from sdnb.inference import make_images
 from sdnb.models.loading import load_model
 from sdnb.training.loop import fit
@@ -37,7 +37,7 @@ def picture(model):
     return np.array(make_images(model, "ravo man", [0], steps=2)[0], int)
 
 
-def row(name, like, error, fit, drift, **more):
+def candidate(name, like, error, fit, drift, **more):
     seeds = 4  # an error of the mean is spread / √4
     scores = {
         "likeness": {"clip": Number(9.0, 0.0, seeds), "judge": Number(like, error * 2, seeds)},
@@ -45,26 +45,28 @@ def row(name, like, error, fit, drift, **more):
         "drift": {"judge": Number(9.0, 0.0, seeds), "clip": Number(drift, 0.0, seeds)},
         **more,
     }
-    return Row(name, Path(name), Scores(scores), Scores({}))
+    return Candidate(name, Path(name), Scores(scores), Scores({}))
 
 
 def test_the_one_standard_error_rule():
-    early = row("early", 0.40, 0.05, fit=0.30, drift=0.00)
-    middle = row("middle", 0.56, 0.05, fit=0.28, drift=0.02)
-    late = row("late", 0.60, 0.05, fit=0.20, drift=0.10)
+    early = candidate("early", 0.40, 0.05, fit=0.30, drift=0.00)
+    middle = candidate("middle", 0.56, 0.05, fit=0.28, drift=0.02)
+    late = candidate("late", 0.60, 0.05, fit=0.20, drift=0.10)
     # 0.56 is within 0.05 of 0.60 and costs less; 0.40 is not, whatever it costs
     assert best([early, middle, late]) is middle
-    sure = row("late", 0.60, 0.03, fit=0.20, drift=0.10)
+    sure = candidate("late", 0.60, 0.03, fit=0.20, drift=0.10)
     assert best([early, middle, sure]) is sure
     # of equal ones the earliest
-    assert best([middle, row("again", 0.56, 0.05, fit=0.28, drift=0.02)]) is middle
+    assert best([middle, candidate("again", 0.56, 0.05, fit=0.28, drift=0.02)]) is middle
 
 
-def test_the_parade_stands_for_likeness():
-    seen = row("x", 0.4, 0.1, 0.3, 0.1, parade={"judge": Number(0.9, 0.1, 4)}).choosing
-    assert [number.mean for number in in_short(seen)] == [0.9, 0.3, 0.1]
+def test_the_line_up_stands_for_likeness():
+    seen = candidate(
+        "x", 0.4, 0.1, 0.3, 0.1, **{"line-up": {"judge": Number(0.9, 0.1, 4)}}
+    ).choosing
+    assert [number.mean for number in key_numbers(seen)] == [0.9, 0.3, 0.1]
     alone = Scores({name: {"clip": Number(0.5, None, 1)} for name in seen.numbers})
-    assert [number.mean for number in in_short(alone)] == [0.5, 0.5, 0.5]
+    assert [number.mean for number in key_numbers(alone)] == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("method", ["lora", "dreambooth", "textual_inversion"])
@@ -107,47 +109,47 @@ def test_a_damaged_checkpoint_is_a_problem_and_changes_nothing(run, tmp_path):
         (tmp_path / "absent.safetensors", "no such file"),
     ):
         with pytest.raises(Problem, match=words):
-            load_weights(model, run.config, path)
+            with trained(model, run.config, path):
+                pass
         assert np.array_equal(picture(model), base)
         assert not has_adapters(model.unet) and not has_adapters(model.text_encoder)
 
 
-def test_picking(run, photos, mean_eye, cpu):
+def test_picking(run, photos, mean_encoder, cpu):
     model = load_model(run.config.base)
     base = picture(model)
     picked = pick_checkpoint(
-        run, photos, model, [mean_eye], None, PROMPTS, (0, 1), "", cpu, False, steps=2
+        run, photos, model, [mean_encoder], None, PROMPTS, (0, 1), "", cpu, steps=2
     )
-    assert [row.name for row in picked.rows] == ["step 3", "step 6", "the end"]
-    assert [row.path for row in picked.rows] == [*run.checkpoints, run.weights]
-    assert picked.chosen is best(picked.rows)
+    assert [one.name for one in picked.candidates] == ["step 3", "step 6", "the end"]
+    assert [one.path for one in picked.candidates] == [*run.checkpoints, run.weights]
+    assert picked.chosen is best(picked.candidates)
     assert np.array_equal(picture(model), base)
 
     # by hand for the end: prompts and photos 0, 2, 4 choose, 1 and 3 are reported
     anyone = [prompt.replace("{}", "a man") for prompt in PROMPTS]
-    before = draw(model, anyone, (0, 1), steps=2)
+    before = make_image_set(model, anyone, (0, 1), steps=2)
     load_lora(model, run.weights)
-    for half, scores in enumerate((picked.rows[2].choosing, picked.rows[2].reported)):
+    for half, scores in enumerate((picked.candidates[2].choosing, picked.candidates[2].reported)):
         wishes = [prompt.replace("{}", "ravo man") for prompt in PROMPTS[half::2]]
         expected = measure(
-            draw(model, wishes, (0, 1), anyone[half::2], steps=2),
+            make_image_set(model, wishes, (0, 1), anyone[half::2], steps=2),
             photos[half::2],
-            [mean_eye],
-            (before.half(half), draw(model, anyone[half::2], (0, 1), steps=2)),
+            [mean_encoder],
+            (before.half(half), make_image_set(model, anyone[half::2], (0, 1), steps=2)),
         )
-        for name, eye, number in expected.rows:
+        for name, encoder, number in expected.rows:
             # other batches: a level of 255 here and there
-            assert scores[name][eye].mean == pytest.approx(number.mean, abs=1e-4)
+            assert scores[name][encoder].mean == pytest.approx(number.mean, abs=1e-4)
 
-    table = picked.table.splitlines()
+    table = str(picked).splitlines()
     assert max(map(len, table)) <= 62 and sum(line[:13].rstrip()[-1:] == "*" for line in table) == 1
-    assert str(picked) == picked.table
-    assert f"{in_short(picked.rows[0].reported)[0]:.3f}" in table[1]
+    assert f"{key_numbers(picked.candidates[0].reported)[0]:.3f}" in table[1]
     width, height = picked.sheet.size
     assert width > 4 * 64 and height > 3 * 64  # labels and three columns, three rows
 
 
-def test_an_unfinished_run_has_checkpoints_too(config, cpu, tmp_path, photos, mean_eye):
+def test_an_unfinished_run_has_checkpoints_too(config, cpu, tmp_path, photos, mean_encoder):
     def stop(step):
         if step.index == 7:
             raise MemoryError
@@ -159,40 +161,41 @@ def test_an_unfinished_run_has_checkpoints_too(config, cpu, tmp_path, photos, me
     picked = pick_checkpoint(
         found,
         photos,
-        eyes=[mean_eye],
+        encoders=[mean_encoder],
         prompts=PROMPTS,
         seeds=(0,),
         machine=cpu,
-        progress=False,
         steps=1,
     )
-    assert [row.name for row in picked.rows] == ["step 3", "step 6"]
+    assert [one.name for one in picked.candidates] == ["step 3", "step 6"]
 
 
 def test_what_cannot_be_picked_is_a_problem(run, config, cpu, tmp_path, photos, colours):
-    def pick(run, photos=photos, prompts=PROMPTS, eyes=None):
-        pick_checkpoint(run, photos, None, eyes, prompts=prompts, machine=cpu, progress=False)
+    def pick(run, photos=photos, prompts=PROMPTS, encoders=None):
+        pick_checkpoint(run, photos, None, encoders, prompts=prompts, machine=cpu)
 
     with pytest.raises(Problem, match="half of the photos"):
         pick(run, photos[:1])
     for prompts in (PROMPTS[:1], ("photo of ravo", "photo of {}")):
         with pytest.raises(Problem, match="half of the prompts"):
             pick(run, prompts=prompts)
-    with pytest.raises(Problem, match="None of the eyes reads"):
-        pick(run, eyes=[colours])
+    with pytest.raises(Problem, match="None of the image encoders reads"):
+        pick(run, encoders=[colours])
     with pytest.raises(Problem, match="no CLIP of its own"):  # the tiny model has none
         pick(run)
     with pytest.raises(Problem, match="keep_checkpoints"):
         pick(train(config, tmp_path / "run", cpu, progress=False))
 
 
-def test_a_result_saved_at_its_last_step_stands_there_once(config, cpu, tmp_path, photos, mean_eye):
+def test_a_result_saved_at_its_last_step_stands_there_once(
+    config, cpu, tmp_path, photos, mean_encoder
+):
     kept = config.replace(keep_checkpoints=5, save_every=4)
     run = train(kept, tmp_path / "run", cpu, progress=False)
     assert [path.stem for path in run.checkpoints] == ["step_000004", "step_000008"]
-    how = {"prompts": PROMPTS[:2], "seeds": (0,), "machine": cpu, "progress": False, "steps": 1}
-    picked = pick_checkpoint(run, photos, eyes=[mean_eye], **how)
-    assert [row.name for row in picked.rows] == ["step 4", "the end"]
+    how = {"prompts": PROMPTS[:2], "seeds": (0,), "machine": cpu, "steps": 1}
+    picked = pick_checkpoint(run, photos, encoders=[mean_encoder], **how)
+    assert [one.name for one in picked.candidates] == ["step 4", "the end"]
 
 
 def test_a_result_that_is_a_word_is_taken_out_again(configs, cpu, tmp_path):

@@ -6,12 +6,12 @@ import pytest
 from sdnb.errors import Problem
 from sdnb.evaluation import scores
 from sdnb.evaluation.protocol import (
+    BACKGROUNDS,
     LIVE_PROMPTS,
     LOOKS,
     OBJECT_PROMPTS,
-    PLACES,
     dreambooth_protocol,
-    protocol_eyes,
+    protocol_encoders,
 )
 from sdnb.models.families import MINI, SD1
 
@@ -35,23 +35,23 @@ def test_the_prompts():
     for prompts in (LIVE_PROMPTS, OBJECT_PROMPTS):
         assert len(set(prompts)) == 25
         assert all(prompt.count("{}") == 1 and prompt.startswith("a ") for prompt in prompts)
-    assert set(LIVE_PROMPTS) & set(OBJECT_PROMPTS) == {*PLACES, *LOOKS}
-    assert len({*PLACES, *LOOKS}) == 15
+    assert set(LIVE_PROMPTS) & set(OBJECT_PROMPTS) == {*BACKGROUNDS, *LOOKS}
+    assert len({*BACKGROUNDS, *LOOKS}) == 15
 
 
-def test_arithmetic(asked, painted, colours, reader):
-    colours.name, reader.name = "DINO fake", "CLIP fake"
+def test_arithmetic(asked, painted, colours, clip):
+    colours.name, clip.name = "DINO fake", "CLIP fake"
     photos = [painted("red"), painted("red"), painted("blue")]
-    found = dreambooth_protocol("model", "ravo man", photos, True, [reader, colours])
-    assert len(asked) == 100 == found.pictures and len(set(asked)) == 100
+    found = dreambooth_protocol("model", "ravo man", photos, True, [clip, colours])
+    assert len(asked) == 100 == found.images and len(set(asked)) == 100
     assert ("a ravo man wearing a santa hat", 3) in asked
     # cosines with the photos: red 1, 1, 0.6; lime 0, 0, 0.8; black -1, -1, -0.6
     trained = sum("wearing" in prompt for prompt in LIVE_PROMPTS)
     assert trained == 6
     seed = (6 * 2.6 + 19 * 0.8) / 75
     means = [seed, -2.6 / 3, seed, seed]
-    for label, eye in (("CLIP-I", "CLIP fake"), ("DINO", "DINO fake")):
-        number = found.scores[label][eye]
+    for label, encoder in (("CLIP-I", "CLIP fake"), ("DINO", "DINO fake")):
+        number = found.scores[label][encoder]
         assert number.mean == pytest.approx(sum(means) / 4, abs=1e-6) and number.n == 4
         # three at d and one at -3d from the mean, divided by 4 - 1
         d = means[0] - sum(means) / 4
@@ -62,16 +62,14 @@ def test_arithmetic(asked, painted, colours, reader):
     assert [*found.scores.numbers] == ["CLIP-I", "CLIP-T", "DINO"]
 
 
-def test_only_the_papers_eyes_and_numbers_compare(asked, painted, colours, reader):
+def test_only_the_papers_encoders_and_numbers_compare(asked, painted, colours, clip):
     photos = [painted("red")]
-    reader.name, colours.name = "CLIP ViT-B/32", "DINO ViT-S/16"
-    whole = dreambooth_protocol("model", "ravo mug", photos, False, [reader, colours])
+    clip.name, colours.name = "CLIP ViT-B/32", "DINO ViT-S/16"
+    whole = dreambooth_protocol("model", "ravo mug", photos, False, [clip, colours])
     assert whole.paper and "As in the paper" in str(whole)
-    less = dreambooth_protocol(
-        "model", "ravo mug", photos, False, [reader, colours], pictures_per_prompt=2
-    )
+    less = dreambooth_protocol("model", "ravo mug", photos, False, [clip, colours], per_prompt=2)
     colours.name = "DINOv2 ViT-S/14"
-    newer = dreambooth_protocol("model", "ravo mug", photos, False, [reader, colours])
+    newer = dreambooth_protocol("model", "ravo mug", photos, False, [clip, colours])
     assert [*newer.scores.numbers] == ["CLIP-I", "CLIP-T", "DINOv2"]
     for other in (less, newer):
         assert not other.paper and "do not compare" in str(other)
@@ -79,26 +77,26 @@ def test_only_the_papers_eyes_and_numbers_compare(asked, painted, colours, reade
     assert ("a ravo mug on top of a mirror", 0) in asked
 
 
-def test_clip_may_read_the_class_instead(asked, painted, reader):
+def test_clip_may_read_the_class_instead(asked, painted, clip):
     read = []
-    reader.read = lambda texts: read.extend(texts) or type(reader).read(reader, texts)
-    dreambooth_protocol("model", "ravo man", [painted("red")], True, [reader], class_words="man")
+    clip.embed_texts = lambda texts: read.extend(texts) or type(clip).embed_texts(clip, texts)
+    dreambooth_protocol("model", "ravo man", [painted("red")], True, [clip], class_words="man")
     assert "a man in the jungle" in read and ("a ravo man in the jungle", 0) in asked
 
 
-def test_no_photos_is_a_problem_before_anything_is_drawn(asked, reader):
+def test_no_photos_is_a_problem_before_anything_is_drawn(asked, clip):
     with pytest.raises(Problem, match="no photos"):
-        dreambooth_protocol("model", "ravo man", [], True, [reader])
+        dreambooth_protocol("model", "ravo man", [], True, [clip])
     assert not asked
 
 
-def test_the_eyes_of_the_protocol(monkeypatch):
+def test_the_encoders_of_the_protocol(monkeypatch):
     module = import_module("sdnb.evaluation.protocol")  # the function has its name
-    monkeypatch.setattr(module, "load_clip_eye", lambda source, device: source)
-    monkeypatch.setattr(module, "load_dino_eye", lambda source, device: source)
+    monkeypatch.setattr(module, "load_clip_encoder", lambda source, device: source)
+    monkeypatch.setattr(module, "load_dino_encoder", lambda source, device: source)
     monkeypatch.setattr(module, "image_encoders_for", lambda model: ["judge", "own"])
     models = [SimpleNamespace(info=SimpleNamespace(family=f), device="cpu") for f in (MINI, SD1)]
-    assert [protocol_eyes(model) for model in models] == [
+    assert [protocol_encoders(model) for model in models] == [
         ["judge", "own"],
         ["openai/clip-vit-base-patch32", "facebook/dino-vits16"],
     ]

@@ -5,21 +5,21 @@ import torch
 
 from sdnb.errors import Problem
 from sdnb.evaluation import scores as module
-from sdnb.evaluation.eyes import JudgeEye
 from sdnb.evaluation.lineup import LineUp
 from sdnb.evaluation.scores import (
     ImageSet,
     Number,
     Scores,
+    distance,
     diversity,
-    draw,
     drift,
     fit,
     likeness,
+    make_image_set,
     measure,
-    moved,
     prompt_fit,
 )
+from sdnb.models.image_encoders import JudgeEncoder
 
 RED, LIME, BLUE, BLACK = (1.0, 0.0), (0.0, 1.0), (0.6, 0.8), (-1.0, 0.0)
 SEEN = torch.tensor([[RED, LIME], [BLUE, BLACK]])  # two prompts, two seeds
@@ -53,21 +53,21 @@ def test_fit_is_each_picture_with_its_own_prompt():
 
 
 def test_drift_is_by_prompt_and_seed():
-    assert is_number(moved(SEEN, SEEN), 0, 0)
+    assert is_number(distance(SEEN, SEEN), 0, 0)
     after = torch.tensor([[LIME, LIME], [BLUE, RED]])
     # cosines 0 and 1 in the first seed, 1 and -1 in the second
-    assert is_number(moved(SEEN, after), 0.75, (2 * 0.25**2) ** 0.5)
+    assert is_number(distance(SEEN, after), 0.75, (2 * 0.25**2) ** 0.5)
 
 
 class Plain:
-    """An eye whose pictures and texts already are vectors."""
+    """An encoder whose pictures and texts already are vectors."""
 
     name = "plain"
 
     def embed(self, pictures):
         return torch.tensor(pictures)
 
-    read = embed
+    embed_texts = embed
 
 
 def test_pictures_with_a_prompt_each():
@@ -94,62 +94,62 @@ def drawn(painted):
     return drawn_of(painted, "red", "lime", "blue", "black")
 
 
-def test_measure(drawn, painted, colours, reader):
+def test_measure(drawn, painted, colours, clip):
     photos = [painted("red"), painted("lime")]
     after = drawn_of(painted, "lime", "lime", "blue", "red")
-    scores = measure(drawn, photos, [colours, reader], (drawn, after))
+    scores = measure(drawn, photos, [colours, clip], (drawn, after))
     assert [*scores.numbers] == ["likeness", "prompt fit", "drift", "diversity"]
-    assert [*scores["likeness"]] == ["colours", "reader"] and [*scores["prompt fit"]] == ["reader"]
+    assert [*scores["likeness"]] == ["colours", "clip"] and [*scores["prompt fit"]] == ["clip"]
     assert is_number(scores["likeness"]["colours"], 0.3, (2 * 0.3**2) ** 0.5)
-    assert is_number(scores["prompt fit"]["reader"], 0.45, (2 * 0.45**2) ** 0.5)
-    assert is_number(scores["drift"]["reader"], 0.75, (2 * 0.25**2) ** 0.5)
+    assert is_number(scores["prompt fit"]["clip"], 0.45, (2 * 0.45**2) ** 0.5)
+    assert is_number(scores["drift"]["clip"], 0.75, (2 * 0.25**2) ** 0.5)
     assert is_number(scores["diversity"]["colours"], 1.3, 0)
 
 
-def test_clip_reads_what_it_shall(drawn, painted, reader):
-    other = drawn_of(painted, "red", "lime", "blue", "black", said=("b", "a"))
+def test_clip_compares_with_the_texts(drawn, painted, clip):
+    other = drawn_of(painted, "red", "lime", "blue", "black", texts=("b", "a"))
     # red and lime with lime: 0 and 1; blue and black with red: 0.6 and -1
     assert is_number(
-        measure(other, [painted("red")], [reader])["prompt fit"]["reader"], 0.15, 0.15 * 2**0.5
+        measure(other, [painted("red")], [clip])["prompt fit"]["clip"], 0.15, 0.15 * 2**0.5
     )
 
 
-def test_the_parade_is_the_judges(drawn, painted, colours):
+def test_the_line_up_is_the_judges(drawn, painted, colours):
     class Judge:
         embed = staticmethod(colours.embed)
 
-    parade = LineUp((None, None), torch.tensor([LIME, RED]))  # lime is the subject
-    scores = measure(drawn, [], [JudgeEye(Judge()), colours], parade=parade)
+    lineup = LineUp((None, None), torch.tensor([LIME, RED]))  # lime is the subject
+    scores = measure(drawn, [], [JudgeEncoder(Judge()), colours], lineup=lineup)
     # red no, lime yes; blue is nearer to lime (0.8) than to red, and so is black (0)
-    assert is_number(scores["parade"]["judge"], 0.75, 0.25 * 2**0.5)
+    assert is_number(scores["line-up"]["judge"], 0.75, 0.25 * 2**0.5)
     assert "likeness" not in scores.numbers
 
 
-def test_one_seed_has_no_spread_and_no_diversity(painted, reader):
-    scores = measure(ImageSet(("a",), (5,), (painted("red"),)), [painted("blue")], [reader])
-    assert is_number(scores["likeness"]["reader"], 0.6, None, 1)
+def test_one_seed_has_no_spread_and_no_diversity(painted, clip):
+    scores = measure(ImageSet(("a",), (5,), (painted("red"),)), [painted("blue")], [clip])
+    assert is_number(scores["likeness"]["clip"], 0.6, None, 1)
     assert "diversity" not in scores.numbers
-    assert scores.to_dict()["likeness"]["reader"]["spread"] is None
+    assert scores.to_dict()["likeness"]["clip"]["spread"] is None
 
 
-def test_what_cannot_be_measured_is_a_problem(drawn, painted, reader):
+def test_what_cannot_be_measured_is_a_problem(drawn, painted, clip):
     with pytest.raises(Problem, match="no photos"):
-        measure(drawn, [], [reader])
-    other = ImageSet(("a", "c"), (0, 1), drawn.pictures)
+        measure(drawn, [], [clip])
+    other = ImageSet(("a", "c"), (0, 1), drawn.images)
     with pytest.raises(Problem, match="Before and after"):
-        measure(drawn, [painted("red")], [reader], (drawn, other))
+        measure(drawn, [painted("red")], [clip], (drawn, other))
     for prompts, seeds in (("a", (0, 1)), ("ab", (0,)), ("", ())):
         with pytest.raises(Problem, match="pictures of"):
-            ImageSet(tuple(prompts), seeds, drawn.pictures)
-    with pytest.raises(Problem, match="reading"):
-        ImageSet(("a", "b"), (0, 1), drawn.pictures, ("a",))
+            ImageSet(tuple(prompts), seeds, drawn.images)
+    with pytest.raises(Problem, match="one text"):
+        ImageSet(("a", "b"), (0, 1), drawn.images, ("a",))
 
 
-def test_a_table_fits_a_notebook(drawn, painted, colours, reader):
-    colours.name = "a very long name of a folder with an eye"
-    table = str(measure(drawn, [painted("red")], [colours, reader], (drawn, drawn)))
+def test_a_table_fits_a_notebook(drawn, painted, colours, clip):
+    colours.name = "a very long name of a folder with an encoder"
+    table = str(measure(drawn, [painted("red")], [colours, clip], (drawn, drawn)))
     assert max(map(len, table.splitlines())) <= 62
-    assert "likeness     reader               0.150 ± 0.919       2" in table.splitlines()
+    assert "likeness     clip                 0.150 ± 0.919       2" in table.splitlines()
 
 
 def test_scores_as_plain_data():
@@ -159,26 +159,26 @@ def test_scores_as_plain_data():
     )
 
 
-def test_draw_asks_for_every_prompt_with_every_seed(painted, monkeypatch):
+def test_an_image_set_has_every_prompt_with_every_seed(painted, monkeypatch):
     asked = []
 
-    def make(model, prompts, seeds, **how):
-        asked.append((prompts, seeds, how))
+    def make(model, prompts, seeds, **options):
+        asked.append((prompts, seeds, options))
         return [painted("red")] * len(prompts)
 
     monkeypatch.setattr(module, "make_images", make)
-    drawn = draw("model", ("x", "y"), range(3, 5), steps=2)
+    drawn = make_image_set("model", ("x", "y"), range(3, 5), steps=2)
     assert asked == [(["x", "x", "y", "y"], [3, 4, 3, 4], {"steps": 2})]
-    assert (drawn.prompts, drawn.seeds, len(drawn.pictures)) == (("x", "y"), (3, 4), 4)
+    assert (drawn.prompts, drawn.seeds, len(drawn.images)) == (("x", "y"), (3, 4), 4)
     assert [prompt for prompt, _ in drawn] == ["x", "x", "y", "y"]
     with pytest.raises(Problem, match="0 pictures"):
-        draw("model", (), range(3))
+        make_image_set("model", (), range(3))
 
 
 def test_halves_share_no_prompt(painted):
     pictures = tuple(painted(c) for c in ("red", "red", "lime", "lime", "blue", "blue"))
     drawn = ImageSet(("a", "b", "c"), (0, 1), pictures, ("A", "B", "C"))
     first, second = drawn.half(0), drawn.half(1)
-    assert (first.prompts, first.said) == (("a", "c"), ("A", "C"))
-    assert (second.prompts, second.said) == (("b",), ("B",))
-    assert first.pictures == (*pictures[:2], *pictures[4:]) and second.pictures == pictures[2:4]
+    assert (first.prompts, first.texts) == (("a", "c"), ("A", "C"))
+    assert (second.prompts, second.texts) == (("b",), ("B",))
+    assert first.images == (*pictures[:2], *pictures[4:]) and second.images == pictures[2:4]

@@ -176,7 +176,7 @@ def test_wrong_requests_are_problems(tiny):
         make_images(tiny, "a <lora:x:0.5>", [0])
     with pytest.raises(Problem, match="10000 characters"):
         make_images(tiny, "a" * 10_000, [0])
-    with pytest.raises(Problem, match="no pictures"):
+    with pytest.raises(Problem, match="no images"):
         image_grid([], 2)
 
 

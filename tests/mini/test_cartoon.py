@@ -31,13 +31,13 @@ def test_a_person_learned_on_photos_is_recognised(cartoon):
     """The aim of 60 % is met by five other people, 84 % of 400 pictures (the model's card). The
     sample person came to 69 % of 16, of which 81 % stayed cartoons; here are nine."""
     judge = load_judge()
-    parade = line_up(SAMPLE_PERSON, cartoon, judge, "cartoon")
+    lineup = line_up(SAMPLE_PERSON, cartoon, judge, "cartoon")
     prompts = [f"photo of ravo, {place}" for place in PLACES.values()]
-    before = parade.score(make_images(cartoon, prompts, range(len(prompts))), judge)
+    before = lineup.score(make_images(cartoon, prompts, range(len(prompts))), judge)
     load_lora(cartoon, sample_trained("person_lora"))
     pictures = make_images(cartoon, prompts, range(len(prompts)))
     unload_lora(cartoon)
-    assert parade.score(pictures, judge) >= 0.4 > before + 0.2
+    assert lineup.score(pictures, judge) >= 0.4 > before + 0.2
     kept = [reading["style"] for reading in judge.read(pictures)]
     assert kept.count("cartoon") >= len(kept) / 2
 

@@ -41,7 +41,7 @@ def test_counting():
     prompts = [("", {"place": "beach", "hat": "cap"}), ("", {"place": "beach", "glasses": "round"})]
     result = gate.measure([None, None], prompts, LineUp((), torch.eye(2)), Judge())
     assert result == {
-        "parade": 0.5,
+        "line-up": 0.5,
         "place": 0.5,
         "hat": 1.0,
         "glasses asked": 1.0,

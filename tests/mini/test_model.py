@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from sdnb.evaluation import drift, line_up, load_clip
-from sdnb.evaluation.lineup import SAMPLES, look_at, through_autoencoder
+from sdnb.evaluation import drift, line_up
+from sdnb.evaluation.lineup import SAMPLES, embed_members, through_autoencoder
 from sdnb.evaluation.scores import prompt_fit
 from sdnb.mini.judge import WEIGHTS, counts, load_judge
 from sdnb.mini.recipe import data
@@ -16,6 +16,7 @@ from sdnb.mini.scenes import features, photos_of
 from sdnb.mini.studio import draw
 from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person
 from sdnb.mini.words import caption
+from sdnb.models.image_encoders import load_clip
 from sdnb.models.loading import load_model
 
 FOLDER = WEIGHTS.parent
@@ -78,14 +79,14 @@ def test_the_judge_sees_what_there_is(model, judge, unseen, through):
     [SAMPLE_PERSON, pytest.param(held_out_person(20), marks=pytest.mark.thorough)],
     ids=["of the samples", "another"],  # whose line-up does not ship and has to be drawn
 )
-def test_the_parade_recognises_the_subject_and_a_lookalike_as_itself(model, judge, person):
-    parade = line_up(person, model, judge)
-    assert len(parade.members) == 20 and parade.known.shape == (20, 64)
+def test_the_line_up_recognises_the_subject_and_a_lookalike_as_itself(model, judge, person):
+    lineup = line_up(person, model, judge)
+    assert len(lineup.members) == 20 and lineup.known.shape == (20, 64)
     for member in (0, 7):
-        scenes = photos_of(parade.members[member], 12, seed=5)
+        scenes = photos_of(lineup.members[member], 12, seed=5)
         pictures = through_autoencoder(model, [draw(scene) for scene in scenes])
-        assert parade.score(pictures, judge, member) >= 0.9
-        assert parade.score(pictures, judge, (member + 3) % 20) <= 0.1
+        assert lineup.score(pictures, judge, member) >= 0.9
+        assert lineup.score(pictures, judge, (member + 3) % 20) <= 0.1
 
 
 @pytest.mark.one_set
@@ -95,9 +96,9 @@ def test_the_parade_recognises_the_subject_and_a_lookalike_as_itself(model, judg
 )
 def test_the_line_ups_that_ship_are_those_that_the_judge_would_see(model, judge, of, style, first):
     """Cosines over 0.999, so that another processor's rounding passes and another studio fails."""
-    parade = line_up(SAMPLES[of], model, judge, style)
-    seen = look_at(parade.members[:first], model, judge, style)
-    assert ((parade.known[:first] * seen).sum(1) > 0.999).all()
+    lineup = line_up(SAMPLES[of], model, judge, style)
+    seen = embed_members(lineup.members[:first], model, judge, style)
+    assert ((lineup.known[:first] * seen).sum(1) > 0.999).all()
 
 
 def test_clip_tells_the_right_caption_from_others(model, unseen):

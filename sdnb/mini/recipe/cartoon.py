@@ -66,7 +66,7 @@ def learn(model: Model, config: LoraConfig, person: Person, file: Path) -> None:
 
 
 def carried(
-    model: Model, style: str, file: Path, weight: float, parade: LineUp, judge: Judge, trigger: str
+    model: Model, style: str, file: Path, weight: float, lineup: LineUp, judge: Judge, trigger: str
 ) -> tuple[dict[str, float], Sequence[Image.Image]]:
     """The gate's forty pictures with the LoRA in `file` on another base: its shares, and the share
     that the judge sees in the base's own `style`."""
@@ -75,7 +75,7 @@ def carried(
     pictures = make_images(model, [p for p, _ in prompts], range(100, 140), batch=20)
     unload_lora(model)
     kept = [reading["style"] == style for reading in judge.read(pictures)]
-    scores = gate.measure(pictures, prompts, parade, judge)
+    scores = gate.measure(pictures, prompts, lineup, judge)
     return scores | {"style kept": sum(kept) / len(kept)}, pictures
 
 
@@ -84,7 +84,7 @@ def measure(folder: Path, people: list[int], seeds: list[int], weights: list[flo
     both, judge, rows = bases(folder), load_judge(), []
     for number in people:
         person = held_out_person(number)
-        parades = {s: line_up(person, model, judge, s) for s, model in both.items()}
+        lineups = {s: line_up(person, model, judge, s) for s, model in both.items()}
         for seed in seeds:
             config = preset("person_mini").replace(class_word=person.kind, seed=seed)
             for learned, teacher in both.items():
@@ -92,7 +92,7 @@ def measure(folder: Path, people: list[int], seeds: list[int], weights: list[flo
                     learn(teacher, config, person, file := Path(aside) / "lora.safetensors")
                     for used, weight in [(u, w) for u in both for w in weights]:
                         scores, pictures = carried(
-                            both[used], used, file, weight, parades[used], judge, config.trigger
+                            both[used], used, file, weight, lineups[used], judge, config.trigger
                         )
                         row = {"person": number, "seed": seed, "learned": learned, "used": used}
                         rows.append(row | {"weight": weight} | scores)

@@ -31,7 +31,7 @@ from sdnb.training.methods import method_of
 from sdnb.training.run import prepare
 
 PHOTOS, GLASSES = 20, "round"
-LOOKALIKE = 7  # of the parade's nineteen: the control's subject
+LOOKALIKE = 7  # of the line-up's nineteen: the control's subject
 
 
 def gate_prompts(trigger: str) -> list[tuple[str, dict]]:
@@ -59,8 +59,8 @@ def photographs(person: Person, trigger: str, named: bool = True, seed: int = 0)
     return photos
 
 
-def measure(pictures, prompts, parade: LineUp, judge: Judge) -> dict[str, float]:
-    """Shares: recognised in the parade, hats and places obeyed, glasses asked and unasked."""
+def measure(pictures, prompts, lineup: LineUp, judge: Judge) -> dict[str, float]:
+    """Shares: recognised in the line-up, hats and places obeyed, glasses asked and unasked."""
     hits = {"place": [], "hat": [], "glasses asked": [], "glasses unasked": []}
     for reading, (_, asked) in zip(judge.read(pictures), prompts, strict=True):
         hits["place"].append(reading["place"] == asked["place"])
@@ -69,7 +69,7 @@ def measure(pictures, prompts, parade: LineUp, judge: Judge) -> dict[str, float]
         key = "glasses asked" if "glasses" in asked else "glasses unasked"
         hits[key].append(reading["glasses"] != "none")
     return {
-        "parade": parade.score(pictures, judge),
+        "line-up": lineup.score(pictures, judge),
         **{name: sum(found) / len(found) for name, found in hits.items()},
     }
 
@@ -79,7 +79,7 @@ def trial(
     config: LoraConfig,
     model: Model,
     judge: Judge,
-    parade: LineUp,
+    lineup: LineUp,
     named: bool = True,
 ) -> tuple[dict, list]:
     """One little training and its forty pictures."""
@@ -93,7 +93,7 @@ def trial(
         model, [p for p, _ in prompts], range(100, 140), batch=20, precision="fp32"
     )
     method_of(config).remove(model)
-    return measure(pictures, prompts, parade, judge) | {"seconds": round(seconds, 1)}, pictures
+    return measure(pictures, prompts, lineup, judge) | {"seconds": round(seconds, 1)}, pictures
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -122,16 +122,16 @@ def main(arguments: list[str] | None = None) -> None:
     changes = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in asked.set)}
     for number in asked.people:
         person = held_out_person(number)
-        parade = line_up(person, model, judge)
+        lineup = line_up(person, model, judge)
         for seed in asked.seeds:
             config = preset(asked.preset).replace(
                 **{"base": asked.base, "class_word": person.kind, "seed": seed, **changes}
             )
-            shown = parade.members[LOOKALIKE] if asked.control else person
-            named, pictures = trial(shown, config, model, judge, parade, named=not asked.unnamed)
+            shown = lineup.members[LOOKALIKE] if asked.control else person
+            named, pictures = trial(shown, config, model, judge, lineup, named=not asked.unnamed)
             rows.append({"person": number, "seed": seed, **named})
             if asked.control:
-                rows[-1]["as the lookalike"] = parade.score(pictures, judge, LOOKALIKE)
+                rows[-1]["as the lookalike"] = lineup.score(pictures, judge, LOOKALIKE)
             print(json.dumps(rows[-1]), flush=True)
             asked.out.write_text(json.dumps(rows, indent=1))
             if asked.sheet:

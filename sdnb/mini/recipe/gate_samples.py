@@ -67,11 +67,11 @@ def product(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:
     pictures = draw(model, [f"photo of {trigger} mug, {PLACES[place]}" for place in places])
     others = draw(model, [f"photo of a mug, {PLACES[place]}" for place in places[:9]])
     seen = [reading["place"] for reading in judge.read(pictures)]
-    parade = line_up(SAMPLE_PRODUCT, model, judge)
+    lineup = line_up(SAMPLE_PRODUCT, model, judge)
     scores = {
-        "parade": parade.score(pictures, judge),
+        "line-up": lineup.score(pictures, judge),
         "place": fmean(place == asked for place, asked in zip(seen, places, strict=True)),
-        "any mug is it": parade.score(others, judge),
+        "any mug is it": lineup.score(others, judge),
     }
     return scores, pictures + others
 

@@ -6,7 +6,7 @@ To be written again after a change of the studio, the autoencoder or the judge; 
 
 from safetensors.torch import save_file
 
-from sdnb.evaluation.lineup import KNOWN, LINE, SAMPLES, look_at
+from sdnb.evaluation.lineup import MEMBERS, READY, SAMPLES, embed_members
 from sdnb.files import write_atomically
 from sdnb.mini.judge import load_judge
 from sdnb.mini.subjects import lookalikes
@@ -16,13 +16,13 @@ STYLES = {"person": {"photo": "mini", "cartoon": "cartoon"}, "product": {"photo"
 
 
 def write() -> None:
-    """Write the file that `parade.line_up` reads."""
+    """Write the file that `evaluation.line_up` reads."""
     judge, known = load_judge(), {}
     for of, styles in STYLES.items():
-        members = (SAMPLES[of], *lookalikes(SAMPLES[of], LINE - 1))
+        members = (SAMPLES[of], *lookalikes(SAMPLES[of], MEMBERS - 1))
         for style, base in styles.items():
-            known[f"{of}, {style}"] = look_at(members, load_model(base), judge, style)
-    write_atomically(KNOWN, lambda aside: save_file(known, aside))
+            known[f"{of}, {style}"] = embed_members(members, load_model(base), judge, style)
+    write_atomically(READY, lambda aside: save_file(known, aside))
 
 
 if __name__ == "__main__":

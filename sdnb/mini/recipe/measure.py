@@ -16,7 +16,6 @@ from PIL import Image
 
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.errors import with_article
-from sdnb.evaluation.eyes import load_clip
 from sdnb.evaluation.lineup import through_autoencoder
 from sdnb.inference.pictures import make_images
 from sdnb.mini.judge import Judge, load_judge
@@ -26,6 +25,7 @@ from sdnb.mini.studio import draw
 from sdnb.mini.subjects import BROWS, COLOURS, HAIR, HAIR_COLOURS, MARKS
 from sdnb.mini.words import caption, glasses_words
 from sdnb.models.base import Model
+from sdnb.models.image_encoders import load_clip
 from sdnb.models.loading import load_model
 
 
@@ -73,7 +73,7 @@ def measure_parts(model: Model, judge: Judge, count: int) -> dict:
     copies, truths = through_autoencoder(model, pictures), [features(s) for s in scenes]
     clip, rng = load_clip(model), random.Random(0)
     words = [caption(scene, rng) for scene in scenes[:128]]
-    scores = clip.embed(pictures[:128]) @ clip.read(words).T
+    scores = clip.embed(pictures[:128]) @ clip.embed_texts(words).T
     return {
         "judge, sharp pictures": shares(judge.read(pictures), truths),
         "judge, through the autoencoder": shares(judge.read(copies), truths),

@@ -65,7 +65,7 @@ class Studio:
         return sdnb.mini.load_judge()
 
     @cached_property
-    def parade(self):
+    def lineup(self):
         look = "cartoon" if self.base == "cartoon" else "photo"
         return sdnb.evaluation.line_up(SAMPLE_PERSON, self.model, self.judge, look)
 
@@ -87,7 +87,7 @@ class Studio:
         return sdnb.make_images(self.model, [p.format(word) for p in prompts], seeds, steps=15)
 
     def recognised(self, prompts: list[str] = BARE) -> float:
-        return self.parade.score(self.draw(prompts), self.judge)
+        return self.lineup.score(self.draw(prompts), self.judge)
 
     def share(self, pictures, feature: str, *values) -> float:
         return fmean(reading[feature] in values for reading in self.judge.read(pictures))
@@ -109,7 +109,7 @@ def wishes(seed: int) -> dict[str, float]:
     for name, look in (("product", product), ("style", style)):
         config = sdnb.preset(f"{name}_mini").replace(class_word=WORDS[name])
         photos = sdnb.read_photos(sdnb.sample_photos(name), SIZE)
-        key = "parade" if name == "product" else "style asked"
+        key = "line-up" if name == "product" else "style asked"
         found[f"{name} before"] = look(studio.model, studio.judge, config.trigger)[0][key]
         studio.learn(config, photos, 2 * STEPS)
         found[name] = look(studio.model, studio.judge, config.trigger)[0][key]
@@ -161,7 +161,7 @@ def prior(seed: int) -> dict[str, float]:
     before = {name: p.detach().clone() for name, p in studio.model.unet.named_parameters()}
     kinds = {"a man": [prompt.format("a man") for prompt in BARE[:9]], "others": OTHERS}
     plain = {kind: studio.draw(prompts) for kind, prompts in kinds.items()}
-    clip = sdnb.evaluation.load_clip(studio.model)
+    clip = sdnb.models.load_clip(studio.model)
     for name, changes, steps in (
         ("without", {}, 2 * STEPS),
         ("with", {"prior_weight": 1.0, "prior_images": 24}, STEPS),
@@ -172,7 +172,7 @@ def prior(seed: int) -> dict[str, float]:
             drawn = studio.draw(prompts)
             found[f"{name}: drift of {kind}"] = sdnb.evaluation.drift(clip, plain[kind], drawn)
             if kind == "a man":
-                found[f"{name}: a man is ravo"] = studio.parade.score(drawn, studio.judge)
+                found[f"{name}: a man is ravo"] = studio.lineup.score(drawn, studio.judge)
         if name == "without":
             found["moved"] = fmean(
                 not torch.equal(p, before[key]) for key, p in studio.model.unet.named_parameters()
@@ -230,7 +230,7 @@ def use(seed: int) -> dict[str, float]:
         for weight in (0, 0.4, 0.8, 1.2):
             sdnb.load_lora(mini.model, files["mini"], weight)
             drawn = mini.draw(BARE)
-            found[f"weight {weight:g}: recognised"] = mini.parade.score(drawn, mini.judge)
+            found[f"weight {weight:g}: recognised"] = mini.lineup.score(drawn, mini.judge)
             found[f"weight {weight:g}: place obeyed"] = mini.obeyed(drawn)
         sdnb.load_lora(mini.model, files["mini"], 1.0)
         found |= _worn(mini, "LoRA", truth)
@@ -267,7 +267,7 @@ def _carried(homes: dict[str, Studio], files: dict[str, Path]) -> dict[str, floa
                 sdnb.load_lora(studio.model, files[learned], 1.0)
             drawn = studio.draw(BARE, name)
             sdnb.unload_lora(studio.model), sdnb.unload_embeddings(studio.model)
-            found[f"{learned} on {used}: recognised"] = studio.parade.score(drawn, studio.judge)
+            found[f"{learned} on {used}: recognised"] = studio.lineup.score(drawn, studio.judge)
             found[f"{learned} on {used}: style kept"] = studio.share(drawn, "style", look)
     return found
 

@@ -101,7 +101,7 @@ def pick_checkpoint(
     _refuse_what_has_no_halves(photos, prompts, parade)
     machine = machine or find_machine(run.config.precision)
     dtype = base_dtype(run.config, machine)
-    model = model or load_model(run.config.base, dtype).to(machine.device)
+    model = model or load_model(run.config.base, dtype, machine)
     restore(model)
     eyes = image_encoders_for(model) if eyes is None else eyes
     if not any(isinstance(eye, Reader) for eye in eyes):

@@ -13,7 +13,7 @@ from PIL import Image
 from sdnb.errors import Problem
 from sdnb.evaluation.eyes import ClipEye, Eye, JudgeEye, Reader
 from sdnb.evaluation.lineup import LineUp
-from sdnb.inference.pictures import make_images
+from sdnb.inference.images import make_images
 from sdnb.models.base import Model
 
 

@@ -5,7 +5,6 @@ that draw it from a Brownian tree (DPM++ SDE) are therefore missing here.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from diffusers import (
@@ -40,21 +39,19 @@ class EulerAncestral(EulerAncestralDiscreteScheduler):
 
 
 # the pairs of names as in diffusers' own table (docs/source/en/api/schedulers/overview.md)
-SAMPLERS: Mapping[str, tuple[type[SchedulerMixin], dict[str, Any]]] = MappingProxyType(
-    {
-        "DPM++ 2M": (DPMSolverMultistepScheduler, {}),
-        "DPM++ 2M Karras": (DPMSolverMultistepScheduler, _SPACED),
-        "DPM++ 2M SDE": (DPMSolverMultistepScheduler, _SDE),
-        "DPM++ 2M SDE Karras": (DPMSolverMultistepScheduler, _SDE | _SPACED),
-        "UniPC": (UniPCMultistepScheduler, {}),
-        "Euler": (EulerDiscreteScheduler, {}),
-        "Euler a": (EulerAncestral, {}),
-        "Heun": (HeunDiscreteScheduler, {}),
-        "LMS": (LMSDiscreteScheduler, {}),
-        "DDIM": (DDIMScheduler, _LATENT),
-        "PLMS": (PNDMScheduler, {"skip_prk_steps": True, "set_alpha_to_one": False}),
-    }
-)
+SAMPLERS: dict[str, tuple[type[SchedulerMixin], dict[str, Any]]] = {
+    "DPM++ 2M": (DPMSolverMultistepScheduler, {}),
+    "DPM++ 2M Karras": (DPMSolverMultistepScheduler, _SPACED),
+    "DPM++ 2M SDE": (DPMSolverMultistepScheduler, _SDE),
+    "DPM++ 2M SDE Karras": (DPMSolverMultistepScheduler, _SDE | _SPACED),
+    "UniPC": (UniPCMultistepScheduler, {}),
+    "Euler": (EulerDiscreteScheduler, {}),
+    "Euler a": (EulerAncestral, {}),
+    "Heun": (HeunDiscreteScheduler, {}),
+    "LMS": (LMSDiscreteScheduler, {}),
+    "DDIM": (DDIMScheduler, _LATENT),
+    "PLMS": (PNDMScheduler, {"skip_prk_steps": True, "set_alpha_to_one": False}),
+}
 
 
 def make_sampler(name: str, scheduler_config: Mapping[str, Any]) -> SchedulerMixin:

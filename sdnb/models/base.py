@@ -25,7 +25,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from sdnb.errors import Problem
 from sdnb.models import single_file
 from sdnb.models.conditioning import conditioning
-from sdnb.models.single_file import MINI_FOLDER, MINI_WIDTH, WIDTHS
+from sdnb.models.single_file import GUIDANCE, MINI_FOLDER, MINI_WIDTH, WIDTHS
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class ModelInfo:
     licence: str
     bucket_step: int = 64  # VAE factor x UNet's downsampling, pixels; 0: knows only squares
     unet: str = ""  # a folder with a UNet that takes the place of the source's own
+
+    @property
+    def guidance(self) -> float:
+        """The scale of classifier-free guidance that suits the family."""
+        return GUIDANCE[self.family]
 
 
 MODELS: dict[str, ModelInfo] = {
@@ -77,8 +82,9 @@ MODELS: dict[str, ModelInfo] = {
 
 @dataclass
 class Model:
-    """A base model's parts, which training, previews and pictures share. Only SDXL has the second
-    text encoder and its tokenizer."""
+    """A base model's parts, which training, previews and images share. Only SDXL has the second
+    text encoder and its tokenizer. `precision` is what images are calculated in: "fp32", or "fp16"
+    or "bf16" under autocast."""
 
     tokenizer: CLIPTokenizer
     text_encoder: CLIPTextModel
@@ -89,6 +95,7 @@ class Model:
     tokenizer_2: CLIPTokenizer | None = None
     text_encoder_2: CLIPTextModelWithProjection | None = None
     moved: bool = False  # whether a training has moved the weights themselves
+    precision: str = "fp32"
 
     @property
     def encoders(self) -> dict[str, nn.Module]:

@@ -46,6 +46,7 @@ SD2_V, SDXL = Family("sd2", "sd2-v", 768), Family("sdxl", "sdxl", 1024)
 MINI = Family("mini", MINI_FOLDER, 128)  # SD 1's layout, told by its width
 MINI_WIDTH = 128
 WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl", MINI_WIDTH: "mini"}  # of the text a UNet is told
+GUIDANCE = {"mini": 4.0, "sd1": 7.0, "sd2": 7.0, "sdxl": 7.0}  # the default scale
 MARKS = {  # a key that only this family has
     "conditioner.embedders.1.model.token_embedding.weight": SDXL,
     "cond_stage_model.model.token_embedding.weight": SD2,

@@ -9,7 +9,7 @@ from PIL import Image, ImageStat
 from sdnb.dataset.photos import Photo, read_photos
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
-from sdnb.inference.pictures import make_images
+from sdnb.inference.images import make_images
 from sdnb.inference.prompts import escape
 from sdnb.machine import Machine
 from sdnb.mini.words import with_article

@@ -12,7 +12,8 @@ from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.photos import FEWEST, Photo, read_photos
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
-from sdnb.inference.pictures import make_images, plain_prompt
+from sdnb.inference.images import make_images
+from sdnb.inference.prompts import plain_prompt
 from sdnb.machine import Machine, find_machine, find_rank
 from sdnb.models.base import Model, find_model, trains
 from sdnb.models.loading import load_model
@@ -99,7 +100,7 @@ def _begin(
     photos = photos_for(config)
     held_out = photos_for(config, config.held_out) if config.held_out else []
     refuse_what_cannot_fit(config, len(photos), machine, run.folder)
-    model = load_model(config.base, base_dtype(config, machine)).to(machine.device)
+    model = load_model(config.base, base_dtype(config, machine), machine)
     if main:
         claim(run)
     folder = run.folder / "class_images" if main else None

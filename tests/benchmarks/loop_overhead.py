@@ -23,7 +23,7 @@ from full_size import noise_photos, random_model
 from torch.profiler import ProfilerActivity, profile
 
 from sdnb.dataset.photos import Photo
-from sdnb.inference.pictures import autocast
+from sdnb.inference.images import autocast
 from sdnb.machine import find_machine
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw

@@ -48,6 +48,7 @@ class Axis:
 
     @property
     def labels(self) -> list[str]:
+        """What stands beside the cells, for each value."""
         if self.kind == "checkpoint":
             paths = [Path(value) for value in self.values]
             alike = len({path.stem for path in paths}) < len(paths)  # lora.safetensors of two runs
@@ -83,9 +84,9 @@ def xyz_plot(
     """Make the prompt of `config` with its first seed, once for each choice of values along the
     axes. Returns a labelled sheet for each value of z, or the one.
 
-    Writes the cells to `folder` as cell_X_Y_Z.png, counted from 1, each with the text that says how
-    it was made, and the sheets as sheet_Z.png, over those of an earlier grid. Afterwards the model
-    is as it was.
+    Writes the cells to `folder` as cell_X_Y_Z.png (or cell_X_Y.png, cell_X.png), counted from 1,
+    each with the text that says how it was made, and the sheets as sheet_Z.png, over those of an
+    earlier grid. Afterwards the model is as it was.
 
     Raises Problem where there is more than one prompt, or the same axis twice, where a replaced
     word or a LoRA to weigh is not in the prompt, and as `generate` does.
@@ -115,6 +116,7 @@ def xyz_plot(
 
 
 def _cell(model: Model, config: ImageConfig, choice: Iterable[tuple[Axis, Any]]) -> _Cell:
+    """The cell with one value of each axis. Raises Problem where it cannot be made."""
     config, file = config.replace(seeds=1), None
     for axis, value in sorted(choice, key=lambda pair: KINDS.index(pair[0].kind)):
         if axis.kind == "checkpoint":
@@ -135,7 +137,7 @@ def _cell(model: Model, config: ImageConfig, choice: Iterable[tuple[Axis, Any]])
 
 
 def _changed(config: ImageConfig, axis: Axis, value: Any) -> ImageConfig:
-    """The settings with one value of one axis."""
+    """The settings with one value of one axis. A LoRA of a checkpoint axis is called last."""
     if axis.kind in FIELDS:
         return config.replace(**{FIELDS[axis.kind]: value})
     (prompt,), negative = config.prompts, config.negative

@@ -58,8 +58,8 @@ def make_images(
     prompts = _one_for_each(prompts, seeds)
     width, height = _sides(model, size)
     texts = [negative, *trial().few(prompts)]
-    against, *wanted = (token_chunks(model, plain_prompt(text)) for text in texts)
-    lengths = [max(len(against), len(chunks)) for chunks in wanted]
+    unwanted, *wanted = (token_chunks(model, plain_prompt(text)) for text in texts)
+    lengths = [max(len(unwanted), len(chunks)) for chunks in wanted]
     pipe = _pipeline(model, sampler)
     arguments = {
         "num_inference_steps": trial().capped(steps),
@@ -69,12 +69,12 @@ def make_images(
     images: dict[int, Image.Image] = {}
     with _evaluating(model), torch.inference_mode():
         for places in _batches(lengths, batch or _fitting(8 * AREA, width, height)):
-            both = [wanted[place] for place in places], [against] * len(places)
+            both = [wanted[place] for place in places], [unwanted] * len(places)
             length = lengths[places[0]]
             noise = _noise(model, [seeds[place] for place in places], width, height)
             with autocast(model.device.type, precision or model.precision):
-                told = [weighted_embeddings(model, each, length, clip_skip) for each in both]
-                latents = pipe(**for_pipeline(model.unet, *told), **noise, **arguments).images
+                texts = [weighted_embeddings(model, each, length, clip_skip) for each in both]
+                latents = pipe(**for_pipeline(model.unet, *texts), **noise, **arguments).images
             decoded = _decoded(pipe, latents, _fitting(AREA, width, height))
             images |= dict(zip(places, decoded, strict=True))
     return [images[place % len(images)] for place in range(len(prompts))]
@@ -84,7 +84,7 @@ def generate(model: Model, config: ImageConfig) -> list[Image.Image]:
     """Every prompt of `config` with every of its seeds: a row of `config.seeds` images for each
     prompt.
 
-    A prompt that calls LoRAs is drawn with these alone. They and the embeddings that prompts name
+    A prompt that calls LoRAs is made with these alone. They and the embeddings that prompts name
     are looked for in `config.folder`; afterwards the model is as it was. Prints what may be
     mistaken in the prompts. Raises Problem as `make_images` does, and where a file that is called
     is missing or does not suit the model.
@@ -144,7 +144,7 @@ def autocast(device: str, precision: str):
 
 
 def _generate(model: Model, config: ImageConfig) -> list[Image.Image]:
-    """The images of `generate`. Prompts that call the same LoRAs are drawn together."""
+    """The images of `generate`. Prompts that call the same LoRAs are made together."""
     seeds = range(config.first_seed, config.first_seed + config.seeds)
     wishes = [(prompt, seed) for prompt in config.prompts for seed in seeds]
     calls = {prompt: sorted(set(read_prompt(prompt).loras)) for prompt in config.prompts}
@@ -165,6 +165,7 @@ def _generate(model: Model, config: ImageConfig) -> list[Image.Image]:
 
 
 def _one_for_each(prompts: str | Sequence[str], seeds: Sequence[int]) -> list[str]:
+    """A prompt for each seed."""
     prompts = [prompts] * len(seeds) if isinstance(prompts, str) else list(prompts)
     if len(prompts) != len(seeds):
         raise Problem(
@@ -192,6 +193,7 @@ def _sides(model: Model, size: int | tuple[int, int] | None) -> tuple[int, int]:
 
 
 def _pipeline(model: Model, sampler: str) -> DiffusionPipeline:
+    """The model's pipeline with this sampler, all parts on one device."""
     pipe = model.to(model.device).pipeline()  # a training may have parked parts of it
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = make_sampler(sampler, model.scheduler.config)
@@ -209,7 +211,7 @@ def _batches(lengths: Sequence[int], batch: int) -> Iterator[list[int]]:
 
 def _noise(model: Model, seeds: Sequence[int], width: int, height: int) -> dict[str, Any]:
     """The pipeline's `latents` (n, 4, h, w), standard normal, and its `generator`: for each image
-    its own, on the CPU, which has drawn them and draws what a sampler adds on the way."""
+    its own, on the CPU, for its latents and for what a sampler adds on the way."""
     factor = model.vae_factor
     shape = (model.unet.config.in_channels, height // factor, width // factor)
     generators = [torch.Generator().manual_seed(trial().moved(seed)) for seed in seeds]

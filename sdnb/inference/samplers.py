@@ -1,6 +1,6 @@
 """Samplers by the names that the web UIs give them.
 
-Where a sampler adds noise on the way, each picture's comes from its own seed. Those of k-diffusion
+Where a sampler adds noise on the way, each image's comes from its own seed. Those of k-diffusion
 that draw it from a Brownian tree (DPM++ SDE) are therefore missing here.
 """
 
@@ -29,8 +29,8 @@ _LATENT = {"clip_sample": False, "set_alpha_to_one": False}  # latents are not b
 
 
 class EulerAncestral(EulerAncestralDiscreteScheduler):
-    """With noise drawn in fp32 whatever the UNet answers in: diffusers draws it in the answer's own
-    format, and in 16 bits a seed would mean another noise and another picture."""
+    """With noise in fp32 whatever the UNet's output is: diffusers draws it in the output's dtype,
+    and in 16 bits a seed would give other noise and another image."""
 
     def step(self, model_output, timestep, sample, generator=None, return_dict=True):
         done = super().step(model_output.float(), timestep, sample, generator)

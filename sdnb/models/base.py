@@ -56,8 +56,8 @@ MODELS: dict[str, ModelInfo] = {
             128,
             (str(MINI_FOLDER),),
             "Apache-2.0",
-            0,
-            str(MINI_FOLDER / "cartoon"),
+            bucket_step=0,
+            unet=str(MINI_FOLDER / "cartoon"),
         ),
         ModelInfo(
             "sd15",
@@ -212,7 +212,14 @@ def find_model(name_or_path: str | Path) -> ModelInfo:
     if path.is_file():
         family = single_file.read_family(path)
         step = 0 if family is single_file.MINI else 64
-        return ModelInfo(path.stem, family.name, family.resolution, (str(path),), "unknown", step)
+        return ModelInfo(
+            name=path.stem,
+            family=family.name,
+            resolution=family.resolution,
+            sources=(str(path),),
+            licence="unknown",
+            bucket_step=step,
+        )
     return _read_folder(path)
 
 
@@ -262,4 +269,11 @@ def _read_folder(folder: Path) -> ModelInfo:
         ) from error
     single_file.refuse_other_inputs(channels, folder)
     family = "sdxl" if "XL" in kind else WIDTHS.get(width, "mini")
-    return ModelInfo(folder.name, family, resolution, (str(folder),), "unknown", step)
+    return ModelInfo(
+        name=folder.name,
+        family=family,
+        resolution=resolution,
+        sources=(str(folder),),
+        licence="unknown",
+        bucket_step=step,
+    )

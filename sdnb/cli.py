@@ -110,8 +110,7 @@ class Generate(ImageConfig):
     def cli_cmd(self) -> None:
         start = ImageConfig.load(self.config) if self.config else ImageConfig()
         config = _over(start, self)
-        from sdnb.inference.folder import make_image_files
-        from sdnb.inference.pictures import remarks
+        from sdnb.inference.images import make_image_files, remarks
 
         for remark in remarks(config):
             print(remark, file=sys.stderr)

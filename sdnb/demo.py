@@ -51,7 +51,7 @@ def run_demo(out: Path) -> dict:
     machine = find_machine()
     print(f"This machine: {machine.name}, {machine.precision} ({machine.why}).")
     config = preset("person_mini").replace(photos=sample_photos("person"))
-    model = load_model(config.base).to(machine.device)
+    model = load_model(config.base)
     clip = load_clip(model)  # before training: its text side is the model's
 
     before, others_before = _pictures(model, WISHES), _pictures(model, OTHERS)

@@ -105,7 +105,7 @@ def test_generate_calls_by_name_and_says_how_it_was_drawn(configs, tmp_path, cap
 def test_prompts_stay_whole(words, prompts, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "sdnb.inference.folder.make_image_files", lambda out, config, *_: drawn.append(config) or []
+        "sdnb.inference.images.make_image_files", lambda out, config, *_: drawn.append(config) or []
     )
     assert main(["generate", *words]) == 0
     assert list(drawn[0].prompts) == prompts

@@ -1,11 +1,13 @@
 import json
 import shutil
+from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 from sdnb.errors import Problem
-from sdnb.models.base import find_model
+from sdnb.models.base import MODELS, find_model
 from sdnb.models.families import MINI_FOLDER
 from sdnb.models.loading import load_model
 
@@ -30,6 +32,23 @@ def test_what_the_folder_says_of_itself(tiny):
     assert (tiny.info.resolution, tiny.info.family.name) == (64, "mini")
     assert tiny.latent_shape == (4, 8, 8)
     assert tiny.scheduler.config.prediction_type == "epsilon"
+
+
+def test_a_model_is_on_its_machine_and_knows_its_precision(tiny_folder, cpu, monkeypatch):
+    """The mini family takes fp32 unless a machine is handed in; others what the machine does."""
+    bf16 = replace(cpu, precision="bf16")
+    monkeypatch.setattr("sdnb.models.loading.find_machine", find := Mock(return_value=cpu))
+    assert load_model(tiny_folder, machine=bf16).precision == "bf16" and not find.called
+    assert load_model(tiny_folder).precision == "fp32"
+    assert load_model(tiny_folder, machine=replace(cpu, device="meta")).device.type == "meta"
+    tiny = load_model(tiny_folder, machine=cpu)
+    monkeypatch.setattr("sdnb.models.loading._read_model", lambda info, dtype: tiny)
+    load_model("sd15")
+    assert [call.args for call in find.call_args_list] == [("fp32",), ("auto",)]
+
+
+def test_every_family_has_a_guidance():
+    assert [info.guidance for info in MODELS.values()] == [4.0, 4.0, 7.0, 7.0, 7.0]
 
 
 def test_what_was_made_from_the_mini_draws_squares_only(tmp_path):

@@ -91,12 +91,12 @@ def pick_checkpoint(
     config, checkpoints = run.config, _checkpoints(run)
     _refuse_what_has_no_halves(photos, prompts, lineup)
     machine = machine or find_machine(config.precision)
-    model = model or load_model(config.base, base_dtype(config, machine)).to(machine.device)
+    model = model or load_model(config.base, base_dtype(config, machine), machine)
     restore(model)
     encoders = image_encoders_for(model) if encoders is None else encoders
     if not any(isinstance(encoder, ImageTextEncoder) for encoder in encoders):
         raise Problem("None of the image encoders reads prompts", do="Add a CLIP to them")
-    options = {"precision": machine.precision, "clip_skip": config.clip_skip, **options}
+    options = {"clip_skip": config.clip_skip, **options}
     subject = subject or f"{config.trigger} {config.class_word}"
     wishes = [prompt.replace("{}", subject) for prompt in prompts]
     plain = [prompt.replace("{}", with_article(config.class_word)) for prompt in prompts]

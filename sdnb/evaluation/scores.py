@@ -12,7 +12,7 @@ from PIL import Image
 
 from sdnb.errors import Problem
 from sdnb.evaluation.lineup import LineUp
-from sdnb.inference.pictures import make_images
+from sdnb.inference.images import make_images
 from sdnb.mini.judge import Judge
 from sdnb.models.base import Model
 from sdnb.models.image_encoders import ImageEncoder, ImageTextEncoder, JudgeEncoder

@@ -1,4 +1,4 @@
-"""The settings of pictures from prompts; `config` has those of training."""
+"""The settings of images from prompts."""
 
 from pathlib import Path
 from typing import Literal
@@ -28,9 +28,9 @@ class ImageConfig(Settings):
     steps: int = Field(20, ge=1, le=150, title="Steps")
     """Rounds of taking noise away; 15 to 30 is safe, with fewer pictures stay blurred, more cost
     time and change little."""
-    guidance: float = Field(4.0, ge=1, le=30, title="Guidance")
-    """How strongly the prompt is obeyed; 5 to 9 is safe, 3 to 5 for the mini, at 1 the words hardly
-    count, high and colours burn."""
+    guidance: float | None = Field(None, ge=1, le=30, title="Guidance")
+    """How strongly the prompt is obeyed; empty is safe and takes the base model's own, else 5 to 9,
+    or 3 to 5 for the mini, at 1 the words hardly count, high and colours burn."""
     sampler: Literal[
         "DPM++ 2M",
         "DPM++ 2M Karras",

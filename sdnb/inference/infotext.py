@@ -1,4 +1,4 @@
-"""The text inside a PNG: how a picture was made, as the web UIs write it and read it back.
+"""The text inside a PNG: how an image was made, as the web UIs write it and read it back.
 
 AUTOMATIC1111's format (modules/infotext_utils.py): the prompt, the negative prompt after its mark,
 and a last line of "Steps: 20, Sampler: ..., Seed: 1, Size: 128x128". In a PNG it stands under the
@@ -21,14 +21,21 @@ from sdnb.models.base import ModelInfo
 KEY, NEGATIVE, LONGEST = "parameters", "Negative prompt: ", 100_000
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 FEWEST = 3  # pairs: with less of them the last line is a part of the prompt
+SETTINGS = {  # by the web UIs' names
+    "Steps": ("steps", int),
+    "Sampler": ("sampler", str),
+    "CFG scale": ("guidance", float),
+    "Seed": ("seed", int),
+    "Model": ("model", str),
+}
 SCHEDULE, UNIFORM = "Schedule type", "Uniform"  # how a sampler's steps are spaced
 # what "Automatic" means to the web UIs (modules/sd_samplers_kdiffusion.py), where not uniform
 AUTOMATIC = {"DPM++ 2M": "Karras", "DPM++ 2M SDE": "Exponential"}
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How one picture was made. `size` is width and height in pixels, `clip_skip` counts from 0 as
+class GenerationInfo:
+    """How one image was made. `size` is width and height in pixels, `clip_skip` counts from 0 as
     diffusers does (the web UIs' "Clip skip" is one more), `more` is what else the text says."""
 
     prompt: str
@@ -43,122 +50,117 @@ class Recipe:
     more: dict[str, str] = field(default_factory=dict)
 
 
-def recipe_of(config: ImageConfig, info: ModelInfo, prompt: str, seed: int) -> Recipe:
-    """How `generate` draws one of the pictures of `config`. The spacing of the steps is told apart
-    from the sampler, for without it newer web UIs would take DPM++ 2M as Karras spaces it."""
-    return Recipe(
-        prompt,
-        config.negative,
-        config.steps,
-        config.sampler.removesuffix(KARRAS),
-        config.guidance,
-        seed,
-        config.size(info.resolution),
-        info.name,
-        config.clip_skip,
-        {SCHEDULE: "Karras" if config.sampler.endswith(KARRAS) else UNIFORM},
+def generation_info(config: ImageConfig, info: ModelInfo, prompt: str, seed: int) -> GenerationInfo:
+    """How `generate` makes one of the images of `config` with this base model. The spacing of the
+    steps is told apart from the sampler, because newer web UIs would otherwise take DPM++ 2M as
+    Karras spaces it."""
+    return GenerationInfo(
+        prompt=prompt,
+        negative=config.negative,
+        steps=config.steps,
+        sampler=config.sampler.removesuffix(KARRAS),
+        guidance=config.guidance or info.guidance,
+        seed=seed,
+        size=config.size(info.resolution),
+        model=info.name,
+        clip_skip=config.clip_skip,
+        more={SCHEDULE: "Karras" if config.sampler.endswith(KARRAS) else UNIFORM},
     )
 
 
-def config_from_infotext(recipe: Recipe) -> ImageConfig:
-    """The settings that draw one picture like this one; `folder` is not told in a recipe. Raises
+def config_from_infotext(info: GenerationInfo) -> ImageConfig:
+    """The settings that make one image like this one; the text does not name their `folder`. Raises
     Problem where the sampler is unknown, or a setting is out of its bounds."""
-    spaced = recipe.more.get(SCHEDULE, UNIFORM)
+    spaced = info.more.get(SCHEDULE, UNIFORM)
     if spaced == "Automatic":
-        spaced = AUTOMATIC.get(recipe.sampler, UNIFORM)
+        spaced = AUTOMATIC.get(info.sampler, UNIFORM)
     return ImageConfig(
-        prompts=(recipe.prompt,),
-        negative=recipe.negative,
-        steps=recipe.steps,
-        sampler=known_sampler(recipe.sampler + (f" {spaced}" if spaced != UNIFORM else "")),
-        guidance=recipe.guidance,
-        first_seed=recipe.seed,
+        prompts=(info.prompt,),
+        negative=info.negative,
+        steps=info.steps,
+        sampler=known_sampler(info.sampler + (f" {spaced}" if spaced != UNIFORM else "")),
+        guidance=info.guidance,
+        first_seed=info.seed,
         seeds=1,
-        width=recipe.size[0],
-        height=recipe.size[1],
-        clip_skip=recipe.clip_skip,
+        width=info.size[0],
+        height=info.size[1],
+        clip_skip=info.clip_skip,
     )
 
 
-def write_text(recipe: Recipe) -> str:
-    """The recipe as the web UIs write it. RNG says that the noise comes from the CPU, without which
-    they would take it from the GPU and draw another picture."""
+def write_infotext(info: GenerationInfo) -> str:
+    """The text as the web UIs write it. RNG says that the noise comes from the CPU; without it they
+    would take it from the GPU and make another image."""
     pairs = {
-        "Steps": recipe.steps,
-        "Sampler": recipe.sampler,
-        "CFG scale": f"{recipe.guidance:.10g}",
-        "Seed": recipe.seed,
-        "Size": "{}x{}".format(*recipe.size),
-        "Model": recipe.model,
-        "Clip skip": recipe.clip_skip + 1 if recipe.clip_skip else "",
+        "Steps": info.steps,
+        "Sampler": info.sampler,
+        "CFG scale": f"{info.guidance:.10g}",
+        "Seed": info.seed,
+        "Size": "{}x{}".format(*info.size),
+        "Model": info.model,
+        "Clip skip": info.clip_skip + 1 if info.clip_skip else "",
         "RNG": "CPU",
-        **recipe.more,
+        **info.more,
     }
     last = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items() if value != "")
-    negative = [NEGATIVE + recipe.negative] if recipe.negative else []
-    return "\n".join([recipe.prompt, *negative, last])
+    negative = [NEGATIVE + info.negative] if info.negative else []
+    return "\n".join([info.prompt, *negative, last])
 
 
-def read_text(text: str) -> Recipe:
-    """A recipe from such a text; what it does not say is as in `Recipe`. Raises Problem for a text
-    without settings, with ones that cannot be, and of more than 100,000 characters."""
+def parse_infotext(text: str, path: Path | str | None = None) -> GenerationInfo:
+    """What such a text says; what it does not say is as in `GenerationInfo`. Raises Problem, which
+    names the `path` of the PNG, for a text without settings, with ones that cannot be, and of more
+    than 100,000 characters."""
     if len(text) > LONGEST:
-        raise Problem("The text in the picture is far too long to be settings")
+        raise Problem("The text in the picture is far too long to be settings", path)
     *lines, last = text.strip().split("\n")
-    found = {key.strip(): _plain(value.strip()) for key, value in PAIR.findall(last)}
+    found = {key.strip(): _unquoted(value.strip()) for key, value in PAIR.findall(last)}
     if len(found) < FEWEST:
-        raise Problem("The text in the picture holds no settings", do="Choose another picture")
+        raise Problem("The text in the picture holds no settings", path, "Choose another picture")
     start = next((i for i, line in enumerate(lines) if line.startswith(NEGATIVE)), len(lines))
-    negative = "\n".join(lines[start:]).removeprefix(NEGATIVE)
-    plain = Recipe("")
+    found.pop("RNG", None)
     try:
-        wide, high = found.pop("Size", "512x512").split("x")
-        return Recipe(
-            "\n".join(lines[:start]),
-            negative,
-            int(found.pop("Steps", plain.steps)),
-            found.pop("Sampler", plain.sampler),
-            float(found.pop("CFG scale", plain.guidance)),
-            int(found.pop("Seed", plain.seed)),
-            (int(wide), int(high)),
-            found.pop("Model", ""),
-            int(found.pop("Clip skip", 1)) - 1,
-            {key: value for key, value in found.items() if key != "RNG"},
+        width, height = found.pop("Size", "512x512").split("x")
+        settings = {name: kind(found.pop(k)) for k, (name, kind) in SETTINGS.items() if k in found}
+        return GenerationInfo(
+            prompt="\n".join(lines[:start]),
+            negative="\n".join(lines[start:]).removeprefix(NEGATIVE),
+            size=(int(width), int(height)),
+            clip_skip=int(found.pop("Clip skip", 1)) - 1,
+            more=found,
+            **settings,
         )
     except ValueError as error:
         raise Problem(
-            "The settings in the picture cannot be read", do="Choose another picture"
+            "The settings in the picture cannot be read", path, "Choose another picture"
         ) from error
 
 
-def save_with_infotext(picture: Image.Image, path: Path | str, recipe: Recipe) -> None:
+def save_with_infotext(image: Image.Image, path: Path | str, info: GenerationInfo) -> None:
     """Write a PNG that tells how it was made."""
-    told = PngImagePlugin.PngInfo()
-    told.add_text(KEY, write_text(recipe))
-    write_atomically(path, lambda aside: picture.save(aside, "PNG", pnginfo=told))
+    text = PngImagePlugin.PngInfo()
+    text.add_text(KEY, write_infotext(info))
+    write_atomically(path, lambda aside: image.save(aside, "PNG", pnginfo=text))
 
 
-def read_infotext(path: Path | str) -> Recipe:
-    """The recipe inside a PNG. Raises Problem where there is none, or no picture."""
+def read_infotext(path: Path | str) -> GenerationInfo:
+    """What the text inside a PNG says. Raises Problem where there is none, or no image."""
     try:
-        with Image.open(path) as picture:
-            picture.load()  # texts may stand behind the pixels
-            text = picture.info.get(KEY)
+        with Image.open(path) as image:
+            image.load()  # texts may stand behind the pixels
+            text = image.info.get(KEY)
     except (OSError, SyntaxError, ValueError) as error:
         raise Problem("The picture cannot be read", path, "Choose another one") from error
     if not isinstance(text, str):
         raise Problem("The picture does not say how it was made", path, "Choose another one")
-    try:
-        return read_text(text)
-    except Problem as problem:
-        raise Problem(problem.what, path, problem.do) from problem
+    return parse_infotext(text, path)
 
 
 def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False) if re.search(r"[,:\n]", value) else value
 
 
-def _plain(value: str) -> str:
+def _unquoted(value: str) -> str:
     if value[:1] == value[-1:] == '"':
         try:
             return json.loads(value)

@@ -7,6 +7,7 @@ another multiplies. A backslash makes a bracket a bracket. BREAK begins a new pa
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -60,20 +61,13 @@ def read_prompt(text: str) -> Prompt:
         raise Problem(
             f"The prompt has {len(text)} characters, more than {LONGEST}", do="Make it shorter"
         )
-    loras, remarks = [], []
-
-    def take(call: re.Match) -> str:
-        if call[1] == "lora":
-            loras.append(_lora(call[0], call[2]))
-        else:
-            remarks.append(f"{call[0]} is not understood here and is left out.")
-        return ""
-
-    pieces = _weighed(CALLS.sub(take, text), remarks)
-    parts = []
-    for is_break, group in groupby(pieces, key=lambda piece: piece is None):
-        if not is_break:
-            parts.append(tuple(_merged(group)))
+    calls = [*CALLS.finditer(text)]
+    loras = [_lora(call) for call in calls if call[1] == "lora"]
+    others = [call[0] for call in calls if call[1] != "lora"]
+    remarks = [f"{call} is not understood here and is left out." for call in others]
+    spans = _weighted(without_calls(text), remarks)
+    groups = groupby(spans, key=lambda span: span is None)
+    parts = [tuple(_merged(group)) for is_break, group in groups if not is_break]
     weights = [span.weight for part in parts for span in part]
     weights += [weight for call in loras for weight in (call.unet, call.text_encoder)]
     if not all(abs(weight) <= HEAVIEST for weight in weights):
@@ -81,9 +75,16 @@ def read_prompt(text: str) -> Prompt:
     return Prompt(tuple(parts) or ((),), tuple(loras), tuple(remarks))
 
 
-def is_name(text: str) -> bool:
-    """Whether it can be the name of a LoRA: something, and no path."""
-    return bool(text.strip()) and not re.search(r"[/\\]|\.\.", text)
+def plain_prompt(text: str) -> Prompt:
+    """A prompt for the model as it stands. Raises Problem as `read_prompt` does, and where it calls
+    a LoRA."""
+    prompt = read_prompt(text)
+    if prompt.loras:
+        raise Problem(
+            f"{prompt.loras[0]} asks for a file, and no folder is known here",
+            do="Use load_lora first, or generate with a folder, and call LoRAs in prompts only",
+        )
+    return prompt
 
 
 def without_calls(text: str) -> str:
@@ -91,16 +92,16 @@ def without_calls(text: str) -> str:
     return CALLS.sub("", text)
 
 
-def weigh_calls(text: str, factor: float) -> str:
+def scale_loras(text: str, factor: float) -> str:
     """The prompt with the weights of its LoRA calls multiplied."""
 
-    def weigh(found: re.Match) -> str:
+    def scale(found: re.Match) -> str:
         if found[1] != "lora":
             return found[0]
-        call = _lora(found[0], found[2])
+        call = _lora(found)
         return str(LoraCall(call.name, factor * call.unet, factor * call.text_encoder))
 
-    return CALLS.sub(weigh, text)
+    return CALLS.sub(scale, text)
 
 
 def escape(text: str) -> str:
@@ -110,21 +111,22 @@ def escape(text: str) -> str:
     return BREAK.sub(lambda found: found[0].lower(), text)
 
 
-def _weighed(text: str, remarks: list[str]) -> list[Span | None]:
-    """The literal runs with their weights, and None for each BREAK."""
-    pieces: list[Span | None] = []
-    opened: list[tuple[str, int]] = []  # the bracket, and the piece that comes after it
+def _weighted(text: str, remarks: list[str]) -> list[Span | None]:
+    """The words with their weights, and None for each BREAK."""
+    spans: list[Span | None] = []
+    opened: list[tuple[str, int]] = []  # the bracket, and the number of spans before it
 
     def close(factor: float) -> None:
         _, start = opened.pop()
-        for index, piece in enumerate(pieces[start:], start):
-            pieces[index] = piece and Span(piece.text, piece.weight * factor)
+        for index, span in enumerate(spans[start:], start):
+            if span:
+                spans[index] = Span(span.text, span.weight * factor)
 
     for token in TOKENS.finditer(text):
         word, weight = token[0], token[1]
         inner = opened[-1][0] if opened else ""
         if word in ("(", "["):
-            opened.append((word, len(pieces)))
+            opened.append((word, len(spans)))
         elif weight and inner == "(":
             close(float(weight))
         elif word in CLOSES and inner == CLOSES[word]:
@@ -132,35 +134,37 @@ def _weighed(text: str, remarks: list[str]) -> list[Span | None]:
         else:
             if word[-1] in CLOSES and len(word.lstrip("\\")) == len(word):
                 remarks.append(f"A {word[-1]!r} closes nothing; write \\{word[-1]} if you mean it.")
-            pieces += _literal(word[1:] if re.fullmatch(r"\\.", word) else word)
+            spans += _literal(word[1:] if re.fullmatch(r"\\.", word) else word)
     for bracket, _ in list(opened):
         remarks.append(f"A {bracket!r} is never closed: it counts to the end.")
         close(STEP if opened[-1][0] == "(" else 1 / STEP)
-    return pieces
+    return spans
 
 
 def _literal(words: str) -> list[Span | None]:
+    """The words as they are, and None for each BREAK among them."""
     first, *others = BREAK.split(words)
-    return [Span(first), *(piece for other in others for piece in (None, Span(other)))]
+    return [Span(first), *(span for other in others for span in (None, Span(other)))]
 
 
-def _merged(pieces) -> list[Span]:
-    """Neighbours of one weight as one; without empty ones."""
-    groups = groupby((piece for piece in pieces if piece.text), key=lambda piece: piece.weight)
-    return [Span("".join(piece.text for piece in group), weight) for weight, group in groups]
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """Neighbours of one weight as one, without empty ones."""
+    groups = groupby((span for span in spans if span.text), key=lambda span: span.weight)
+    return [Span("".join(span.text for span in group), weight) for weight, group in groups]
 
 
-def _lora(call: str, arguments: str) -> LoraCall:
-    """ "name:0.8", "name:0.5:0.8" (text encoder, UNet) or "name:te=0.5:unet=0.8"."""
-    name, *rest = arguments.split(":")
-    if not is_name(name):
-        raise Problem(f"{call} names no LoRA", do="Write <lora:name:1>, the name of its file")
-    found: dict[str, float] = {}
+def _lora(call: re.Match) -> LoraCall:
+    """<lora:name:0.8>, <lora:name:0.5:0.8> (text encoder, UNet) or <lora:name:te=0.5:unet=0.8>. The
+    name cannot be a path."""
+    name, *rest = call[2].split(":")
+    if not name.strip() or re.search(r"[/\\]|\.\.", name):
+        raise Problem(f"{call[0]} names no LoRA", do="Write <lora:name:1>, the name of its file")
+    weights: dict[str, float] = {}
     for place, argument in enumerate(rest):
         key, _, value = argument.rpartition("=")
         key = key.strip() or ("te", "unet")[min(place, 1)]
         if not re.fullmatch(rf"\s*{NUMBER}\s*", value):
-            raise Problem(f"{call}: {value!r} is no number", do="Write <lora:name:0.8>")
-        found[key] = float(value)
-    text_encoder = found.get("te", 1.0)
-    return LoraCall(name.strip(), found.get("unet", text_encoder), text_encoder)
+            raise Problem(f"{call[0]}: {value!r} is no number", do="Write <lora:name:0.8>")
+        weights[key] = float(value)
+    text_encoder = weights.get("te", 1.0)
+    return LoraCall(name.strip(), weights.get("unet", text_encoder), text_encoder)

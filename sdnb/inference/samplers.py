@@ -1,11 +1,10 @@
 """Samplers by the names that the web UIs give them.
 
-Where a sampler adds noise on the way, each picture's comes from its own seed. Those of k-diffusion
+Where a sampler adds noise on the way, each image's comes from its own seed. Those of k-diffusion
 that draw it from a Brownian tree (DPM++ SDE) are therefore missing here.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from diffusers import (
@@ -30,8 +29,8 @@ _LATENT = {"clip_sample": False, "set_alpha_to_one": False}  # latents are not b
 
 
 class EulerAncestral(EulerAncestralDiscreteScheduler):
-    """With noise drawn in fp32 whatever the UNet answers in: diffusers draws it in the answer's own
-    format, and in 16 bits a seed would mean another noise and another picture."""
+    """With noise in fp32 whatever the UNet's output is: diffusers draws it in the output's dtype,
+    and in 16 bits a seed would give other noise and another image."""
 
     def step(self, model_output, timestep, sample, generator=None, return_dict=True):
         done = super().step(model_output.float(), timestep, sample, generator)
@@ -40,21 +39,19 @@ class EulerAncestral(EulerAncestralDiscreteScheduler):
 
 
 # the pairs of names as in diffusers' own table (docs/source/en/api/schedulers/overview.md)
-SAMPLERS: Mapping[str, tuple[type[SchedulerMixin], dict[str, Any]]] = MappingProxyType(
-    {
-        "DPM++ 2M": (DPMSolverMultistepScheduler, {}),
-        "DPM++ 2M Karras": (DPMSolverMultistepScheduler, _SPACED),
-        "DPM++ 2M SDE": (DPMSolverMultistepScheduler, _SDE),
-        "DPM++ 2M SDE Karras": (DPMSolverMultistepScheduler, _SDE | _SPACED),
-        "UniPC": (UniPCMultistepScheduler, {}),
-        "Euler": (EulerDiscreteScheduler, {}),
-        "Euler a": (EulerAncestral, {}),
-        "Heun": (HeunDiscreteScheduler, {}),
-        "LMS": (LMSDiscreteScheduler, {}),
-        "DDIM": (DDIMScheduler, _LATENT),
-        "PLMS": (PNDMScheduler, {"skip_prk_steps": True, "set_alpha_to_one": False}),
-    }
-)
+SAMPLERS: dict[str, tuple[type[SchedulerMixin], dict[str, Any]]] = {
+    "DPM++ 2M": (DPMSolverMultistepScheduler, {}),
+    "DPM++ 2M Karras": (DPMSolverMultistepScheduler, _SPACED),
+    "DPM++ 2M SDE": (DPMSolverMultistepScheduler, _SDE),
+    "DPM++ 2M SDE Karras": (DPMSolverMultistepScheduler, _SDE | _SPACED),
+    "UniPC": (UniPCMultistepScheduler, {}),
+    "Euler": (EulerDiscreteScheduler, {}),
+    "Euler a": (EulerAncestral, {}),
+    "Heun": (HeunDiscreteScheduler, {}),
+    "LMS": (LMSDiscreteScheduler, {}),
+    "DDIM": (DDIMScheduler, _LATENT),
+    "PLMS": (PNDMScheduler, {"skip_prk_steps": True, "set_alpha_to_one": False}),
+}
 
 
 def make_sampler(name: str, scheduler_config: Mapping[str, Any]) -> SchedulerMixin:

@@ -39,6 +39,11 @@ class ModelInfo:
     bucket_step: int = 64  # as the family's, which a folder's own configuration overrules
     unet: str = ""  # a folder with a UNet that takes the place of the source's own
 
+    @property
+    def guidance(self) -> float:
+        """The scale of classifier-free guidance that suits the family."""
+        return self.family.guidance
+
 
 def _known(name: str, family: Family, licence: str, *sources: str, unet: str = "") -> ModelInfo:
     return ModelInfo(name, family, family.resolution, sources, licence, family.bucket_step, unet)
@@ -61,8 +66,9 @@ MODELS: dict[str, ModelInfo] = {
 
 @dataclass
 class Model:
-    """A base model's parts, which training, previews and pictures share. Only SDXL has the second
-    text encoder and its tokenizer."""
+    """A base model's parts, which training, previews and images share. Only SDXL has the second
+    text encoder and its tokenizer. `precision` is what images are calculated in: "fp32", or "fp16"
+    or "bf16" under autocast."""
 
     tokenizer: CLIPTokenizer
     text_encoder: CLIPTextModel
@@ -73,6 +79,7 @@ class Model:
     tokenizer_2: CLIPTokenizer | None = None
     text_encoder_2: CLIPTextModelWithProjection | None = None
     moved: bool = False  # whether a training has moved the weights themselves
+    precision: str = "fp32"
 
     @property
     def encoders(self) -> dict[str, nn.Module]:

@@ -29,6 +29,7 @@ class Family:
     keys: tuple[str, ...]  # only its single files have one of these
     v_prediction: bool = False  # else it predicts the noise (epsilon)
     bucket_step: int = 64  # VAE factor x UNet's downsampling, pixels; 0: knows only squares
+    guidance: float = 7.0  # the scale of classifier-free guidance where none is asked for
     pad_token: str | None = None  # CLIP itself repeats the mark of the end
     pipeline: type = StableDiffusionPipeline
     memory_gib: float = 0.0  # on the GPU
@@ -71,6 +72,7 @@ MINI = Family(  # has SD 1's layout, and passes for one in files
     folder=MINI_FOLDER,
     keys=SD1_KEYS,
     bucket_step=0,
+    guidance=4.0,
     web_ui="mini",
     kohya="sd_v1",
     architecture="stable-diffusion-v1",

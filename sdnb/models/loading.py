@@ -13,29 +13,33 @@ from transformers import CLIPTokenizer
 
 from sdnb.errors import Problem
 from sdnb.known_errors import loading_problem
+from sdnb.machine import Machine, find_machine
 from sdnb.models.base import MODELS, Model, ModelInfo, find_model, quiet
+from sdnb.models.families import MINI
 from sdnb.models.single_file import load_single_file, tokenizer_of
 
 
-def load_model(name_or_path: str | Path | ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
+def load_model(
+    name_or_path: str | Path | ModelInfo,
+    dtype: torch.dtype = torch.float32,
+    machine: Machine | None = None,
+) -> Model:
     """Load a base model by its name in MODELS, from a diffusers folder or from a single file, or
     what `find_model` found there.
 
-    The VAE is always fp32: in fp16 SDXL's overflows. Raises Problem where there is no such model,
-    no source can be reached, or it is not a Stable Diffusion 1, 2 or XL.
+    It is on the device of `machine` and makes images in its precision. Without one it takes this
+    machine's; but the mini family then calculates in fp32 everywhere, as the numbers of the course
+    are measured. `dtype` is that of the weights, but for the VAE's, which are always fp32: in fp16
+    SDXL's overflows.
+
+    Raises Problem where there is no such model, no source can be reached, or it is not a Stable
+    Diffusion 1, 2 or XL.
     """
     info = find_model(name_or_path)
-    pipeline = _from_first(info, lambda source: _pipeline(source, info, dtype))
-    return Model(
-        tokenizer=pipeline.tokenizer,
-        text_encoder=pipeline.text_encoder,
-        vae=pipeline.vae.float(),
-        unet=pipeline.unet,
-        scheduler=DDPMScheduler.from_config(pipeline.scheduler.config),
-        info=info,
-        tokenizer_2=getattr(pipeline, "tokenizer_2", None),
-        text_encoder_2=getattr(pipeline, "text_encoder_2", None),
-    )
+    machine = machine or find_machine("fp32" if info.family is MINI else "auto")
+    model = _read_model(info, dtype).to(machine.device)
+    model.precision = machine.precision
+    return model
 
 
 def load_tokenizer(name_or_path: str | Path) -> CLIPTokenizer:
@@ -58,7 +62,7 @@ def reload(model: Model) -> None:
 
 def take_weights(model: Model, name_or_path: str | Path) -> None:
     """Give the model the weights of another one of its kind: of all that a training changes."""
-    other = load_model(name_or_path)
+    other = _read_model(find_model(name_or_path))  # a GPU may lack the memory for two
     model.moved = True
     for name in ("unet", "text_encoder"):
         getattr(model, name).load_state_dict(getattr(other, name).state_dict())
@@ -75,6 +79,21 @@ def loading(what: str, source: str | Path) -> Iterator[None]:
         raise
     except Exception as error:  # broken files fail in any of four libraries
         raise loading_problem(what, source, error) from error
+
+
+def _read_model(info: ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
+    """The model in the computer's own memory."""
+    pipeline = _from_first(info, lambda source: _pipeline(source, info, dtype))
+    return Model(
+        tokenizer=pipeline.tokenizer,
+        text_encoder=pipeline.text_encoder,
+        vae=pipeline.vae.float(),
+        unet=pipeline.unet,
+        scheduler=DDPMScheduler.from_config(pipeline.scheduler.config),
+        info=info,
+        tokenizer_2=getattr(pipeline, "tokenizer_2", None),
+        text_encoder_2=getattr(pipeline, "text_encoder_2", None),
+    )
 
 
 def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipeline:

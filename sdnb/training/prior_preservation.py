@@ -9,9 +9,8 @@ from PIL import Image, ImageStat
 from sdnb.dataset.photos import Photo, read_photos
 from sdnb.errors import Problem, with_article
 from sdnb.files import write_atomically
-from sdnb.inference.pictures import make_images
+from sdnb.inference.images import make_images
 from sdnb.inference.prompts import escape
-from sdnb.machine import Machine
 from sdnb.models.base import Model
 from sdnb.training.config import TrainConfig
 from sdnb.training.methods import method_of
@@ -19,13 +18,9 @@ from sdnb.training.methods.base import plain_caption
 
 
 def class_images(
-    config: TrainConfig,
-    photos: list[Photo],
-    model: Model,
-    machine: Machine,
-    folder: Path | None = None,
+    config: TrainConfig, photos: list[Photo], model: Model, folder: Path | None = None
 ) -> list[Photo]:
-    """Pictures of other members of the class for prior preservation, none where it is off.
+    """Images of other members of the class for prior preservation, none where it is off.
 
     The base model draws them from the photos' captions with the class word for the trigger word,
     with seeds 0, 1, 2, ...; `folder` keeps them for the next time, where a broken or empty one is
@@ -44,7 +39,7 @@ def class_images(
     images = {i: _kept(path) for i, path in enumerate(paths)} if folder else {}
     missing = [i for i in range(config.prior_images) if images.get(i) is None]
     asked = [escape(captions[i]) for i in missing]  # a caption's brackets mean themselves
-    drawn = make_images(model, asked, missing, precision=machine.precision)
+    drawn = make_images(model, asked, missing)
     for i, image in zip(missing, drawn, strict=True):
         if not _shows_something(image):
             raise Problem(

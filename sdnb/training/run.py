@@ -12,7 +12,8 @@ from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.photos import FEWEST, Photo, read_photos
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
-from sdnb.inference.pictures import make_images, plain_prompt
+from sdnb.inference.images import make_images
+from sdnb.inference.prompts import plain_prompt
 from sdnb.machine import Machine, find_machine, find_rank
 from sdnb.models.base import Model, ModelInfo, find_model, trains
 from sdnb.models.loading import load_model
@@ -64,7 +65,7 @@ def train(
     if progress and main and (opening := method_of(config).opening(model, config)):
         print(opening)
     history = read_history(run)[: state.step]
-    keeper = _Keeper(run, state, model, machine)
+    keeper = _Keeper(run, state, model)
     with (
         History(run, history) if main else nullcontext(history.append) as record,
         interruptible() as interrupt,
@@ -100,11 +101,11 @@ def _begin(
     photos = photos_for(config, base)
     held_out = photos_for(config, base, config.held_out) if config.held_out else []
     refuse_what_cannot_fit(config, len(photos), machine, run.folder, base)
-    model = load_model(base, base_dtype(config, machine)).to(machine.device)
+    model = load_model(base, base_dtype(config, machine), machine)
     if main:
         claim(run)
     folder = run.folder / "class_images" if main else None
-    class_photos = class_images(config, photos, model, machine, folder)
+    class_photos = class_images(config, photos, model, folder)
     state, batches, loss = prepare(config, photos, model, machine, class_photos)
     if run.checkpoints:
         load_checkpoint(state, run.checkpoints[-1])
@@ -121,13 +122,12 @@ class _Keeper:
     run: Run
     state: TrainState
     model: Model
-    machine: Machine
     saved: float = field(default_factory=time.monotonic)
 
     def preview(self, display: Progress) -> None:
         every, index = trial().every(self.run.config.preview_every), self.state.step
         if every and index % every == 0:
-            display.preview(save_preview(self.run, self.model, self.machine, index))
+            display.preview(save_preview(self.run, self.model, index))
             self.model.park()
 
     def save_now_and_then(self) -> None:
@@ -205,7 +205,7 @@ def prepare(
     model.to(machine.device)
     restore(model)
     if class_photos is None:
-        class_photos = class_images(config, photos, model, machine)
+        class_photos = class_images(config, photos, model)
     groups = method.prepare(model, config)
     if "untrained" in trial().kinds:
         groups = [{**group, "lr": 0.0} for group in groups]
@@ -246,12 +246,11 @@ def _use_gradient_checkpointing(model: Model, on: bool) -> None:
         getattr(encoder, f"{'activation' if new else 'gradient'}_checkpointing_{switch}")()
 
 
-def save_preview(run: Run, model: Model, machine: Machine, index: int) -> Path:
-    """Write previews/step_INDEX.png: one picture for each preview prompt, seeds 0, 1, 2, ..."""
-    prompts, how = run.config.preview_prompts, {"precision": machine.precision}
-    how["clip_skip"] = run.config.clip_skip
-    pictures = make_images(model, prompts, range(len(prompts)), **how)
-    sheet = image_grid(pictures, len(prompts), column_labels=prompts)
+def save_preview(run: Run, model: Model, index: int) -> Path:
+    """Write previews/step_INDEX.png: one image for each preview prompt, seeds 0, 1, 2, ..."""
+    prompts = run.config.preview_prompts
+    images = make_images(model, prompts, range(len(prompts)), clip_skip=run.config.clip_skip)
+    sheet = image_grid(images, len(prompts), column_labels=prompts)
     path = run.folder / "previews" / f"step_{index:05}.png"
     write_atomically(path, sheet.save)
     return path

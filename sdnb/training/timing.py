@@ -29,7 +29,7 @@ def estimate(config: TrainConfig, machine: Machine | None = None) -> Plan:
     base = find_model(config.base)
     photos = photos_for(config, base)
     planned = refuse_what_cannot_fit(config, len(photos), machine, base=base)
-    model = load_model(base, base_dtype(config, machine)).to(machine.device)
+    model = load_model(base, base_dtype(config, machine), machine)
     few = photos[: config.batch_size]  # the speed does not depend on how many there are
     others = few if config.prior_weight else []  # nor what the class images show
     tried = seconds_per_step(config, few, model, machine, others)

@@ -20,7 +20,7 @@ from dataclasses import replace
 import torch
 from full_size import noise_photos, random_model
 
-from sdnb.inference.pictures import autocast
+from sdnb.inference.images import autocast
 from sdnb.machine import GIB, find_machine
 from sdnb.models.loading import load_model
 from sdnb.training.config import LoraConfig

@@ -23,7 +23,7 @@ from full_size import noise_photos, random_model
 from torch.profiler import ProfilerActivity, profile
 
 from sdnb.dataset.photos import Photo
-from sdnb.inference.pictures import autocast
+from sdnb.inference.images import autocast
 from sdnb.machine import find_machine
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw
@@ -139,7 +139,7 @@ def _apart(config, state, batches, model, machine) -> str:
                 "a batch": seconds(lambda: batches.at(1, 0)),
                 "a line of the history": seconds(lambda: record(a_step)),
                 "a checkpoint": seconds(lambda: save_checkpoint(state, run.folder / "c", 1)),
-                "a preview": seconds(lambda: save_preview(run, model, machine, 1)),
+                "a preview": seconds(lambda: save_preview(run, model, 1)),
             }
     return ", ".join(f"{what} {1000 * time:.2f} ms" for what, time in times.items())
 

@@ -20,7 +20,7 @@ from claims.trainings import photo
 from sdnb.dataset.photos import Photo
 from sdnb.evaluation.lineup import line_up
 from sdnb.evaluation.scores import distance_to_nearest
-from sdnb.inference.pictures import make_images
+from sdnb.inference.images import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import PLACES, photos_of
@@ -94,7 +94,7 @@ def main() -> None:
 
             def pictures(prompts):
                 words = [prompts[i % len(prompts)] for i in range(asked.pictures)]
-                return make_images(model, words, seeds, batch=16, precision="fp32")
+                return make_images(model, words, seeds, batch=16)
 
             if asked.claim in WEAR:
                 for key, words in (("unasked", ""), ("asked", f" wearing {WEAR[asked.claim][1]}")):

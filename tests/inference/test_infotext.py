@@ -11,16 +11,16 @@ from PIL import Image, PngImagePlugin
 from sdnb.errors import Problem
 from sdnb.inference.config import ImageConfig
 from sdnb.inference.infotext import (
-    Recipe,
+    GenerationInfo,
     config_from_infotext,
+    generation_info,
+    parse_infotext,
     read_infotext,
-    read_text,
-    recipe_of,
     save_with_infotext,
-    write_text,
+    write_infotext,
 )
 from sdnb.inference.samplers import SAMPLERS
-from sdnb.models.base import ModelInfo
+from sdnb.models.base import ModelInfo, find_model
 from sdnb.models.families import SD1
 
 INFO = ModelInfo("m", SD1, 512, ())
@@ -35,8 +35,8 @@ Lora hashes: "ravo: 0123456789ab, x: ff", Version: v1.10.1"""
 
 
 def test_theirs_is_read():
-    recipe = read_text(THEIRS)
-    assert recipe == Recipe(
+    info = parse_infotext(THEIRS)
+    assert info == GenerationInfo(
         "photo of ravo <lora:ravo:0.8>, (red hat:1.2)\nin two lines",
         "blurred, dark",
         28,
@@ -56,7 +56,9 @@ def test_theirs_is_read():
 
 
 def test_ours_is_written_as_they_read_it():
-    text = write_text(Recipe("a man", "dark", 20, guidance=4.0, seed=7, size=(128, 128)))
+    text = write_infotext(
+        GenerationInfo("a man", "dark", 20, guidance=4.0, seed=7, size=(128, 128))
+    )
     assert text == (
         "a man\nNegative prompt: dark\n"
         "Steps: 20, Sampler: DPM++ 2M, CFG scale: 4, Seed: 7, Size: 128x128, RNG: CPU"
@@ -71,7 +73,7 @@ def test_there_and_back(seed, tmp_path):
         return "".join(rng.choice(letters) for _ in range(rng.randint(1, 30))).strip()
 
     spoken = string.ascii_letters + ' ,:;()"\\<>.äж🎩'
-    recipe = Recipe(
+    info = GenerationInfo(
         words(spoken + "\n") or "a",
         words(spoken),
         rng.randint(1, 150),
@@ -82,8 +84,8 @@ def test_there_and_back(seed, tmp_path):
         words(string.ascii_letters + ',: "\\-') or "m",
         rng.randrange(3),
     )
-    save_with_infotext(Image.new("RGB", (8, 8)), tmp_path / "a.png", recipe)
-    assert read_infotext(tmp_path / "a.png") == recipe
+    save_with_infotext(Image.new("RGB", (8, 8)), tmp_path / "a.png", info)
+    assert read_infotext(tmp_path / "a.png") == info
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_what_is_no_picture(tmp_path, content):
         read_infotext(tmp_path / "b.png")
 
 
-def test_a_recipe_is_settings_again():
+def test_the_info_is_settings_again():
     config = ImageConfig(
         prompts=("a man\nand (more:1.2) <lora:x:0.5>, \\(b\\)",),
         first_seed=2**32 - 1,
@@ -129,23 +131,27 @@ def test_a_recipe_is_settings_again():
         height=64,
         clip_skip=1,
     )
-    recipe = recipe_of(config, INFO, config.prompts[0], config.first_seed)
-    last = write_text(recipe).splitlines()[-1]
+    info = generation_info(config, INFO, config.prompts[0], config.first_seed)
+    last = write_infotext(info).splitlines()[-1]
     assert last == (
         "Steps: 7, Sampler: DPM++ 2M SDE, CFG scale: 6.54321, Seed: 4294967295, Size: 96x64, "
         "Model: m, Clip skip: 2, RNG: CPU, Schedule type: Karras"
     )
-    assert config_from_infotext(read_text(write_text(recipe))) == config
-    # where no size is set, the recipe tells the model's
-    recipe = recipe_of(config.replace(width=None), INFO, "a", 0)
-    assert recipe.size == (512, 64) and config_from_infotext(recipe).width == 512
+    assert config_from_infotext(parse_infotext(write_infotext(info))) == config
+    # where no size is set, the text tells the model's
+    info = generation_info(config.replace(width=None), INFO, "a", 0)
+    assert info.size == (512, 64) and config_from_infotext(info).width == 512
+    # and so where no guidance is
+    assert generation_info(ImageConfig(), INFO, "a", 0).guidance == 7.0
+    assert generation_info(ImageConfig(), find_model("mini"), "a", 0).guidance == 4.0
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_samplers_name_survives(sampler):
-    config = ImageConfig(sampler=sampler, prompts=("a",), seeds=1, width=64, height=64)
-    text = write_text(recipe_of(config, INFO, "a", 0))
-    assert config_from_infotext(read_text(text)) == config
+    size = {"width": 64, "height": 64}
+    config = ImageConfig(sampler=sampler, prompts=("a",), seeds=1, guidance=7, **size)
+    text = write_infotext(generation_info(config, INFO, "a", 0))
+    assert config_from_infotext(parse_infotext(text)) == config
 
 
 @pytest.mark.parametrize(
@@ -159,8 +165,8 @@ def test_every_samplers_name_survives(sampler):
     ],
 )
 def test_the_web_uis_names_of_samplers(named, meant):
-    recipe = read_text(f"a\nSteps: 20, Sampler: {named}, Seed: 1, Size: 64x64, CFG scale: 7")
-    assert config_from_infotext(recipe).sampler == meant
+    info = parse_infotext(f"a\nSteps: 20, Sampler: {named}, Seed: 1, Size: 64x64, CFG scale: 7")
+    assert config_from_infotext(info).sampler == meant
 
 
 @pytest.mark.parametrize(
@@ -176,15 +182,15 @@ def test_the_web_uis_names_of_samplers(named, meant):
 )
 def test_what_cannot_be_drawn_here_is_a_problem(change, words):
     with pytest.raises(Problem, match=words):
-        config_from_infotext(replace(Recipe("a"), **change))
+        config_from_infotext(replace(GenerationInfo("a"), **change))
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_no_text_in_a_picture_ends_in_a_traceback(seed):
-    """A good text with some of its signs changed is a recipe still, or a Problem."""
+    """A good text with some of its signs changed is an info still, or a Problem."""
     rng = random.Random(seed)
     text = list(THEIRS)
     for _ in range(rng.randint(1, 20)):
         text[rng.randrange(len(text))] = rng.choice(',:x"\\\n -9\0ä')
     with contextlib.suppress(Problem):
-        config_from_infotext(read_text("".join(text)))
+        config_from_infotext(parse_infotext("".join(text)))

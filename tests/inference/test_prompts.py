@@ -11,10 +11,10 @@ from sdnb.inference.prompts import (
     Span,
     escape,
     read_prompt,
-    weigh_calls,
+    scale_loras,
     without_calls,
 )
-from sdnb.inference.weights import weighed_embeddings
+from sdnb.inference.weights import token_chunks, weighted_embeddings
 from sdnb.models.loading import load_model
 
 
@@ -104,7 +104,7 @@ def test_what_makes_no_sense_is_a_problem(text, words):
 
 def test_calls_are_weighed_and_taken_out():
     text = "a <lora:x>, (b:1.2) <lora:my man:0.5:0.8>BREAK<lora:y:te=0><hypernet:z:1>"
-    halved = weigh_calls(text, 0.5)
+    halved = scale_loras(text, 0.5)
     assert halved == ("a <lora:x:0.5>, (b:1.2) <lora:my man:0.25:0.4>BREAK<lora:y:0><hypernet:z:1>")
     assert read_prompt(halved).loras == (
         LoraCall("x", 0.5, 0.5),
@@ -130,7 +130,7 @@ def test_escaped_words_are_read_as_the_words_they_are(words):
     model = load_model("mini")
     prompt = read_prompt(escape(words))
     assert (prompt.loras, prompt.remarks) == ((), ())
-    found = weighed_embeddings(model, [prompt])
+    found = weighted_embeddings(model, [token_chunks(model, prompt)])
     torch.testing.assert_close(found, model.text_embeddings([words]), atol=1e-5, rtol=0)
 
 

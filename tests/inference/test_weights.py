@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sdnb.inference.prompts import read_prompt
-from sdnb.inference.weights import pieces, weighed_embeddings
+from sdnb.inference.weights import token_chunks, token_ids, weighted_embeddings
 from sdnb.models.loading import load_model
 
 PLAIN = "photo of a man wearing a red hat, at the beach"
@@ -16,7 +16,8 @@ def model():
 
 
 def weighed(model, *prompts, **how):
-    return weighed_embeddings(model, [read_prompt(prompt) for prompt in prompts], **how)
+    chunked = [token_chunks(model, read_prompt(prompt)) for prompt in prompts]
+    return weighted_embeddings(model, chunked, max(map(len, chunked)), **how)
 
 
 @pytest.mark.parametrize("clip_skip", [0, 1])
@@ -30,9 +31,9 @@ def test_without_weights_it_is_what_it_was(model, clip_skip):
 def test_a_weight_multiplies_its_tokens_and_the_mean_comes_back(model):
     found = weighed(model, "photo of a man wearing a (red hat:1.5), at the beach")[0]
     plain = model.text_embeddings([PLAIN])[0]
-    start = 1 + len(pieces(model, "photo of a man wearing a"))
+    start = 1 + len(token_ids(model, "photo of a man wearing a"))
     factors = torch.ones(77)
-    factors[start : start + len(pieces(model, "red hat"))] = 1.5
+    factors[start : start + len(token_ids(model, "red hat"))] = 1.5
     scaled = plain * factors[:, None]
     torch.testing.assert_close(found, scaled * plain.mean() / scaled.mean(), atol=1e-4, rtol=1e-4)
     assert found.mean().item() == pytest.approx(plain.mean().item(), abs=1e-6)
@@ -40,7 +41,7 @@ def test_a_weight_multiplies_its_tokens_and_the_mean_comes_back(model):
 
 def test_more_than_75_tokens_become_two_chunks(model):
     words = ["red"] * 75 + ["hat"] * 3
-    assert len(pieces(model, " ".join(words))) == 78
+    assert len(token_ids(model, " ".join(words))) == 78
     found = weighed(model, " ".join(words), "a mug")
     assert found.shape[:2] == (2, 154)
     first, second = model.text_embeddings([" ".join(words[:75]), "hat hat hat"])

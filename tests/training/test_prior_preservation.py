@@ -18,7 +18,7 @@ def test_a_caption_is_drawn_as_the_words_it_is(tiny, config, cpu, monkeypatch):
     config = config.replace(prior_weight=1.0, prior_images=2)
     words = "photo of ravo man (red) [hat] <lora:x:1>"
     photos = [Photo(None, None, words)]
-    made = class_images(config, photos, tiny, cpu)
+    made = class_images(config, photos, tiny)
     assert [photo.caption for photo in made] == ["photo of a man (red) [hat] <lora:x:1>"] * 2
     assert asked == ["photo of a man \\(red\\) \\[hat\\] < lora:x:1>"] * 2
     assert np.array(made[0].image).std() > 2
@@ -35,6 +35,6 @@ def test_own_pictures_without_captions_get_the_class_caption(
     folder = {"prior_folder": photos_folder, "prior_weight": 1.0}
     config = configs["dreambooth"].replace(**folder, **settings)
     photos = [Photo(None, None, "photo of ravo man wearing a red top hat, at the beach")]
-    found = class_images(config, photos, tiny, cpu)
+    found = class_images(config, photos, tiny)
     told = [f"photo of ravo man number {i}" for i in range(1, 5)]  # captions of their own stay
     assert [photo.caption for photo in found] == [plain, *told]

@@ -9,7 +9,7 @@ from sdnb.adapters import load_embedding, load_lora
 from sdnb.errors import Problem
 from sdnb.inference import make_images
 from sdnb.inference.prompts import read_prompt
-from sdnb.inference.weights import weighed_embeddings
+from sdnb.inference.weights import token_chunks, weighted_embeddings
 from sdnb.models.base import quiet
 from sdnb.models.conditioning import for_pipeline, for_unet
 from sdnb.models.loading import load_model
@@ -58,9 +58,9 @@ def test_the_unet_is_told_what_diffusers_own_pipeline_tells_it(folder):
     )
     assert torch.equal(told["prompt_embeds"], states)
     assert torch.equal(told["pooled_prompt_embeds"], pooled)
-    weighed = weighed_embeddings(model, [read_prompt(prompt) for prompt in prompts])
+    weighed = weighted_embeddings(model, [token_chunks(model, read_prompt(p)) for p in prompts])
     torch.testing.assert_close(weighed, model.text_embeddings(prompts), rtol=1e-5, atol=1e-6)
-    long = weighed_embeddings(model, [read_prompt("mug " * 80)])
+    long = weighted_embeddings(model, [token_chunks(model, read_prompt("mug " * 80))], length=2)
     assert long.shape == (1, 2 * 77 + 1, 40)
 
 

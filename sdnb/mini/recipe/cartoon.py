@@ -21,7 +21,7 @@ from PIL import Image
 from sdnb.adapters.loading import load_lora, unload_lora
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.evaluation.lineup import LineUp, line_up
-from sdnb.inference.pictures import make_images
+from sdnb.inference.images import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.recipe import data, gate

@@ -16,7 +16,7 @@ from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.photos import Photo
 from sdnb.errors import with_article
 from sdnb.evaluation.lineup import LineUp, line_up
-from sdnb.inference.pictures import make_images
+from sdnb.inference.images import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.scenes import HATS, PLACES, photos_of
@@ -89,9 +89,7 @@ def trial(
         pass
     seconds = time.perf_counter() - begun
     prompts = gate_prompts(config.trigger)
-    pictures = make_images(
-        model, [p for p, _ in prompts], range(100, 140), batch=20, precision="fp32"
-    )
+    pictures = make_images(model, [p for p, _ in prompts], range(100, 140), batch=20)
     method_of(config).remove(model)
     return measure(pictures, prompts, lineup, judge) | {"seconds": round(seconds, 1)}, pictures
 

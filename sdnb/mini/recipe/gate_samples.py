@@ -16,7 +16,7 @@ from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.photos import read_photos
 from sdnb.dataset.samples import sample_photos
 from sdnb.evaluation.lineup import line_up
-from sdnb.inference.pictures import make_images
+from sdnb.inference.images import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.recipe.gate import gate_prompts, measure
@@ -51,7 +51,7 @@ def config_for(method: str, name: str) -> TrainConfig:
 def draw(model: Model, prompts: list[str]) -> list:
     """A picture of each prompt, with the gate's seeds."""
     seeds = range(100, 100 + len(prompts))
-    return make_images(model, prompts, seeds, batch=20, precision="fp32")
+    return make_images(model, prompts, seeds, batch=20)
 
 
 def person(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:

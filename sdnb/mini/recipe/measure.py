@@ -17,7 +17,7 @@ from PIL import Image
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.errors import with_article
 from sdnb.evaluation.lineup import through_autoencoder
-from sdnb.inference.pictures import make_images
+from sdnb.inference.images import make_images
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.recipe import data
 from sdnb.mini.scenes import FEATURES, GLASSES, HATS, PLACES, features

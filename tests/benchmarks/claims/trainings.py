@@ -58,7 +58,7 @@ class Studio:
 
     @cached_property
     def model(self):
-        return sdnb.load_model(self.base).to(find_machine("fp32").device)
+        return sdnb.load_model(self.base)
 
     @cached_property
     def judge(self):

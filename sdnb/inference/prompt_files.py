@@ -3,7 +3,7 @@
 import copy
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from sdnb.adapters.loading import unload_lora, use_loras
 from sdnb.adapters.words import embeddings_of, load_embedding
 from sdnb.dataset.samples import PLACES
 from sdnb.errors import Problem
-from sdnb.inference.prompts import is_name, without_calls
+from sdnb.inference.config import ImageConfig
+from sdnb.inference.prompts import LoraCall, without_calls
 from sdnb.models.base import Model
 from sdnb.models.tensors import opened
 
@@ -23,14 +24,9 @@ def find_lora(name: str, folder: Path | str | None = None) -> Path:
     """The file of the LoRA called `name`, without its ending, in `folder` or below; else among the
     samples of the package.
 
-    Raises Problem where there is none (naming those of nearly that name) or more than one, where
-    it lies outside of `folder`, and for a name that is a path.
+    Raises Problem where there is none (naming those of nearly that name) or more than one, and
+    where it lies outside of `folder`.
     """
-    if not is_name(name):
-        raise Problem(
-            f"{name!r} is not the name of a LoRA",
-            do="Give its file's name, without folder or ending",
-        )
     files = _files(folder)
     if found := _called(name, files, folder, embedding=False):
         return found
@@ -43,6 +39,14 @@ def find_lora(name: str, folder: Path | str | None = None) -> Path:
         folder,
         f"Did you mean {' or '.join(map(repr, near))}?" if near else "Set folder to where it lies",
     )
+
+
+def lora_files(
+    calls: Sequence[LoraCall], folder: Path | str | None = None
+) -> tuple[tuple[Path, float, float], ...]:
+    """For each call the file, its weight on the UNet and on the text encoders. Raises Problem as
+    `find_lora` does."""
+    return tuple((find_lora(c.name, folder), c.unet, c.text_encoder) for c in calls)
 
 
 def find_embeddings(text: str, folder: Path | str | None = None) -> list[Path]:
@@ -58,6 +62,13 @@ def find_embeddings(text: str, folder: Path | str | None = None) -> list[Path]:
     return [file for file in found if file]
 
 
+def called_embeddings(config: ImageConfig) -> list[tuple[Path, str]]:
+    """The embeddings that the prompts name, each file with its word. Raises Problem as `find_lora`
+    does."""
+    files = find_embeddings(" ".join([*config.prompts, config.negative]), config.folder)
+    return [(file, file.stem) for file in files]
+
+
 def is_embedding(file: Path | str) -> bool:
     """Whether it holds a learned word: one tensor of vectors, or SDXL's pair of them. Raises
     Problem where the file cannot be read."""
@@ -67,19 +78,19 @@ def is_embedding(file: Path | str) -> bool:
 
 
 @contextmanager
-def called(
+def loaded(
     model: Model,
     loras: Sequence[tuple[Path, float, float]],
-    words: Sequence[tuple[Path, str | None]] = (),
+    embeddings: Sequence[tuple[Path, str | None]] = (),
 ) -> Iterator[None]:
     """The model with these LoRAs (file, weight on the UNet, on the text encoders) in place of its
     own, which stay where there are none, and with these embeddings, each as its word or, where that
     is None, as the one its file names. Words that the model has been taught already stay as they
     are. Afterwards it is as it was. Raises Problem where a file does not suit the model."""
     with ExitStack() as undo:
-        if words:
-            undo.callback(_words_kept(model))
-        for file, word in words:
+        if embeddings:
+            undo.enter_context(_words_restored(model))
+        for file, word in embeddings:
             if not word or word.lower() not in model.tokenizer.get_added_vocab():
                 load_embedding(model, file, word)
         if loras:
@@ -89,19 +100,19 @@ def called(
         yield
 
 
-def _words_kept(model: Model) -> Callable[[], None]:
-    """What makes the model forget all words that it learns from here on, and only those."""
-    place, tokenizer = embeddings_of(model.text_encoder), model.tokenizer
-    layer = place.token_embedding
+@contextmanager
+def _words_restored(model: Model) -> Iterator[None]:
+    """Afterwards the model has forgotten the words that it has learned inside, and only those."""
+    encoder, tokenizer = embeddings_of(model.text_encoder), model.tokenizer
+    layer = encoder.token_embedding
     rows = getattr(layer, "rows", None)
     model.tokenizer = copy.deepcopy(tokenizer)  # new words are added in place
-
-    def forget() -> None:
-        model.tokenizer, place.token_embedding = tokenizer, layer
+    try:
+        yield
+    finally:
+        model.tokenizer, encoder.token_embedding = tokenizer, layer
         if rows is not None:
             layer.rows = rows
-
-    return forget
 
 
 def _files(folder: Path | str | None) -> list[Path]:

@@ -11,12 +11,14 @@ from sdnb.errors import Problem
 from sdnb.inference import generate, make_images
 from sdnb.inference.config import ImageConfig
 from sdnb.inference.prompts import read_prompt
-from sdnb.inference.weights import weighed_embeddings
+from sdnb.inference.weights import token_chunks, weighted_embeddings
 from sdnb.models.base import Model, ModelInfo
 from sdnb.models.families import SDXL
 from sdnb.models.loading import load_model
 from sdnb.models.single_file import clip_tokenizer
 from tests.families import tiny_parts
+
+ONE = {"prompts": ("a man",), "first_seed": 7, "seeds": 1, "steps": 2}
 
 
 def furthest(some, others) -> int:
@@ -45,6 +47,18 @@ def test_a_picture_config_is_every_prompt_with_every_seed(tiny):
     )
     made = generate(tiny, config)
     assert len(made) == 4 and all(map(np.array_equal, made, expected))
+
+
+def test_the_model_knows_guidance_and_precision(tiny):
+    """The tiny model is of the mini family."""
+    plain = make_images(tiny, "a man", [7], steps=2)
+    assert furthest(plain, make_images(tiny, "a man", [7], steps=2, guidance=4.0)) == 0
+    assert furthest(plain, generate(tiny, ImageConfig(**ONE, guidance=4.0))) == 0
+    assert furthest(plain, generate(tiny, ImageConfig(**ONE))) == 0
+    asked = make_images(tiny, "a man", [7], steps=2, precision="bf16")
+    tiny.precision = "bf16"
+    assert furthest(make_images(tiny, "a man", [7], steps=2), asked) == 0 < furthest(plain, asked)
+    assert furthest(make_images(tiny, "a man", [7], steps=2, precision="fp32"), plain) == 0
 
 
 def test_the_pipeline_alone_gives_the_same_picture(tiny):
@@ -93,7 +107,8 @@ def test_a_negative_prompt_of_two_parts_is_what_the_pipeline_makes_of_it():
     """Exactly; the shorter of the two is filled up with an empty part."""
     model, negative = load_model("mini"), "(blue:1.4) BREAK hat"
     (made,) = make_images(model, "a man", [7], steps=3, guidance=3.0, negative=negative)
-    told = [weighed_embeddings(model, [read_prompt(text)]) for text in ("a man BREAK ", negative)]
+    chunked = [token_chunks(model, read_prompt(text)) for text in ("a man BREAK ", negative)]
+    told = [weighted_embeddings(model, [chunks], length=2) for chunks in chunked]
     noise = torch.randn((4, 16, 16), generator=torch.Generator().manual_seed(7))
     expected = model.pipeline()(
         prompt_embeds=told[0],

@@ -11,7 +11,7 @@ from sdnb.dataset.samples import sample_trained
 from sdnb.errors import Problem
 from sdnb.inference import generate, make_images
 from sdnb.inference.config import ImageConfig
-from sdnb.inference.names import find_embeddings, find_lora
+from sdnb.inference.prompt_files import find_embeddings, find_lora
 from tests.inference.trained import save_lora, save_word
 
 
@@ -56,11 +56,11 @@ def test_found_by_name(folder):
     [
         ("onne", "Did you mean 'one'"),
         ("Ravo", "'Ravo' is an embedding"),
-        ("../trained/one", "not the name"),
-        ("below/one", "not the name"),
-        ("below\\one", "not the name"),
-        ("..", "not the name"),
-        ("", "not the name"),
+        ("../trained/one", "no LoRA called"),
+        ("below/one", "no LoRA called"),
+        ("below\\one", "no LoRA called"),
+        ("..", "no LoRA called"),
+        ("", "no LoRA called"),
         ("a:b, c*", "no LoRA called"),
     ],
 )
@@ -92,7 +92,7 @@ def test_no_link_leads_out_of_the_folder(folder, tmp_path, monkeypatch):
     (folder / "inside.safetensors").symlink_to(folder / "one_word.safetensors")
     (folder / "round.safetensors").symlink_to(folder / "round.safetensors")
     (folder / "away").symlink_to(tmp_path)
-    monkeypatch.setattr("sdnb.inference.names.opened", None)  # nothing is even looked into
+    monkeypatch.setattr("sdnb.inference.prompt_files.opened", None)  # nothing is even looked into
     for find in (find_lora, find_embeddings):
         with pytest.raises(Problem, match="link that leads out"):
             find("secret", folder)

@@ -7,7 +7,6 @@ from PIL import Image
 from sdnb.errors import Problem
 from sdnb.inference import config_from_infotext, generate, make_image_files, read_infotext
 from sdnb.inference.config import ImageConfig
-from sdnb.machine import find_machine
 from sdnb.models.loading import load_model
 from tests.inference.trained import save_lora, save_word
 
@@ -37,17 +36,15 @@ def check(paths, wish, model) -> None:
     GPU, where each batch size sums in an order of its own, within four (two were seen)."""
     names = ["01_00003.png", "01_00004.png", "02_00003.png", "02_00004.png"]
     assert [path.name for path in paths] == names
-    machine = find_machine()
-    model.to(machine.device)
     for index, path in enumerate(paths):
-        recipe = read_infotext(path)
-        assert (recipe.prompt, recipe.seed) == (wish.prompts[index // 2], 3 + index % 2)
-        assert (recipe.model, recipe.clip_skip) == (model.info.name, 1)
-        told = config_from_infotext(recipe).replace(folder=wish.folder)
-        (again,) = generate(model, told, machine.precision)
-        assert again.size == recipe.size == wish.size(model.info.resolution)
+        info = read_infotext(path)
+        assert (info.prompt, info.seed) == (wish.prompts[index // 2], 3 + index % 2)
+        assert (info.model, info.clip_skip) == (model.info.name, 1)
+        told = config_from_infotext(info).replace(folder=wish.folder)
+        (again,) = generate(model, told)
+        assert again.size == info.size == wish.size(model.info.resolution)
         apart = np.abs(np.subtract(Image.open(path), again, dtype=int))
-        assert apart.max() <= (4 if machine.device == "cuda" else 1)
+        assert apart.max() <= (4 if model.device.type == "cuda" else 1)
 
 
 def test_a_file_says_how_to_draw_it_again(tiny, tiny_folder, wish, tmp_path):

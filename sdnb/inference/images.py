@@ -1,0 +1,245 @@
+"""Images from prompts with fixed seeds, in memory and as files."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from PIL import Image
+
+from sdnb.adapters.loading import load_lora
+from sdnb.adapters.words import load_embedding
+from sdnb.errors import Problem
+from sdnb.files import make_writable_folder
+from sdnb.inference.config import ImageConfig
+from sdnb.inference.infotext import generation_info, save_with_infotext
+from sdnb.inference.prompt_files import called_embeddings, loaded, lora_files
+from sdnb.inference.prompts import plain_prompt, read_prompt, without_calls
+from sdnb.inference.samplers import DEFAULT, make_sampler
+from sdnb.inference.weights import token_chunks, weighted_embeddings
+from sdnb.machine import DTYPES
+from sdnb.models.base import Model
+from sdnb.models.conditioning import for_pipeline
+from sdnb.models.loading import load_model
+from sdnb.trials import trial
+
+AREA = 512 * 512  # pixels: what the VAE decodes at a time, and an eighth of the UNet's batch
+
+
+def make_images(
+    model: Model,
+    prompts: str | Sequence[str],
+    seeds: Sequence[int],
+    steps: int = 20,
+    guidance: float | None = None,
+    negative: str = "",
+    size: int | tuple[int, int] | None = None,
+    batch: int | None = None,
+    precision: str | None = None,
+    clip_skip: int = 0,
+    sampler: str = DEFAULT,
+) -> list[Image.Image]:
+    """One image for each (prompt, seed) pair; a single prompt serves every seed.
+
+    Prompts are read as in the web UIs, see `prompts`. `guidance` is the scale of classifier-free
+    guidance (1 switches it off), `precision` "fp32", or "fp16" or "bf16" under autocast; by default
+    both are the model's own. `size` is pixels a side, or width and height (default: the model's
+    resolution), `sampler` a name from SAMPLERS. `batch` is how many are made together (default: the
+    area of eight of 512 pixels a side, sixteen at most). `clip_skip` leaves out the text encoder's
+    last layers.
+
+    Each image's noise comes from its own seed alone, on the CPU: it is the same in any batch and on
+    any device. Uses no other random numbers, changes no weight, and leaves every module in the mode
+    it was in. Raises Problem for a size, sampler or prompt that cannot be.
+    """
+    prompts = _one_for_each(prompts, seeds)
+    width, height = _sides(model, size)
+    texts = [negative, *trial().few(prompts)]
+    unwanted, *wanted = (token_chunks(model, plain_prompt(text)) for text in texts)
+    lengths = [max(len(unwanted), len(chunks)) for chunks in wanted]
+    pipe = _pipeline(model, sampler)
+    arguments = {
+        "num_inference_steps": trial().capped(steps),
+        "guidance_scale": model.info.guidance if guidance is None else guidance,
+        "output_type": "latent",
+    }
+    images: dict[int, Image.Image] = {}
+    with _evaluating(model), torch.inference_mode():
+        for places in _batches(lengths, batch or _fitting(8 * AREA, width, height)):
+            both = [wanted[place] for place in places], [unwanted] * len(places)
+            length = lengths[places[0]]
+            noise = _noise(model, [seeds[place] for place in places], width, height)
+            with autocast(model.device.type, precision or model.precision):
+                texts = [weighted_embeddings(model, each, length, clip_skip) for each in both]
+                latents = pipe(**for_pipeline(model.unet, *texts), **noise, **arguments).images
+            decoded = _decoded(pipe, latents, _fitting(AREA, width, height))
+            images |= dict(zip(places, decoded, strict=True))
+    return [images[place % len(images)] for place in range(len(prompts))]
+
+
+def generate(model: Model, config: ImageConfig) -> list[Image.Image]:
+    """Every prompt of `config` with every of its seeds: a row of `config.seeds` images for each
+    prompt.
+
+    A prompt that calls LoRAs is made with these alone. They and the embeddings that prompts name
+    are looked for in `config.folder`; afterwards the model is as it was. Prints what may be
+    mistaken in the prompts. Raises Problem as `make_images` does, and where a file that is called
+    is missing or does not suit the model.
+    """
+    for remark in remarks(config):
+        print(remark)
+    return _generate(model, config)
+
+
+def make_image_files(
+    folder: Path,
+    config: ImageConfig,
+    base: str = "mini",
+    lora: Path | None = None,
+    embedding: Path | None = None,
+) -> list[Path]:
+    """Make the images that `config` asks for as PROMPT_SEED.png in `folder`, prompts counted from
+    1, each with the text that says how it was made. `lora` is for the prompts that call none,
+    `embedding` teaches a word; the text then names their files. Raises Problem where one of the
+    files cannot be used."""
+    folder = make_writable_folder(folder)
+    model = load_model(base)
+    if embedding:
+        load_embedding(model, embedding)
+    if lora:
+        load_lora(model, lora)
+    files = {"LoRA": lora, "Embedding": embedding}
+    named = {kind: Path(file).name for kind, file in files.items() if file}
+    paths = []
+    for index, image in enumerate(_generate(model, config)):
+        row, column = divmod(index, config.seeds)
+        seed = config.first_seed + column
+        paths.append(folder / f"{row + 1:02}_{seed:05}.png")
+        info = generation_info(config, model.info, config.prompts[row], seed)
+        save_with_infotext(image, paths[-1], replace(info, more={**info.more, **named}))
+    return paths
+
+
+def remarks(config: ImageConfig) -> list[str]:
+    """What the writer of the prompts may not have meant, a sentence each."""
+    texts = (*config.prompts, config.negative)
+    return list(dict.fromkeys(remark for text in texts for remark in read_prompt(text).remarks))
+
+
+def image_arguments(config: ImageConfig, model: Model) -> dict[str, Any]:
+    """The settings of `config` that are arguments of `make_images` too."""
+    names = ("steps", "guidance", "negative", "clip_skip", "sampler")
+    arguments = {name: getattr(config, name) for name in names}
+    return arguments | {"size": config.size(model.info.resolution)}
+
+
+def autocast(device: str, precision: str):
+    """A context that calculates in `precision`; for fp32 one that does nothing."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device, DTYPES[precision])
+
+
+def _generate(model: Model, config: ImageConfig) -> list[Image.Image]:
+    """The images of `generate`. Prompts that call the same LoRAs are made together."""
+    seeds = range(config.first_seed, config.first_seed + config.seeds)
+    wishes = [(prompt, seed) for prompt in config.prompts for seed in seeds]
+    calls = {prompt: sorted(set(read_prompt(prompt).loras)) for prompt in config.prompts}
+    loras = {prompt: lora_files(each, config.folder) for prompt, each in calls.items()}
+    embeddings = called_embeddings(config)
+    images: dict[int, Image.Image] = {}
+    for called in dict.fromkeys(loras.values()):
+        places = [place for place, (prompt, _) in enumerate(wishes) if loras[prompt] == called]
+        with loaded(model, called, embeddings):
+            made = make_images(
+                model,
+                [without_calls(wishes[place][0]) for place in places],
+                [wishes[place][1] for place in places],
+                **image_arguments(config, model),
+            )
+        images |= dict(zip(places, made, strict=True))
+    return [images[place] for place in range(len(wishes))]
+
+
+def _one_for_each(prompts: str | Sequence[str], seeds: Sequence[int]) -> list[str]:
+    """A prompt for each seed."""
+    prompts = [prompts] * len(seeds) if isinstance(prompts, str) else list(prompts)
+    if len(prompts) != len(seeds):
+        raise Problem(
+            f"There are {len(prompts)} prompts and {len(seeds)} seeds",
+            do="Give one seed for each prompt",
+        )
+    return prompts
+
+
+def _sides(model: Model, size: int | tuple[int, int] | None) -> tuple[int, int]:
+    """Width and height in pixels, which the VAE and the UNet can halve as often as they do."""
+    size = size or model.info.resolution
+    width, height = (size, size) if isinstance(size, int) else size
+    step = model.info.bucket_step or model.vae_factor
+    if width % step or height % step or min(width, height) < step:
+        raise Problem(
+            f"A picture cannot be {width} × {height} pixels large",
+            do=f"Choose a multiple of {step} for either side",
+        )
+    if width != height and not model.info.bucket_step:
+        raise Problem(
+            f"The model {model.info.name} draws squares only", do="Make width and height alike"
+        )
+    return width, height
+
+
+def _pipeline(model: Model, sampler: str) -> DiffusionPipeline:
+    """The model's pipeline with this sampler, all parts on one device."""
+    pipe = model.to(model.device).pipeline()  # a training may have parked parts of it
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = make_sampler(sampler, model.scheduler.config)
+    return pipe
+
+
+def _batches(lengths: Sequence[int], batch: int) -> Iterator[list[int]]:
+    """Places of images to make together: `batch` at most, and all of one length. Filled up to a
+    neighbour's length, which the UNet notices, an image would depend on its neighbours."""
+    for length in dict.fromkeys(lengths):
+        places = [place for place, own in enumerate(lengths) if own == length]
+        for start in range(0, len(places), batch):
+            yield places[start : start + batch]
+
+
+def _noise(model: Model, seeds: Sequence[int], width: int, height: int) -> dict[str, Any]:
+    """The pipeline's `latents` (n, 4, h, w), standard normal, and its `generator`: for each image
+    its own, on the CPU, for its latents and for what a sampler adds on the way."""
+    factor = model.vae_factor
+    shape = (model.unet.config.in_channels, height // factor, width // factor)
+    generators = [torch.Generator().manual_seed(trial().moved(seed)) for seed in seeds]
+    rows = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    return {"latents": rows.to(model.device, model.unet.dtype), "generator": generators}
+
+
+def _fitting(area: int, width: int, height: int) -> int:
+    """How many images have no more than `area` pixels together: one at least, sixteen at most."""
+    return min(max(area // (width * height), 1), 16)
+
+
+def _decoded(pipe: DiffusionPipeline, latents: torch.Tensor, together: int) -> list[Image.Image]:
+    """The images of latents (n, 4, h, w). Outside autocast, because SDXL's VAE overflows in 16
+    bits, and few at a time, because at full size it needs more memory than the UNet."""
+    scaled = latents.to(pipe.vae.device, pipe.vae.dtype) / pipe.vae.config.scaling_factor
+    pixels = torch.cat([pipe.vae.decode(some).sample for some in scaled.split(together)])
+    return pipe.image_processor.postprocess(pixels, output_type="pil")
+
+
+@contextmanager
+def _evaluating(model: Model):
+    """Evaluation mode, and afterwards every module's own mode again."""
+    modes = {module: module.training for part in model.modules for module in part.modules()}
+    for part in model.modules:
+        part.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

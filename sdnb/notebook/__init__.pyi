@@ -4,5 +4,6 @@ from .colab import (
     upload_photos as upload_photos,
     use_drive as use_drive,
 )
+from .diagrams import flow_chart as flow_chart
 from .exercises import check as check
 from .forms import caption_editor as caption_editor, crop_form as crop_form, form as form

@@ -191,7 +191,7 @@ def prepare(
     config: TrainConfig,
     photos: list[Photo],
     model: Model,
-    machine: Machine,
+    machine: Machine | None = None,
     class_photos: list[Photo] | None = None,
 ) -> tuple[TrainState, Batches, DenoisingLoss]:
     """Everything `fit` needs, in memory and without a file: `for step in fit(*prepare(...))`.
@@ -199,8 +199,10 @@ def prepare(
     Adds what trains to `model` itself (after removing what an earlier run added), so many little
     trainings can follow one another on one loaded base, and pictures of each be made in between;
     `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
-    `class_photos` serve prior preservation and are made from the base where they are missing.
+    `class_photos` serve prior preservation and are made from the base where they are missing. It
+    calculates in the model's own precision, unless a `machine` says another.
     """
+    machine = machine or find_machine(model.precision)
     method, config = method_of(config), config.replace(seed=trial().moved(config.seed))
     model.to(machine.device)
     restore(model)

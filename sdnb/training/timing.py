@@ -40,7 +40,7 @@ def seconds_per_step(
     config: TrainConfig,
     photos: list[Photo],
     model: Model,
-    machine: Machine,
+    machine: Machine | None = None,
     class_photos: list[Photo] | None = None,
 ) -> float:
     """Seconds of one training step: the mean of five, after a first one, which is the slowest.
@@ -51,6 +51,6 @@ def seconds_per_step(
     begun = time.perf_counter()
     for _ in islice(run, STEPS):
         pass
-    if machine.device == "cuda":
+    if model.device.type == "cuda":
         torch.cuda.synchronize()
     return (time.perf_counter() - begun) / STEPS

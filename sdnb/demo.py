@@ -20,7 +20,7 @@ from sdnb.inference import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models.base import Model
 from sdnb.models.image_encoders import ClipEncoder, load_clip
@@ -95,7 +95,9 @@ def _repeated(prompts: tuple[str, ...]) -> list[str]:
 def _measure(model: Model, clip: ClipEncoder, photos, before, after) -> dict:
     judge = load_judge()
     lineup, wishes = line_up(SAMPLE_PERSON, model, judge), _repeated(WISHES)
-    held_out = [draw(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")]
+    held_out = [
+        draw_scene(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")
+    ]
     as_class = [wish.replace("ravo", "a man") for wish in wishes]  # CLIP does not know the word
 
     def both(measure) -> dict[str, float]:

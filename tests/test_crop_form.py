@@ -12,7 +12,7 @@ from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.crops import Box
 from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.notebook import crop_form
 
@@ -29,7 +29,7 @@ def checkup(tmp_path_factory):
     names = ("0.png", "1.png", "2 & <b>.png")
     for name, scene in zip(names, photos_of(SAMPLE_PERSON, 3, seed=1, share=0.1)):
         picture = Image.new("RGB", (512, 256), "red") if name == "1.png" else None
-        (picture or draw(scene, 256)).save(folder / name)
+        (picture or draw_scene(scene, 256)).save(folder / name)
     return check_photos(PhotoConfig(photos=folder, size=128, subject="style"), progress=False)
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from sdnb.mini.judge import Judge, as_tensor
 from sdnb.mini.scenes import photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, Person, Product, lookalikes
 from sdnb.models.base import MODELS, Model
 from sdnb.models.families import MINI_FOLDER
@@ -63,7 +63,7 @@ def embed_members(
     scenes = photos_of(members[0], views, seed=7, style=style)
     if isinstance(members[0], Person):
         scenes = [replace(scene, glasses=GLASSES[i % 2]) for i, scene in enumerate(scenes)]
-    images = [draw(replace(scene, subject=member)) for member in members for scene in scenes]
+    images = [draw_scene(replace(scene, subject=member)) for member in members for scene in scenes]
     embedded = judge.embed(through_autoencoder(model, images)).reshape(len(members), views, -1)
     return torch.nn.functional.normalize(embedded.mean(1), dim=1)
 

@@ -8,7 +8,7 @@ from .scenes import (
     features as features,
     photos_of as photos_of,
 )
-from .studio import draw as draw
+from .studio import draw_scene as draw_scene
 from .subjects import (
     SAMPLE_PERSON as SAMPLE_PERSON,
     held_out_person as held_out_person,
@@ -19,5 +19,5 @@ from .words import (
 )
 from .yourself import (
     PersonConfig as PersonConfig,
-    draw_yourself as draw_yourself,
+    draw_photos as draw_photos,
 )

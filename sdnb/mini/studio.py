@@ -56,7 +56,7 @@ def head_box(scene: Scene) -> tuple[float, float, float, float]:
     return x - wide / 2 * unit, y - (high - 1) * unit, x + wide / 2 * unit, y + unit
 
 
-def draw(scene: Scene, size: int = 128) -> Image.Image:
+def draw_scene(scene: Scene, size: int = 128) -> Image.Image:
     """The scene as a square RGB picture of `size` pixels."""
     rng = random.Random(scene.seed)
     flat = scene.style != "photo"

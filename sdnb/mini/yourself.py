@@ -11,7 +11,7 @@ from pydantic import Field
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.mini.scenes import Scene, photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import Person
 from sdnb.mini.words import learner_caption
 from sdnb.settings import Settings
@@ -77,7 +77,7 @@ class PersonConfig(Settings):
 
     def preview(self) -> Image.Image:
         """The first of the photos, small: what a form shows while it is filled in."""
-        return draw(self.scenes()[0], 192)
+        return draw_scene(self.scenes()[0], 192)
 
     def scenes(self) -> list[Scene]:
         """The photos before they are drawn."""
@@ -87,7 +87,7 @@ class PersonConfig(Settings):
         return photos_of(self.person, self.photos, self.seed, **fixed)
 
 
-def draw_yourself(config: PersonConfig, folder: Path | str, trigger: str = "ravo") -> Path:
+def draw_photos(config: PersonConfig, folder: Path | str, trigger: str = "ravo") -> Path:
     """Take the photos: NN.jpg of 512 pixels a side with their captions, into `folder`, in place of
     those of an earlier visit. Returns the folder.
 
@@ -104,7 +104,7 @@ def draw_yourself(config: PersonConfig, folder: Path | str, trigger: str = "ravo
     for old in taken:
         old.unlink()
     for number, scene in enumerate(config.scenes()):
-        path, picture = folder / f"{number + 1:02}.jpg", draw(scene, PIXELS)
+        path, picture = folder / f"{number + 1:02}.jpg", draw_scene(scene, PIXELS)
         write_atomically(path, lambda aside, picture=picture: picture.save(aside, quality=90))
         told = scene if config.named else replace(scene, glasses="none")
         write_atomically(path.with_suffix(".txt"), learner_caption(told, trigger).encode())

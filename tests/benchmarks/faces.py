@@ -11,7 +11,7 @@ import numpy as np
 from sdnb.dataset.crops import Box
 from sdnb.dataset.detection import find_faces
 from sdnb.mini.scenes import random_scene
-from sdnb.mini.studio import draw, head_box
+from sdnb.mini.studio import draw_scene, head_box
 from sdnb.mini.subjects import random_person
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
@@ -29,7 +29,7 @@ def main() -> None:
         errors, truths, missed, several = [], [], 0, 0
         for _ in range(asked.count):
             scene = random_scene(rng, random_person(rng), share=share)
-            faces, truth = find_faces(draw(scene, asked.size)), Box(*head_box(scene)).share
+            faces, truth = find_faces(draw_scene(scene, asked.size)), Box(*head_box(scene)).share
             missed, several = missed + (not faces), several + (len(faces) > 1)
             truths.append(truth)
             if faces:

@@ -26,7 +26,7 @@ from sdnb.dataset.photos import Photo
 from sdnb.inference.images import autocast
 from sdnb.machine import find_machine
 from sdnb.mini.scenes import photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.models.loading import load_model
 from sdnb.training.checkpoints import save_checkpoint
@@ -94,7 +94,7 @@ def subject(base: str):
         how = (torch.float16, "cuda") if GPU else (torch.float32, "cpu")
         return random_model(base, *how), noise_photos(512)
     scenes = photos_of(SAMPLE_PERSON, 20, seed=0)
-    photos = [Photo(Path(f"{i}.png"), draw(s), "photo of ravo") for i, s in enumerate(scenes)]
+    photos = [Photo(Path(f"{i}.png"), draw_scene(s), "photo of ravo") for i, s in enumerate(scenes)]
     return load_model("mini"), photos
 
 

@@ -24,7 +24,7 @@ from sdnb.inference.images import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.mini.scenes import PLACES, photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person
 from sdnb.models.loading import load_model
 from sdnb.training.config import preset
@@ -75,7 +75,7 @@ def main() -> None:
     changes = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in asked.set)}
     model, judge = load_model("mini"), load_judge()
     lineup = line_up(person, model, judge)
-    held_out = [draw(scene) for scene in photos_of(person, 16, 99, glasses="round")]
+    held_out = [draw_scene(scene) for scene in photos_of(person, 16, 99, glasses="round")]
     seeds = range(500, 500 + asked.pictures)
     for seed in asked.seeds:
         for name, photos in arms(asked.claim, seed, person).items():

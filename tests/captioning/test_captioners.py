@@ -17,7 +17,7 @@ from sdnb.captioning.captioners import MINI, tidy
 from sdnb.dataset.samples import sample_photos
 from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON
 
 
@@ -297,7 +297,7 @@ def test_the_loop_that_the_notebook_builds_by_hand(cpu):
     """Notebook 02: the likeliest next word, again and again, is what one beam does."""
     with load_captioner(CaptionConfig(beams=1, repetition_penalty=1), cpu) as captioner:
         blip, reader = captioner.model, captioner.processor
-        picture = draw(photos_of(SAMPLE_PERSON, 1, 3)[0], 128)
+        picture = draw_scene(photos_of(SAMPLE_PERSON, 1, 3)[0], 128)
         seen = reader(images=picture, return_tensors="pt")
         begin, end = reader.tokenizer.convert_tokens_to_ids(["[DEC]", "[SEP]"])
         words = [begin]

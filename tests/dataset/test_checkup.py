@@ -18,7 +18,7 @@ from sdnb.dataset.photo_statistics import measure_photo
 from sdnb.dataset.samples import sample_photos
 from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of, random_scene
-from sdnb.mini.studio import draw, head_box
+from sdnb.mini.studio import draw_scene, head_box
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, random_person, random_product
 from sdnb.mini.yourself import PersonConfig
 
@@ -32,8 +32,8 @@ def spoilt(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spoilt")
     scenes = [*SCENES]
     scenes[1] = replace(scenes[1], share=0.1, dx=0.2)
-    pictures = [draw(scene, 640) for scene in scenes]
-    pictures[1] = draw(scenes[1], 1280)
+    pictures = [draw_scene(scene, 640) for scene in scenes]
+    pictures[1] = draw_scene(scenes[1], 1280)
     pictures[2] = pictures[2].filter(ImageFilter.GaussianBlur(4))
     pictures[3] = ImageEnhance.Brightness(pictures[3]).enhance(0.3)
     pictures[4] = ImageEnhance.Brightness(pictures[4]).enhance(2.5)
@@ -127,13 +127,13 @@ def test_the_sample_photos_are_good():
 )
 def test_a_set_that_is_always_the_same_is_told_so(tmp_path, fixed, word):
     for number, scene in enumerate(photos_of(SAMPLE_PERSON, 12, 5, **fixed)):
-        draw(scene, 256).save(tmp_path / f"{number:02}.png")
+        draw_scene(scene, 256).save(tmp_path / f"{number:02}.png")
     told = check_photos(PhotoConfig(photos=tmp_path, size=256), progress=False).advice
     assert len(told) == 2 and word in told[1].lower()
 
 
 def test_fewer_than_three_are_a_problem(tmp_path):
-    draw(SCENES[0], 128).save(tmp_path / "a.jpg")
+    draw_scene(SCENES[0], 128).save(tmp_path / "a.jpg")
     with pytest.raises(Problem, match="at least 3"):
         check_photos(PhotoConfig(photos=tmp_path), progress=False)
 
@@ -144,7 +144,7 @@ def test_heads_are_measured_from_five_to_ninety_percent(share):
     rng, errors = random.Random(int(1000 * share)), []
     for _ in range(16):
         scene = random_scene(rng, random_person(rng), share=share)
-        faces = find_faces(draw(scene, 320))
+        faces = find_faces(draw_scene(scene, 320))
         errors.append(faces[0].share - Box(*head_box(scene)).share if faces else -share)
     assert abs(np.mean(errors)) < 0.12 * share
     assert np.mean(np.abs(errors)) < 0.25 * share
@@ -155,18 +155,18 @@ def test_freckles_are_no_face():
     look = {"kind": "woman", "skin": "brown", "hair": "bob", "hair_colour": "blue", "brows": "thin"}
     look |= {"face": "round", "eyes": "brown", "nose": "small", "mark": "freckles"}
     scenes = PersonConfig(**look).scenes()
-    assert [len(find_faces(draw(scenes[i], 512))) for i in (5, 12)] == [1, 1]
+    assert [len(find_faces(draw_scene(scenes[i], 512))) for i in (5, 12)] == [1, 1]
 
 
 def test_a_mug_has_no_head():
     rng = random.Random(1)
     for _ in range(10):
-        assert find_faces(draw(random_scene(rng, random_product(rng)), 320)) == []
+        assert find_faces(draw_scene(random_scene(rng, random_product(rng)), 320)) == []
 
 
 def test_an_object_is_found_where_it_is():
     scene = photos_of(SAMPLE_PRODUCT, 3, 1)[0]
-    (box,) = find_object(draw(replace(scene, share=0.2, dx=0.0, dy=0.0), 320))
+    (box,) = find_object(draw_scene(replace(scene, share=0.2, dx=0.0, dy=0.0), 320))
     assert box.left < 0.45 and box.right > 0.55 and 0.1 < box.share < 0.5
     assert find_object(Image.new("RGB", (64, 64), "red")) == []
 
@@ -190,7 +190,7 @@ def test_what_goes_is_pale_on_the_sheet():
 
 
 def test_dark_is_not_blurred(tmp_path):
-    picture = draw(SCENES[0], 512)
+    picture = draw_scene(SCENES[0], 512)
     picture.save(tmp_path / "a.png")
     ImageEnhance.Brightness(picture).enhance(0.5).save(tmp_path / "b.png")
     one, other = (measure_photo(tmp_path / name, "style").sharpness for name in ("a.png", "b.png"))
@@ -211,7 +211,7 @@ def test_a_strip_is_not_blown_up(tmp_path):
 
 def test_photos_in_folders_within_are_explained(tmp_path):
     (tmp_path / "10_ravo man").mkdir()
-    draw(SCENES[0], 64).save(tmp_path / "10_ravo man" / "a.jpg")
+    draw_scene(SCENES[0], 64).save(tmp_path / "10_ravo man" / "a.jpg")
     with pytest.raises(Problem, match=r"in folders within.*import_photos"):
         check_photos(PhotoConfig(photos=tmp_path), progress=False)
 

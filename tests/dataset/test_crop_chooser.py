@@ -12,7 +12,7 @@ from sdnb.dataset.crop_chooser import CropChooser
 from sdnb.dataset.crops import Box
 from sdnb.errors import Problem
 from sdnb.mini.scenes import photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON
 
 MIDDLE = Box(0.375, 0.25, 0.625, 0.75)  # of a wide photo, a square of 320 pixels
@@ -216,7 +216,7 @@ def test_no_photo_at_all_is_a_problem():
 
 def test_it_takes_what_the_doctor_says(tmp_path):
     for number, scene in enumerate(photos_of(SAMPLE_PERSON, 3, seed=1, share=0.1)):
-        draw(scene, 256).save(tmp_path / f"{number}.png")
+        draw_scene(scene, 256).save(tmp_path / f"{number}.png")
     checkup = check_photos(PhotoConfig(photos=tmp_path, size=128), progress=False)
     model = CropChooser(checkup)
     assert model.crops == checkup.crops and model.config == checkup.config

@@ -13,7 +13,7 @@ from sdnb.evaluation.scores import prompt_fit
 from sdnb.mini.judge import WEIGHTS, counts, load_judge
 from sdnb.mini.recipe import data
 from sdnb.mini.scenes import features, photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON, held_out_person
 from sdnb.mini.words import caption
 from sdnb.models.image_encoders import load_clip
@@ -36,7 +36,7 @@ def judge():
 @pytest.fixture(scope="module")
 def unseen():
     scenes = [data.world_scene(UNSEEN + i) for i in range(80)]
-    return scenes, [draw(scene) for scene in scenes]
+    return scenes, [draw_scene(scene) for scene in scenes]
 
 
 def test_the_pipeline_loads_and_draws():
@@ -84,7 +84,7 @@ def test_the_line_up_recognises_the_subject_and_a_lookalike_as_itself(model, jud
     assert len(lineup.members) == 20 and lineup.known.shape == (20, 64)
     for member in (0, 7):
         scenes = photos_of(lineup.members[member], 12, seed=5)
-        pictures = through_autoencoder(model, [draw(scene) for scene in scenes])
+        pictures = through_autoencoder(model, [draw_scene(scene) for scene in scenes])
         assert lineup.score(pictures, judge, member) >= 0.9
         assert lineup.score(pictures, judge, (member + 3) % 20) <= 0.1
 
@@ -114,7 +114,7 @@ def test_clip_tells_the_right_caption_from_others(model, unseen):
 def test_drift_is_zero_for_the_same_pictures_and_grows(model, unseen):
     clip, scenes, pictures = load_clip(model), *unseen
     some, others = scenes[:10], pictures[10:20]
-    moved = [draw(replace(scene, place="night")) for scene in some]
+    moved = [draw_scene(replace(scene, place="night")) for scene in some]
     assert drift(clip, pictures[:10], pictures[:10]) == pytest.approx(0, abs=1e-6)
     assert 0 < drift(clip, pictures[:10], moved) < drift(clip, pictures[:10], others)
 

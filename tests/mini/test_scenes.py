@@ -19,15 +19,15 @@ from sdnb.mini.scenes import (
     photos_of,
     random_world as world,
 )
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import IDENTITY, PRODUCT_IDENTITY, SAMPLE_PERSON, SAMPLE_PRODUCT, Person
 from sdnb.mini.words import caption, learner_caption, style_caption
 
 
 def test_the_same_scene_gives_the_same_bytes():
     scene = world(random.Random(3))
-    assert draw(scene).tobytes() == draw(scene).tobytes()
-    assert draw(scene).tobytes() != draw(replace(scene, seed=scene.seed + 1)).tobytes()
+    assert draw_scene(scene).tobytes() == draw_scene(scene).tobytes()
+    assert draw_scene(scene).tobytes() != draw_scene(replace(scene, seed=scene.seed + 1)).tobytes()
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -37,7 +37,7 @@ def test_every_style_draws_every_kind_at_any_size(style):
         replace(SAMPLE_PERSON, kind="woman", hair="bun"),
         SAMPLE_PRODUCT,
     ):
-        picture = draw(Scene(subject, style=style, hat="cap", glasses="square"), 72)
+        picture = draw_scene(Scene(subject, style=style, hat="cap", glasses="square"), 72)
         assert picture.size == (72, 72) and picture.mode == "RGB"
         assert np.asarray(picture).std() > 10  # not one flat colour
 
@@ -46,12 +46,12 @@ def test_every_style_draws_every_kind_at_any_size(style):
 def test_every_feature_of_a_person_is_visible(name):
     """Changing one feature changes pixels of a bareheaded portrait by more than the grain."""
     scene = Scene(replace(SAMPLE_PERSON, mark="mole"), smile=False)
-    plain = np.asarray(draw(scene), int)
+    plain = np.asarray(draw_scene(scene), int)
     values = FEATURES[name] if name != "mark" else subjects.MARKS
     for value in values:
         if value != getattr(scene.subject, name):
             other = replace(scene, subject=replace(scene.subject, **{name: value}))
-            assert (abs(np.asarray(draw(other), int) - plain).max(2) > 40).sum() >= 8, value
+            assert (abs(np.asarray(draw_scene(other), int) - plain).max(2) > 40).sum() >= 8, value
 
 
 def test_the_head_fills_the_share_that_is_asked_for():
@@ -60,7 +60,7 @@ def test_the_head_fills_the_share_that_is_asked_for():
     person = Person(skin="pale", hair="short", hair_colour="black", face="round")
     for share in (0.1, 0.3, 0.6):
         scene = Scene(person, place="room", shirt="green", share=share)
-        head = np.asarray(draw(replace(scene, style="cartoon")), int)
+        head = np.asarray(draw_scene(replace(scene, style="cartoon")), int)
         skin = (abs(head - np.array((252, 226, 208))).max(2) < 30).mean()
         assert 0.3 * share < skin < share
 

@@ -5,7 +5,7 @@ from PIL import Image
 
 from sdnb.errors import Problem
 from sdnb.mini.subjects import SAMPLE_PERSON
-from sdnb.mini.yourself import MARK, PersonConfig, draw_yourself
+from sdnb.mini.yourself import MARK, PersonConfig, draw_photos
 
 
 def few(**changes) -> PersonConfig:
@@ -16,7 +16,7 @@ def test_the_photos_show_whom_the_form_says(tmp_path):
     config = few(glasses=True, head_share=0.3, place="beach")
     assert config.person.hair_colour == "red" and config.person != SAMPLE_PERSON
     assert {scene.subject for scene in config.scenes()} == {config.person}
-    draw_yourself(config, tmp_path, "tavi")
+    draw_photos(config, tmp_path, "tavi")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == sorted([f"0{n}.{end}" for n in (1, 2, 3) for end in ("jpg", "txt")] + [MARK])
     assert Image.open(tmp_path / "01.jpg").size == (512, 512)
@@ -27,23 +27,23 @@ def test_the_photos_show_whom_the_form_says(tmp_path):
 
 
 def test_captions_can_keep_silent_about_the_glasses(tmp_path):
-    draw_yourself(few(glasses=True, named=False), tmp_path)
+    draw_photos(few(glasses=True, named=False), tmp_path)
     assert "glasses" not in "".join(path.read_text() for path in tmp_path.glob("*.txt"))
 
 
 def test_another_visit_takes_the_place_of_the_first_and_of_nothing_else(tmp_path):
-    draw_yourself(PersonConfig(photos=5), tmp_path)
-    draw_yourself(few(), tmp_path)
+    draw_photos(PersonConfig(photos=5), tmp_path)
+    draw_photos(few(), tmp_path)
     assert len(list(tmp_path.glob("*.jpg"))) == 3
     (tmp_path / "me.jpg").write_bytes(b"mine")
     with pytest.raises(Problem, match="files of yours"):
-        draw_yourself(few(), tmp_path)
+        draw_photos(few(), tmp_path)
     assert len(list(tmp_path.glob("*.jpg"))) == 4
     other = tmp_path / "holiday"
     other.mkdir()
     (other / "01.jpg").write_bytes(b"mine")
     with pytest.raises(Problem, match="files of yours"):
-        draw_yourself(few(), other)
+        draw_photos(few(), other)
     assert (other / "01.jpg").read_bytes() == b"mine"
 
 

@@ -27,7 +27,7 @@ from sdnb.mini.recipe import data
 from sdnb.mini.recipe.optimise import DEVICE, STATE, autocast, optimise
 from sdnb.mini.recipe.samples import sets
 from sdnb.mini.scenes import GLASSES, HATS, PLACES, Scene
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import HAIR_COLOURS, HAIR_STYLES
 from sdnb.mini.words import described
 
@@ -191,8 +191,8 @@ def main(arguments: list[str] | None = None) -> None:
     scenes = [data.captioner_scene(data.UNSEEN + number) for number in range(asked.count)]
     near = [scene for scene in scenes if scene.is_person and scene.style == "photo"]
     groups = {
-        "fresh pictures": (scenes, [draw(scene) for scene in scenes]),
-        "fresh photos of people": (near, [draw(scene) for scene in near]),
+        "fresh pictures": (scenes, [draw_scene(scene) for scene in scenes]),
+        "fresh photos of people": (near, [draw_scene(scene) for scene in near]),
         **{f"sample {name}": sample_pictures(name) for name in ("person", "product", "style")},
     }
     figures = {name: measure(model, processor, *group) for name, group in groups.items()}

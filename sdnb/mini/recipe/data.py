@@ -15,7 +15,7 @@ import torch
 
 from sdnb.mini import scenes, subjects
 from sdnb.mini.judge import centred
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.words import caption, described
 
 SIZE, WORDINGS, CHUNK = 128, 6, 250
@@ -99,7 +99,7 @@ def _draw_chunk(job: tuple[str, int, int, str]) -> tuple[list, list]:
     truths, words, (scene_of, words_of) = [], [], SETS[name]
     for index in range(start, stop):
         scene, rng = scene_of(index), random.Random(f"words {name} {index}")
-        pictures[index] = np.asarray(draw(scene, SIZE))
+        pictures[index] = np.asarray(draw_scene(scene, SIZE))
         truths.append(labels(scene))
         words.append(words_of(scene, rng))
     return truths, words

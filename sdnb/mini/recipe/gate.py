@@ -20,7 +20,7 @@ from sdnb.inference.images import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.scenes import HATS, PLACES, photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import COLOURS, Person, held_out_person
 from sdnb.mini.words import learner_caption
 from sdnb.models.base import Model
@@ -55,7 +55,7 @@ def photographs(person: Person, trigger: str, named: bool = True, seed: int = 0)
     for i, scene in enumerate(photos_of(person, PHOTOS, seed, glasses=GLASSES)):
         told = scene if named else replace(scene, glasses="none")
         words = learner_caption(told, trigger)
-        photos.append(Photo(Path(f"{i:02}.png"), draw(scene), words))
+        photos.append(Photo(Path(f"{i:02}.png"), draw_scene(scene), words))
     return photos
 
 

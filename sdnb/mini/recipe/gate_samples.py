@@ -48,7 +48,7 @@ def config_for(method: str, name: str) -> TrainConfig:
     return config.replace(photos=sample_photos(name), **words)
 
 
-def draw(model: Model, prompts: list[str]) -> list:
+def _images(model: Model, prompts: list[str]) -> list:
     """A picture of each prompt, with the gate's seeds."""
     seeds = range(100, 100 + len(prompts))
     return make_images(model, prompts, seeds, batch=20)
@@ -57,15 +57,15 @@ def draw(model: Model, prompts: list[str]) -> list:
 def person(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:
     """The gate's shares for the sample person, and its forty pictures."""
     prompts = gate_prompts(trigger)
-    pictures = draw(model, [words for words, _ in prompts])
+    pictures = _images(model, [words for words, _ in prompts])
     return measure(pictures, prompts, line_up(SAMPLE_PERSON, model, judge), judge), pictures
 
 
 def product(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:
     """Shares: the mug recognised, places obeyed, other mugs taken for it; and the pictures."""
     places = [tuple(PLACES)[i % len(PLACES)] for i in range(36)]
-    pictures = draw(model, [f"photo of {trigger} mug, {PLACES[place]}" for place in places])
-    others = draw(model, [f"photo of a mug, {PLACES[place]}" for place in places[:9]])
+    pictures = _images(model, [f"photo of {trigger} mug, {PLACES[place]}" for place in places])
+    others = _images(model, [f"photo of a mug, {PLACES[place]}" for place in places[:9]])
     seen = [reading["place"] for reading in judge.read(pictures)]
     lineup = line_up(SAMPLE_PRODUCT, model, judge)
     scores = {
@@ -81,9 +81,9 @@ def style(model: Model, judge: Judge, trigger: str) -> tuple[dict, list]:
     places = [tuple(PLACES)[i % len(PLACES)] for i in range(36)]
     kinds = ["a man", "a woman", "a man wearing a cap", "a woman wearing a beanie"] * 9
     plain = [f"{k}, {PLACES[p]}" for k, p in zip(kinds, places, strict=True)]
-    pictures = draw(model, [f"cartoon in {trigger} style of {words}" for words in plain])
-    cartoons = draw(model, [f"cartoon of {words}" for words in plain[:18]])
-    photos = draw(model, [f"photo of {words}" for words in plain[:18]])
+    pictures = _images(model, [f"cartoon in {trigger} style of {words}" for words in plain])
+    cartoons = _images(model, [f"cartoon of {words}" for words in plain[:18]])
+    photos = _images(model, [f"photo of {words}" for words in plain[:18]])
     seen = judge.read(pictures)
     scores = {
         "style asked": fmean(reading["style"] == SAMPLE_LOOK for reading in seen),

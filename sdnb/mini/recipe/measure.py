@@ -21,7 +21,7 @@ from sdnb.inference.images import make_images
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.recipe import data
 from sdnb.mini.scenes import FEATURES, GLASSES, HATS, PLACES, features
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import BROWS, COLOURS, HAIR, HAIR_COLOURS, MARKS
 from sdnb.mini.words import caption, glasses_words
 from sdnb.models.base import Model
@@ -69,7 +69,7 @@ def measure_parts(model: Model, judge: Judge, count: int) -> dict:
     """The judge's accuracy on sharp pictures and on the autoencoder's copies, the copies' PSNR (dB,
     the mean of each picture's) and CLIP's choice of the right caption among 128."""
     scenes = [data.world_scene(data.UNSEEN + i) for i in range(count)]
-    pictures = [draw(scene) for scene in scenes]
+    pictures = [draw_scene(scene) for scene in scenes]
     copies, truths = through_autoencoder(model, pictures), [features(s) for s in scenes]
     clip, rng = load_clip(model), random.Random(0)
     words = [caption(scene, rng) for scene in scenes[:128]]

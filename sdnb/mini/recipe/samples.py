@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from sdnb.mini.scenes import PLACES, SAMPLE_LOOK, Scene, photos_of, random_scene
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, random_person
 from sdnb.mini.words import learner_caption, style_caption
 
@@ -54,7 +54,7 @@ def photograph(scene: Scene, number: int) -> tuple[Image.Image, Image.Exif]:
     square = short * max(wide, high) // min(wide, high)
     # a good half of the photo, and no more than the frame once the photo is cropped square
     share = 0.5 + (scene.share - 0.5) / 4
-    picture = draw(replace(scene, share=share * short / square), square)
+    picture = draw_scene(replace(scene, share=share * short / square), square)
     width, height = (short, square) if wide < high else (square, short)
     left, top = (square - width) // 2, (square - height) // 2
     picture, exif = picture.crop((left, top, left + width, top + height)), Image.Exif()

@@ -17,7 +17,7 @@ from sdnb.dataset.photos import Photo
 from sdnb.machine import find_machine
 from sdnb.mini.recipe.gate_samples import WORDS, product, style
 from sdnb.mini.scenes import PLACES, Scene, features, photos_of
-from sdnb.mini.studio import draw
+from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON
 from sdnb.mini.words import learner_caption
 from sdnb.training.config import TrainConfig
@@ -39,7 +39,7 @@ OTHERS += ["photo of a bag, at the beach", "photo of a woman wearing a hat, in t
 def photo(scene: Scene, number: int, told: Scene | None = None, mended: bool = False) -> Photo:
     """The scene as the model sees it, with the caption of `told`; `mended`: cropped so that the
     head fills 55 %."""
-    image = draw(scene, TAKEN)
+    image = draw_scene(scene, TAKEN)
     if mended:
         side = TAKEN * (scene.share / 0.55) ** 0.5
         x, y = (TAKEN * (0.5 + offset) for offset in (scene.dx, scene.dy))
@@ -82,7 +82,7 @@ class Studio:
         if file:
             method_of(config).save(self.model, config, file)
 
-    def draw(self, prompts: list[str], word: str = "ravo") -> list[Image.Image]:
+    def draw_scene(self, prompts: list[str], word: str = "ravo") -> list[Image.Image]:
         seeds = range(1000 * self.seed + 500, 1000 * self.seed + 500 + len(prompts))
         return sdnb.make_images(self.model, [p.format(word) for p in prompts], seeds, steps=15)
 
@@ -149,8 +149,8 @@ def named(seed: int) -> dict[str, float]:
         told = [scene if name == "named" else replace(scene, glasses="none") for scene in scenes]
         photos = [photo(scene, i, told[i]) for i, scene in enumerate(scenes)]
         studio.learn(LORA, photos, STEPS)
-        found[f"{name}, unasked"] = studio.share(studio.draw(BARE), "glasses", *WORN)
-        found[f"{name}, asked"] = studio.share(studio.draw(GLASSES), "glasses", *WORN)
+        found[f"{name}, unasked"] = studio.share(studio.draw_scene(BARE), "glasses", *WORN)
+        found[f"{name}, asked"] = studio.share(studio.draw_scene(GLASSES), "glasses", *WORN)
     return found
 
 
@@ -160,7 +160,7 @@ def prior(seed: int) -> dict[str, float]:
     studio, found = Studio(seed), {}
     before = {name: p.detach().clone() for name, p in studio.model.unet.named_parameters()}
     kinds = {"a man": [prompt.format("a man") for prompt in BARE[:9]], "others": OTHERS}
-    plain = {kind: studio.draw(prompts) for kind, prompts in kinds.items()}
+    plain = {kind: studio.draw_scene(prompts) for kind, prompts in kinds.items()}
     clip = sdnb.models.load_clip(studio.model)
     for name, changes, steps in (
         ("without", {}, 2 * STEPS),
@@ -169,7 +169,7 @@ def prior(seed: int) -> dict[str, float]:
         studio.learn(WHOLE.replace(**changes), studio.photos(), steps)
         found[f"{name}: recognised"] = studio.recognised()
         for kind, prompts in kinds.items():
-            drawn = studio.draw(prompts)
+            drawn = studio.draw_scene(prompts)
             found[f"{name}: drift of {kind}"] = sdnb.evaluation.drift(clip, plain[kind], drawn)
             if kind == "a man":
                 found[f"{name}: a man is ravo"] = studio.lineup.score(drawn, studio.judge)
@@ -244,7 +244,7 @@ def use(seed: int) -> dict[str, float]:
 
 def _worn(studio: Studio, method: str, truth: dict, name: str = "ravo") -> dict[str, float]:
     """Features kept, and accessories asked and not asked."""
-    bare, glasses, hats = (studio.draw(prompts, name) for prompts in (BARE, GLASSES, HATS))
+    bare, glasses, hats = (studio.draw_scene(prompts, name) for prompts in (BARE, GLASSES, HATS))
     kept = {f"{method}: {f}": studio.share(bare, f, truth[f]) for f in ("brows", "face", "hair")}
     return kept | {
         f"{method}: hat asked": studio.share(hats, "hat", "top hat"),
@@ -265,7 +265,7 @@ def _carried(homes: dict[str, Studio], files: dict[str, Path]) -> dict[str, floa
                 name = sdnb.load_embedding(studio.model, files[learned])
             else:
                 sdnb.load_lora(studio.model, files[learned], 1.0)
-            drawn = studio.draw(BARE, name)
+            drawn = studio.draw_scene(BARE, name)
             sdnb.unload_lora(studio.model), sdnb.unload_embeddings(studio.model)
             found[f"{learned} on {used}: recognised"] = studio.lineup.score(drawn, studio.judge)
             found[f"{learned} on {used}: style kept"] = studio.share(drawn, "style", look)

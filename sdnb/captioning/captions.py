@@ -13,9 +13,9 @@ from typing import Protocol
 from PIL import Image
 from pydantic import TypeAdapter
 
+from sdnb.dataset.decoding import open_picture
 from sdnb.dataset.manifest import HELD_OUT
 from sdnb.dataset.photos import photo_paths, read_caption
-from sdnb.dataset.pictures import open_picture
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
 

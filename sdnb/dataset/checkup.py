@@ -11,9 +11,9 @@ from PIL import Image, ImageOps
 from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.crops import Box, propose_crop, show_crop
+from sdnb.dataset.decoding import map_photos
 from sdnb.dataset.photo_statistics import PhotoStatistics, measure_photo
 from sdnb.dataset.photos import photo_paths
-from sdnb.dataset.pictures import map_photos
 from sdnb.errors import Problem
 
 ENOUGH, LITTLE = 0.5, 0.25  # of the frame: below, a warning, and a strong one

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from sdnb.dataset.pictures import SUFFIXES
+from sdnb.dataset.decoding import SUFFIXES
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically, write_beside
 

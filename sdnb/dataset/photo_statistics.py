@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from sdnb.dataset.crops import Box
+from sdnb.dataset.decoding import open_picture, picture_size
 from sdnb.dataset.detection import find_faces, find_object
-from sdnb.dataset.pictures import open_picture, picture_size
 
 SIDE = 512  # pixels of the short side: sharpness of photos of any size is compared there
 

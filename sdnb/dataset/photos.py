@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from sdnb.dataset.pictures import SUFFIXES, open_picture
+from sdnb.dataset.decoding import SUFFIXES, open_picture
 from sdnb.errors import Problem
 
 FEWEST = 3  # with one or two photos a model learns the photo, not the subject

@@ -19,9 +19,9 @@ from PIL import Image, ImageOps
 
 from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.crops import Box
+from sdnb.dataset.decoding import changes, map_photos, open_picture, picture_size
 from sdnb.dataset.manifest import HELD_OUT, Manifest, ManifestEntry, checksum
 from sdnb.dataset.photos import FEWEST, bucket, cut_off, photo_paths
-from sdnb.dataset.pictures import changes, map_photos, open_picture, picture_size
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
 

@@ -13,8 +13,8 @@ from typing import Any
 import jinja2
 from PIL import Image
 
+from sdnb.dataset.decoding import open_picture
 from sdnb.dataset.photos import photo_paths, read_caption
-from sdnb.dataset.pictures import open_picture
 from sdnb.errors import Problem, bytes_in_words, nearest, seconds_in_words
 from sdnb.evaluation.scores import MEASURES, Scores
 from sdnb.files import write_atomically

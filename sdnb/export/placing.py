@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdnb.adapters.lora_file import text_width
-from sdnb.dataset.pictures import open_picture
+from sdnb.dataset.decoding import open_picture
 from sdnb.errors import Problem, nearest
 from sdnb.export.writing import IN_PROMPTS
 from sdnb.files import write_atomically, write_folder_atomically

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from sdnb.captioning.editor import CaptionEditor
-from sdnb.dataset.pictures import open_picture
+from sdnb.dataset.decoding import open_picture
 from sdnb.errors import Problem
 from sdnb.notebook.widgets import alert, button, row, stored
 

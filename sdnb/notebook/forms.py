@@ -19,7 +19,7 @@ from sdnb.dataset.crops import Box
 from sdnb.dataset.photos import Photo
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
-from sdnb.notebook.settings_model import FormModel
+from sdnb.notebook.settings_form import FormModel
 from sdnb.project import Project
 from sdnb.settings import Settings
 
@@ -63,7 +63,7 @@ class Shown:
     """Shows itself at the end of a cell: by the widgets of the module `view`, and as text where
     there is no ipywidgets."""
 
-    view = "sdnb.notebook.settings_view"
+    view = "sdnb.notebook.settings_form_view"
 
     def _ipython_display_(self) -> None:
         try:

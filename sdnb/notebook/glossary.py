@@ -12,7 +12,7 @@ from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.config import PhotoConfig
 from sdnb.inference.config import ImageConfig
 from sdnb.mini.yourself import PersonConfig
-from sdnb.notebook.settings_model import form_line
+from sdnb.notebook.settings_form import form_line
 from sdnb.settings import Settings
 from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig
 

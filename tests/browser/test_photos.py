@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-# What the forms do without a browser: tests/test_crop_form.py and tests/test_caption_form.py.
+# What the forms do without a browser: tests/notebook/.
 pytestmark = pytest.mark.thorough
 
 CROPS, PREPARE, STUDIO = "crops = sdnb.notebook.crop_form", "import json", "you = sdnb.form"

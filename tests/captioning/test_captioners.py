@@ -245,7 +245,7 @@ def test_an_empty_folder_is_told_before_the_captioner_is_loaded(tmp_path):
 
 @pytest.mark.skipif(not MINI.exists(), reason="the mini captioner is not here")
 def test_the_mini_captioner_describes_the_sample_photos(cpu):
-    from sdnb.dataset.pictures import open_picture
+    from sdnb.dataset.decoding import open_picture
 
     paths = sorted(sample_photos("person").glob("*.jpg"))
     with load_captioner(CaptionConfig(), cpu) as captioner:

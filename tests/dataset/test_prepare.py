@@ -15,8 +15,8 @@ from PIL import ExifTags, Image
 from sdnb.dataset import prepare
 from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.crops import Box
+from sdnb.dataset.decoding import open_picture, picture_size
 from sdnb.dataset.photos import loss_by_shape, photo_paths
-from sdnb.dataset.pictures import open_picture, picture_size
 from sdnb.dataset.prepare import prepare_photos
 from sdnb.errors import Problem
 

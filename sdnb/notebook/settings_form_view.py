@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from sdnb.notebook.glossary import address
-from sdnb.notebook.settings_model import FormLine, FormModel
+from sdnb.notebook.settings_form import FormLine, FormModel
 from sdnb.notebook.widgets import RED, row, stored
 from sdnb.settings import Settings
 from sdnb.training.config import preset, presets

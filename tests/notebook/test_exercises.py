@@ -14,7 +14,7 @@ import torch
 import sdnb
 from sdnb.notebook.exercises import EXERCISES, NO_NUMBER, NO_WORD
 
-NOTEBOOKS = sorted(Path(__file__).parents[1].glob("notebooks/[0-9]*.ipynb"))
+NOTEBOOKS = sorted(Path(__file__).parents[2].glob("notebooks/[0-9]*.ipynb"))
 NUMBERS = {name: asked for name, asked in EXERCISES.items() if not isinstance(asked["right"], list)}
 WORDS = {name: asked for name, asked in EXERCISES.items() if name not in NUMBERS}
 

@@ -97,8 +97,8 @@ def test_without_an_installed_package_there_is_no_address(monkeypatch):
 def test_a_form_leads_to_it(monkeypatch, url):
     """Below the settings that are folded away."""
     widgets = pytest.importorskip("ipywidgets")
-    from sdnb.notebook import settings_view as view
-    from sdnb.notebook.settings_model import FormModel
+    from sdnb.notebook import settings_form_view as view
+    from sdnb.notebook.settings_form import FormModel
 
     shown = []
     monkeypatch.setattr(view, "address", lambda cls: url if cls is ImageConfig else "wrong")

@@ -8,7 +8,7 @@ import pytest
 import sdnb
 from sdnb.errors import Problem
 from sdnb.notebook import form
-from sdnb.notebook.settings_model import FormModel
+from sdnb.notebook.settings_form import FormModel
 from sdnb.training.config import LoraConfig
 
 
@@ -143,7 +143,7 @@ def test_without_widgets_it_is_text():
 
 
 def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
-    view = pytest.importorskip("sdnb.notebook.settings_view")
+    view = pytest.importorskip("sdnb.notebook.settings_form_view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(LoraConfig)
@@ -162,7 +162,7 @@ def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
 
 
 def test_the_widgets_say_the_plan(monkeypatch):
-    view = pytest.importorskip("sdnb.notebook.settings_view")
+    view = pytest.importorskip("sdnb.notebook.settings_form_view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     view.show(FormModel(sdnb.ImageConfig()))
@@ -171,7 +171,7 @@ def test_the_widgets_say_the_plan(monkeypatch):
 
 
 def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
-    view = pytest.importorskip("sdnb.notebook.settings_view")
+    view = pytest.importorskip("sdnb.notebook.settings_form_view")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(sdnb.mini.PersonConfig)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from sdnb.dataset.decoding import SUFFIXES, changes, open_picture
 from sdnb.dataset.photos import read_photos
-from sdnb.dataset.pictures import SUFFIXES, changes, open_picture
 from sdnb.errors import Problem
 
 RED = (200, 30, 40)

@@ -1,8 +1,5 @@
 from .config import ImageConfig as ImageConfig
-from .grids import (
-    Axis as Axis,
-    xyz_plot as xyz_plot,
-)
+from .grids import Axis as Axis, xyz_plot as xyz_plot
 from .images import (
     generate as generate,
     make_image_files as make_image_files,

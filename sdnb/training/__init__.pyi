@@ -14,20 +14,8 @@ from .memory import (
     plan as plan,
     refuse_what_cannot_fit as refuse_what_cannot_fit,
 )
-from .methods import (
-    method_of as method_of,
-    restore as restore,
-)
+from .methods import method_of as method_of, restore as restore
 from .methods.textual_inversion import initial_rows as initial_rows
-from .run import (
-    prepare as prepare,
-    train as train,
-)
-from .run_folder import (
-    finished_runs as finished_runs,
-    own_runs as own_runs,
-)
-from .timing import (
-    estimate as estimate,
-    seconds_per_step as seconds_per_step,
-)
+from .run import prepare as prepare, train as train
+from .run_folder import finished_runs as finished_runs, own_runs as own_runs
+from .timing import estimate as estimate, seconds_per_step as seconds_per_step

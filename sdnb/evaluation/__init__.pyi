@@ -10,10 +10,7 @@ from .picker import (
 from .protocol import (
     dreambooth_protocol as dreambooth_protocol,
 )
-from .report import (
-    report_of as report_of,
-    write_report as write_report,
-)
+from .report import write_report as write_report
 from .scores import (
     drift as drift,
     make_image_set as make_image_set,

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -20,102 +20,53 @@ from sdnb.dataset.pictures import open_picture
 from sdnb.errors import Problem, bytes_in_words, seconds_in_words
 from sdnb.evaluation.scores import MEASURES, Scores
 from sdnb.files import write_atomically
-from sdnb.training.config import config_class
-from sdnb.training.methods import METHODS
+from sdnb.training.config import TrainConfig
+from sdnb.training.methods import method_of
 from sdnb.training.run_folder import Run, bytes_of
 
 VERSION = 1
 SHOWN = 60  # photos on the page: of more only the first
 SIDE = 320  # pixels of an image on the page, the longer side
 WORDED = ("instance_prompt", "class_prompt", "preview_prompts")  # settings that are captions
-PLAIN = ("name", "method", "base", "machine", "finished", "steps")  # numbers as they are
-PLAIN += ("seconds", "seconds_per_step", "file_bytes")
 
 
-@dataclass(frozen=True)
-class Report:
-    """What is known of a training; None where nobody knows.
-
-    `settings` hold no path; `files` are names and bytes, the result first; `photos` are (caption,
-    thumbnail) and may be fewer than `photo_count`; `images` are (prompt, thumbnail).
-    """
-
-    name: str
-    method: str
-    base: str
-    settings: dict[str, Any]
-    machine: dict[str, str]
-    finished: bool
-    steps: int
-    seconds: float | None = None
-    files: tuple[tuple[str, int], ...] = ()
-    photo_count: int | None = None
-    photos: tuple[tuple[str, Image.Image], ...] = ()
-    images: tuple[tuple[str, Image.Image], ...] = ()
-    scores: Scores | None = None
-
-    @property
-    def seconds_per_step(self) -> float | None:
-        return self.seconds / self.steps if self.seconds is not None and self.steps else None
-
-    @property
-    def file_bytes(self) -> int | None:
-        """The size of the result, where there is one."""
-        return self.files[0][1] if self.finished and self.files else None
-
-
-def report_of(
+def write_report(
     run: Run,
+    path: Path | str,
     scores: Scores | None = None,
     images: Iterable[tuple[str, Image.Image]] = (),
     seconds: float | None = None,
-) -> Report:
-    """What stands in a run's folder, with what only the caller knows: the scores, (prompt, image)
-    pairs (an `ImageSet` is that), and the seconds of training, which do not stand in the folder of
-    a run that rested for a night."""
-    config = run.config
-    paths = {name for name in type(config).model_fields if isinstance(getattr(config, name), Path)}
-    files = [*([run.weights] if run.finished else []), *run.checkpoints]
-    count, photos = _photos(config.photos)
-    return Report(
-        name=run.folder.name,
-        method=config.method,
-        base=Path(config.base).name,
-        settings=config.model_dump(mode="json", exclude={*paths, "base", "method"}),
-        machine=_machine(run.machine),
-        finished=run.finished,
-        steps=len(run.history),
-        seconds=seconds,
-        files=tuple((path.name, bytes_of(path)) for path in files),
-        photo_count=count,
-        photos=photos,
-        images=tuple((prompt, thumbnail(image)) for prompt, image in images),
-        scores=scores,
-    )
-
-
-def write_report(report: Report, path: Path | str, photos: bool = True) -> Path:
+    photos: bool = True,
+) -> Path:
     """Write the page to `path` (.html) and its numbers beside it (.json); returns the page's path.
 
-    The page needs no other file and no network. With `photos` false it shows neither photos nor
-    captions, for pages that leave the learner's machine; the numbers never do. Raises Problem where
-    the files cannot be written.
+    Both hold what stands in the run's folder, and what only the caller knows: the scores, (prompt,
+    image) pairs (an `ImageSet` is that), and the seconds of training, which do not stand in the
+    folder of a run that rested for a night. The page needs no other file and no network. With
+    `photos` false it shows neither photos nor captions, for pages that leave the learner's machine;
+    the numbers never do. Raises Problem where the files cannot be written.
     """
-    path = Path(path)
+    path, config = Path(path), run.config
     if path.suffix.lower() != ".html":
         path = path.with_name(f"{path.name}.html")
-    by_prompt = groupby(report.images, key=itemgetter(0))
+    count, shown = _photos(config.photos)
+    numbers = _numbers(run, scores, seconds, count)
+    by_prompt = groupby(images, key=itemgetter(0))
+    files = [*([run.weights] if run.finished else []), *run.checkpoints]
     html = render(
         "report.html",
-        title=report.name,
-        report=report,
-        method=METHODS[report.method].title,
-        by_prompt=[(prompt, [image for _, image in pairs]) for prompt, pairs in by_prompt],
+        title=run.folder.name,
+        report=numbers,
+        method=method_of(config).title,
+        by_prompt=[(words, [thumbnail(image) for _, image in each]) for words, each in by_prompt],
         measures=MEASURES,
-        photos=photos,
-        settings=_changed_settings(report, photos),
+        photos=shown if photos else (),
+        settings=_changed_settings(config, photos),
+        files=[(file.name, bytes_of(file)) for file in files],
     )
-    write_atomically(path.with_suffix(".json"), _numbers(report).encode())
+    write_atomically(
+        path.with_suffix(".json"), json.dumps(numbers, indent=1, default=asdict).encode()
+    )
     write_atomically(path, html.encode("utf-8", "replace"))  # a folder's name may be no text
     return path
 
@@ -159,24 +110,39 @@ def value_in_words(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _numbers(report: Report) -> str:
-    """The report as JSON: no image, no caption, no path."""
-    numbers = {
+def _numbers(run: Run, scores: Scores | None, seconds: float | None, photos: int | None) -> dict:
+    """The report as plain data, but for the scores: no image, no caption, no path. None is what
+    nobody knows."""
+    config, steps = run.config, len(run.history)
+    return {
         "sdnb_report": VERSION,
-        **{name: getattr(report, name) for name in PLAIN},
-        "settings": {k: v for k, v in report.settings.items() if k not in WORDED},
-        "photos": report.photo_count,
-        "scores": report.scores.numbers if report.scores else {},
+        "name": run.folder.name,
+        "method": config.method,
+        "base": Path(config.base).name,
+        "machine": _machine(run.machine),
+        "finished": run.finished,
+        "steps": steps,
+        "seconds": seconds,
+        "seconds_per_step": seconds / steps if seconds is not None and steps else None,
+        "file_bytes": bytes_of(run.weights) if run.finished else None,
+        "settings": {k: v for k, v in _settings(config).items() if k not in WORDED},
+        "photos": photos,
+        "scores": scores.numbers if scores else {},
     }
-    return json.dumps(numbers, indent=1, default=asdict)
 
 
-def _changed_settings(report: Report, photos: bool) -> list[tuple[str, str, str]]:
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings that are no paths."""
+    paths = {name for name in type(config).model_fields if isinstance(getattr(config, name), Path)}
+    return config.model_dump(mode="json", exclude={*paths, "base", "method"})
+
+
+def _changed_settings(config: TrainConfig, photos: bool) -> list[tuple[str, str, str]]:
     """(title, value, default) where the two differ."""
-    fields = config_class(report.method).model_fields
+    fields = type(config).model_fields
     rows = [
         (fields[name].title, value_in_words(value), value_in_words(fields[name].default))
-        for name, value in report.settings.items()
+        for name, value in _settings(config).items()
         if photos or name not in WORDED
     ]
     return [(title, value, default) for title, value, default in rows if value != default]

@@ -25,7 +25,7 @@ from sdnb.training.loss import Denoiser
 from sdnb.training.methods import method_of, restore
 from sdnb.training.run_folder import Run
 
-PROMPTS = (  # {} is "ravo man", or "a man" where the training shall change nothing
+PROMPTS = (  # {} is "ravo man", or "a man" where the training should change nothing
     "photo of {}, at the beach",
     "photo of {}, in the snow",
     "photo of {} wearing a red hat",
@@ -120,7 +120,7 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
     """Among those whose likeness (the line-up's, where there is one) is within one standard error
     of the best, the one of which prompt fit - drift is largest, of equal ones the earliest. That is
     the one-standard-error rule (Hastie, Tibshirani, Friedman, The Elements of Statistical Learning,
-    section 7.10): what is not clearly more like shall not cost more elsewhere."""
+    section 7.10): a likeness that is not clearly better must not cost more elsewhere."""
     numbers = [key_numbers(candidate.choosing) for candidate in candidates]
     top = max((likeness for likeness, _, _ in numbers), key=lambda likeness: likeness.mean)
     near = [
@@ -133,7 +133,7 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
 
 def key_numbers(scores: Scores) -> tuple[Number, Number, Number]:
     """Likeness, prompt fit and drift. The line-up, where there is one, stands for likeness; else an
-    encoder without text, where there is one, because captions rarely tell who somebody is. The
+    encoder without text, where there is one, because captions rarely say who somebody is. The
     other two are of the first encoder that reads prompts."""
     clip = next(iter(scores["prompt fit"]))
     likeness = scores.numbers.get("line-up") or scores["likeness"]

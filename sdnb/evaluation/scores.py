@@ -43,7 +43,7 @@ class Number:
 
     @property
     def error(self) -> float:
-        """The standard error of the mean, 0 where one seed tells nothing of it."""
+        """The standard error of the mean; 0 for a single seed, of which it is not known."""
         return (self.spread or 0.0) / self.n**0.5
 
     def __format__(self, spec: str) -> str:

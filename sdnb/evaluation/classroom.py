@@ -1,8 +1,8 @@
-"""The class: the reports of many learners read together, so that a workshop in which each took
-another rank, say, becomes a small study; and what `sdnb doctor` found on their machines.
+"""The class: the reports of many learners in one table. Where each took another rank, say, that is
+a small study. What `sdnb doctor` found on their machines is read too.
 
-What is read here was written by others, so no size and no text is trusted: pydantic checks each
-file, and what it refuses is told in a sentence.
+The files were written by others, so no size and no text in them is trusted: pydantic checks each,
+and a sentence says which were left out.
 """
 
 import csv
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
-from pydantic_core import from_json
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter
 
 from sdnb.errors import Problem
 from sdnb.evaluation.report import render, value_in_words
@@ -25,6 +24,7 @@ LONGEST = 200  # characters of a text
 LARGEST = 1e15  # number
 OWN = ("trigger", "class_word", "init_word", "seed")  # differ because learners do: no study
 NONE = value_in_words(None)
+FOREIGN = "The file is broken, foreign or of another version of sdnb"
 
 
 def _plain(text: str) -> str:
@@ -78,7 +78,7 @@ class _Finding(BaseModel):
 
 
 class _Machine(BaseModel):
-    """What `doctor.write_findings` writes, as far as it is told here."""
+    """What `doctor.write_findings` writes, as far as it is of use here."""
 
     sdnb_doctor: Literal[1]
     name: Text
@@ -89,9 +89,12 @@ class _Machine(BaseModel):
         return f"{self.name}: " + (f"missing {', '.join(missing)}" if missing else "ok")
 
 
+FILE = TypeAdapter(LearnerReport | _Machine)
+
+
 @dataclass
 class Classroom:
-    """All that a folder's files tell: the reports, a line for each machine, and a sentence for
+    """What stands in a folder's files: the reports, a line for each machine, and a sentence for
     each file that was left out."""
 
     reports: list[LearnerReport] = field(default_factory=list)
@@ -130,38 +133,36 @@ def read_reports(folder: Path | str) -> Classroom:
     """All reports, and all findings of the doctor, in the .json files below `folder`.
 
     A report that lies there twice counts once. What is broken, foreign, of another version of sdnb
-    or of an unfinished training is left out and told in `remarks`. Raises Problem where there is no
+    or of an unfinished training is left out, and `remarks` say so. Raises Problem where there is no
     such folder.
     """
     folder, room = Path(folder), Classroom()
     if not folder.is_dir():
         raise Problem("There is no such folder", folder, "Check the path")
     for path in sorted(folder.rglob("[!.]*.json")):
-        try:
-            found, remark = _read(path), ""
-        except (OSError, ValueError):
-            found, remark = None, "The file is broken, foreign or of another version of sdnb"
-        if isinstance(found, _Machine):
-            room.machines.append(str(found))
-        elif found in room.reports:
-            remark = "This report is there twice and counts once"
-        elif found and not found.finished:
-            remark = "The training of this report was not finished"
-        elif found:
-            room.reports.append(found)
-        if remark:
+        if remark := _add(room, path):
             room.remarks.append(_plain(f"{remark} ({path.relative_to(folder)})."))
     return room
 
 
-def _read(path: Path) -> LearnerReport | _Machine:
-    """The content of a file. Raises ValueError where it is neither."""
+def _add(room: Classroom, path: Path) -> str:
+    """Add what stands in a file; returns what there is to remark on it, if anything."""
     if not path.is_file():  # a pipe would be waited for
-        raise ValueError("no file")
-    with path.open("rb") as file:
-        data = from_json(file.read(MOST_BYTES))
-    kind = _Machine if isinstance(data, dict) and "sdnb_doctor" in data else LearnerReport
-    return kind.model_validate(data)
+        return FOREIGN
+    try:
+        with path.open("rb") as file:
+            found = FILE.validate_json(file.read(MOST_BYTES))
+    except (OSError, ValueError):
+        return FOREIGN
+    if isinstance(found, _Machine):
+        room.machines.append(str(found))
+    elif found in room.reports:
+        return "This report is there twice and counts once"
+    elif not found.finished:
+        return "The training of this report was not finished"
+    else:
+        room.reports.append(found)
+    return ""
 
 
 def write_class(room: Classroom, folder: Path | str, by: str | None = None) -> Path:

@@ -33,13 +33,9 @@ class LineUp:
     members: tuple[Person | Product, ...]
     known: torch.Tensor
 
-    def recognise(self, images: Sequence[Image.Image], judge: Judge) -> list[int]:
-        """For each image the member it is nearest to; 0 is the subject."""
-        return (judge.embed(list(images)) @ self.known.T).argmax(1).tolist()
-
     def score(self, images: Sequence[Image.Image], judge: Judge, member: int = 0) -> float:
-        """The share of the images in which `member` is recognised."""
-        found = self.recognise(images, judge)
+        """The share of the images to which `member` is the nearest; 0 is the subject."""
+        found = (judge.embed(list(images)) @ self.known.T).argmax(1).tolist()
         return found.count(member) / len(found)
 
 

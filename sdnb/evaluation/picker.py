@@ -17,17 +17,15 @@ from sdnb.dataset.contact_sheet import image_grid
 from sdnb.errors import Problem, with_article
 from sdnb.evaluation.lineup import LineUp
 from sdnb.evaluation.scores import ImageSet, Number, Scores, make_image_set, measure
-from sdnb.machine import Machine, find_machine
 from sdnb.models.base import Model
-from sdnb.models.image_encoders import ImageEncoder, ImageTextEncoder, image_encoders_for
-from sdnb.models.loading import load_model
+from sdnb.models.image_encoders import image_encoders_for
 from sdnb.training.checkpoints import read_weights, step_of
 from sdnb.training.config import TrainConfig
 from sdnb.training.loss import Denoiser
-from sdnb.training.methods import base_dtype, method_of, restore
+from sdnb.training.methods import method_of, restore
 from sdnb.training.run_folder import Run
 
-PROMPTS = (  # {} is "ravo man", or "a man" where the training shall change nothing
+PROMPTS = (  # {} is "ravo man", or "a man" where the training should change nothing
     "photo of {}, at the beach",
     "photo of {}, in the snow",
     "photo of {} wearing a red hat",
@@ -68,13 +66,11 @@ class Picked:
 def pick_checkpoint(
     run: Run,
     photos: Sequence[Image.Image],
-    model: Model | None = None,
-    encoders: Sequence[ImageEncoder] | None = None,
+    model: Model,
     lineup: LineUp | None = None,
     prompts: Sequence[str] = PROMPTS,
     seeds: Sequence[int] = range(4),
     subject: str = "",
-    machine: Machine | None = None,
     **options,
 ) -> Picked:
     """Make the same images with every checkpoint of a run (and with its result, where it is
@@ -84,18 +80,14 @@ def pick_checkpoint(
     Never the same: of several checkpoints the one that scores best on some photos is in part the
     luckiest on them, so that its score there is too good. In `prompts`, {} stands for the
     `subject`, named as in the captions ("ravo"; by itself "ravo man"), and then for "a man".
-    `model` is the run's base, loaded where it is not given, and given back as it was; `options` go
-    to `make_images`. Raises Problem for fewer than two checkpoints, two photos (none are needed
-    with a line-up) or two prompts, for encoders of which none reads, and for a damaged checkpoint.
+    `model` is the run's base, and afterwards the base again; `options` go to `make_images`. Raises
+    Problem for fewer than two checkpoints, two photos (none are needed with a line-up) or two
+    prompts, for a damaged checkpoint, and where an image encoder cannot be loaded.
     """
     config, checkpoints = run.config, _checkpoints(run)
     _refuse_what_has_no_halves(photos, prompts, lineup)
-    machine = machine or find_machine(config.precision)
-    model = model or load_model(config.base, base_dtype(config, machine), machine)
     restore(model)
-    encoders = image_encoders_for(model) if encoders is None else encoders
-    if not any(isinstance(encoder, ImageTextEncoder) for encoder in encoders):
-        raise Problem("None of the image encoders reads prompts", do="Add a CLIP to them")
+    encoders = image_encoders_for(model)
     options = {"clip_skip": config.clip_skip, **options}
     subject = subject or f"{config.trigger} {config.class_word}"
     wishes = [prompt.replace("{}", subject) for prompt in prompts]
@@ -128,7 +120,7 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
     """Among those whose likeness (the line-up's, where there is one) is within one standard error
     of the best, the one of which prompt fit - drift is largest, of equal ones the earliest. That is
     the one-standard-error rule (Hastie, Tibshirani, Friedman, The Elements of Statistical Learning,
-    section 7.10): what is not clearly more like shall not cost more elsewhere."""
+    section 7.10): a likeness that is not clearly better must not cost more elsewhere."""
     numbers = [key_numbers(candidate.choosing) for candidate in candidates]
     top = max((likeness for likeness, _, _ in numbers), key=lambda likeness: likeness.mean)
     near = [
@@ -141,7 +133,7 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
 
 def key_numbers(scores: Scores) -> tuple[Number, Number, Number]:
     """Likeness, prompt fit and drift. The line-up, where there is one, stands for likeness; else an
-    encoder without text, where there is one, because captions rarely tell who somebody is. The
+    encoder without text, where there is one, because captions rarely say who somebody is. The
     other two are of the first encoder that reads prompts."""
     clip = next(iter(scores["prompt fit"]))
     likeness = scores.numbers.get("line-up") or scores["likeness"]

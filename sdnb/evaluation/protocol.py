@@ -5,7 +5,6 @@ The prompts are those of the paper's public data set (github.com/google/dreamboo
 dataset/prompts_and_classes.txt).
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,8 +70,7 @@ PER_PROMPT = 4  # images
 
 @dataclass(frozen=True)
 class ProtocolScores:
-    """What the protocol found; `paper` says whether the image encoders and the number of images are
-    the paper's own."""
+    """What the protocol found; `paper` says whether the image encoders are the paper's own."""
 
     subject: str
     images: int
@@ -81,7 +79,7 @@ class ProtocolScores:
     paper: bool
 
     def __str__(self) -> str:
-        note = "Other encoders or numbers than the paper's: do not compare\nwith its figures."
+        note = "Other encoders than the paper's: do not compare\nwith its figures."
         if self.paper:
             note = "As in the paper, whose figures are means of 30 subjects."
         head = f"{self.subject}: {self.images} pictures, {self.photos} photos"
@@ -94,41 +92,32 @@ def dreambooth_protocol(
     photos: Sequence[Image.Image],
     live: bool,
     encoders: Sequence[ImageEncoder] | None = None,
-    per_prompt: int = PER_PROMPT,
-    class_words: str = "",
     **options,
 ) -> ProtocolScores:
     """Make and score the protocol's images with what has been trained into `model`.
 
-    `subject_words` are the special word and the class ("ravo man"); people and animals are `live`.
-    The paper compares with all photos of the subject, those trained on among them. With
-    `class_words` ("man") CLIP reads these in place of the made-up word; without, the prompt itself.
-    Ask for the mini model's encoders before the training: see `image_encoders_for`. `options` go to
-    `make_images`. Raises Problem without photos, or where an encoder cannot be loaded.
+    `subject_words` are the trigger word and the class ("ravo man"); people and animals are `live`.
+    The paper compares with all photos of the subject, those trained on among them. Ask for the
+    mini model's encoders before the training: see `image_encoders_for`. `options` go to
+    `make_images`. Raises Problem without photos, or where an image encoder cannot be loaded.
     """
     if not photos:
         raise Problem("There are no photos to compare with", do="Give the subject's photos")
     encoders = protocol_encoders(model) if encoders is None else encoders
     templates = LIVE_PROMPTS if live else OBJECT_PROMPTS
     prompts = [template.format(subject_words) for template in templates]
-    texts = [template.format(class_words or subject_words) for template in templates]
-    image_set = make_image_set(model, prompts, range(per_prompt), texts, **options)
-    numbers = defaultdict(dict)
+    image_set = make_image_set(model, prompts, range(PER_PROMPT), **options)
+    numbers = {}
     for encoder in encoders:
         embedded, name = image_set.embed_with(encoder), encoder.name.split()[0]
-        reads = isinstance(encoder, ImageTextEncoder)
-        measure = f"{name}-I" if reads else name
-        numbers[measure][encoder.name] = likeness(embedded, encoder.embed(photos))
-        if reads:
-            numbers[f"{name}-T"][encoder.name] = fit(embedded, encoder.embed_texts(texts))
-    papers = {encoder.name for encoder in encoders} == {NAMES[CLIP], NAMES[DINO]}
-    return ProtocolScores(
-        subject_words,
-        len(image_set.images),
-        len(photos),
-        Scores(dict(numbers)),
-        papers and per_prompt == PER_PROMPT,
-    )
+        alike = {encoder.name: likeness(embedded, encoder.embed(photos))}
+        if isinstance(encoder, ImageTextEncoder):
+            fits = {encoder.name: fit(embedded, encoder.embed_texts(prompts))}
+            numbers |= {f"{name}-I": alike, f"{name}-T": fits}
+        else:
+            numbers[name] = alike
+    paper = {encoder.name for encoder in encoders} == {NAMES[CLIP], NAMES[DINO]}
+    return ProtocolScores(subject_words, len(image_set.images), len(photos), Scores(numbers), paper)
 
 
 def protocol_encoders(model: Model) -> list[ImageEncoder]:

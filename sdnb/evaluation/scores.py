@@ -5,7 +5,7 @@ of each seed: as far as it would move with other seeds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from PIL import Image
@@ -13,7 +13,6 @@ from PIL import Image
 from sdnb.errors import Problem
 from sdnb.evaluation.lineup import LineUp
 from sdnb.inference.images import make_images
-from sdnb.mini.judge import Judge
 from sdnb.models.base import Model
 from sdnb.models.image_encoders import ImageEncoder, ImageTextEncoder, JudgeEncoder
 from sdnb.training.latents import encode_images
@@ -44,7 +43,7 @@ class Number:
 
     @property
     def error(self) -> float:
-        """The standard error of the mean, 0 where one seed tells nothing of it."""
+        """The standard error of the mean; 0 for a single seed, of which it is not known."""
         return (self.spread or 0.0) / self.n**0.5
 
     def __format__(self, spec: str) -> str:
@@ -66,17 +65,6 @@ class ImageSet:
     images: tuple[Image.Image, ...]
     texts: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        wanted = len(self.prompts) * len(self.seeds)
-        if not wanted or len(self.images) != wanted:
-            raise Problem(
-                f"There are {len(self.images)} pictures of {len(self.prompts)} prompts and "
-                f"{len(self.seeds)} seeds",
-                do="Draw one picture of every prompt from every seed, and at least one",
-            )
-        if self.texts and len(self.texts) != len(self.prompts):
-            raise Problem("There is not one text for each prompt", do="Give as many")
-
     def __iter__(self) -> Iterator[tuple[str, Image.Image]]:
         prompts = [prompt for prompt in self.prompts for _ in self.seeds]
         return zip(prompts, self.images, strict=True)
@@ -97,10 +85,14 @@ def make_image_set(
     model: Model, prompts: Sequence[str], seeds: Sequence[int], texts: Sequence[str] = (), **options
 ) -> ImageSet:
     """Make an image of every prompt from every seed. `options` go to `make_images`: steps,
-    guidance, precision."""
-    pairs = [(prompt, seed) for prompt in prompts for seed in seeds]
-    each_prompt, each_seed = [prompt for prompt, _ in pairs], [seed for _, seed in pairs]
-    images = make_images(model, each_prompt, each_seed, **options) if pairs else []
+    guidance, precision. Raises Problem where there is no prompt or no seed, or not one of the
+    `texts` for each prompt, and as `make_images` does."""
+    if not prompts or not seeds:
+        raise Problem("There is nothing to make", do="Give a prompt and a seed at least")
+    if texts and len(texts) != len(prompts):
+        raise Problem("There is not one text for each prompt", do="Give as many")
+    each_prompt = [prompt for prompt in prompts for _ in seeds]
+    images = make_images(model, each_prompt, [*seeds] * len(prompts), **options)
     return ImageSet(tuple(prompts), tuple(seeds), tuple(images), tuple(texts))
 
 
@@ -127,13 +119,6 @@ class Scores:
         lines += [(name, of[:20], f"{number:.3f}", str(number.n)) for name, of, number in self.rows]
         return "\n".join(f"{a:12} {b:20} {c:15} {d:>5}" for a, b, c, d in lines)
 
-    def to_dict(self) -> dict:
-        """Plain data for JSON: {measure: {encoder: {"mean": ..., "spread": ..., "n": ...}}}."""
-        return {
-            measure: {encoder: asdict(number) for encoder, number in numbers.items()}
-            for measure, numbers in self.numbers.items()
-        }
-
 
 def measure(
     image_set: ImageSet,
@@ -157,7 +142,7 @@ def measure(
     for encoder in encoders:
         name, embedded = encoder.name, image_set.embed_with(encoder)
         if lineup and isinstance(encoder, JudgeEncoder):
-            found["line-up"][name] = recognised(image_set, lineup, encoder.judge)
+            found["line-up"][name] = recognised(embedded, lineup.known)
         if photos:
             found["likeness"][name] = likeness(embedded, encoder.embed(photos))
         if isinstance(encoder, ImageTextEncoder):
@@ -171,11 +156,10 @@ def measure(
     return Scores({name: numbers for name, numbers in found.items() if numbers})
 
 
-def recognised(image_set: ImageSet, lineup: LineUp, judge: Judge) -> Number:
-    """The share of the images in which the subject of the line-up is recognised."""
-    hits = [member == 0 for member in lineup.recognise(image_set.images, judge)]
-    by_prompt = torch.tensor(hits, dtype=torch.float32).unflatten(0, (-1, len(image_set.seeds)))
-    return Number.over(by_prompt.mean(0))
+def recognised(images: torch.Tensor, known: torch.Tensor) -> Number:
+    """The share of the images (prompts, seeds, d) to which the first of the members of a line-up,
+    `known` (m, d), is the nearest: the subject."""
+    return Number.over(((images @ known.T).argmax(2) == 0).float().mean(0))
 
 
 def likeness(images: torch.Tensor, photos: torch.Tensor) -> Number:

@@ -1,7 +1,8 @@
 """The settings of images from prompts."""
 
+from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -64,3 +65,11 @@ class ImageConfig(Settings):
     def size(self, resolution: int) -> tuple[int, int]:
         """Width and height in pixels for a base model of this resolution."""
         return self.width or resolution, self.height or resolution
+
+    def each_image(self) -> list[Self]:
+        """The settings of each image alone: one prompt and one seed, prompt by prompt."""
+        seeds = range(self.first_seed, self.first_seed + self.seeds)
+        return [
+            self.model_copy(update={"prompts": (prompt,), "first_seed": seed, "seeds": 1})
+            for prompt, seed in product(self.prompts, seeds)
+        ]

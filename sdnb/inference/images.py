@@ -1,8 +1,8 @@
 """Images from prompts with fixed seeds, in memory and as files."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from sdnb.errors import Problem
 from sdnb.files import make_writable_folder
 from sdnb.inference.config import ImageConfig
 from sdnb.inference.infotext import generation_info, save_with_infotext
-from sdnb.inference.prompt_files import called_embeddings, loaded, lora_files
+from sdnb.inference.prompt_files import called_loras, find_embeddings, loaded
 from sdnb.inference.prompts import plain_prompt, read_prompt, without_calls
 from sdnb.inference.samplers import DEFAULT, make_sampler
 from sdnb.inference.weights import token_chunks, weighted_embeddings
@@ -26,6 +26,7 @@ from sdnb.models.conditioning import for_pipeline
 from sdnb.models.loading import load_model
 from sdnb.trials import trial
 
+SETTINGS = {"steps", "guidance", "negative", "clip_skip", "sampler"}  # make_images' names too
 AREA = 512 * 512  # pixels: what the VAE decodes at a time, and an eighth of the UNet's batch
 
 
@@ -91,7 +92,33 @@ def generate(model: Model, config: ImageConfig) -> list[Image.Image]:
     """
     for remark in remarks(config):
         print(remark)
-    return _generate(model, config)
+    return [image for _, image in sorted(make_each(model, config.each_image()))]
+
+
+def make_each(model: Model, configs: Sequence[ImageConfig]) -> Iterator[tuple[int, Image.Image]]:
+    """Make an image for each of several settings of one prompt and one seed; yields its place among
+    them and the image. Those that differ in nothing else and call the same LoRAs are made together.
+
+    Every file that is called is looked for before the first image. Between the images the model is
+    as it was. Raises Problem as `generate` does.
+    """
+    folder, prompts = configs[0].folder, [config.prompts[0] for config in configs]
+    embeddings = find_embeddings(" ".join([*prompts, *(c.negative for c in configs)]), folder)
+    loras = {prompt: called_loras(prompt, folder) for prompt in dict.fromkeys(prompts)}
+    together = defaultdict(list)
+    for place, config in enumerate(configs):
+        shared = config.replace(prompts=("",), first_seed=0)
+        together[loras[prompts[place]], shared].append(place)
+    for (called, shared), places in together.items():
+        with loaded(model, called, embeddings):
+            images = make_images(
+                model,
+                [without_calls(prompts[place]) for place in places],
+                [configs[place].first_seed for place in places],
+                size=shared.size(model.info.resolution),
+                **shared.model_dump(include=SETTINGS),
+            )
+        yield from zip(places, images, strict=True)
 
 
 def make_image_files(
@@ -113,13 +140,11 @@ def make_image_files(
         load_lora(model, lora)
     files = {"LoRA": lora, "Embedding": embedding}
     named = {kind: Path(file).name for kind, file in files.items() if file}
-    paths = []
-    for index, image in enumerate(_generate(model, config)):
-        row, column = divmod(index, config.seeds)
-        seed = config.first_seed + column
-        paths.append(folder / f"{row + 1:02}_{seed:05}.png")
-        info = generation_info(config, model.info, config.prompts[row], seed)
-        save_with_infotext(image, paths[-1], replace(info, more={**info.more, **named}))
+    configs, paths = config.each_image(), []
+    for place, image in sorted(make_each(model, configs)):
+        one = configs[place]
+        paths.append(folder / f"{place // config.seeds + 1:02}_{one.first_seed:05}.png")
+        save_with_infotext(image, paths[-1], generation_info(one, model.info, **named))
     return paths
 
 
@@ -129,39 +154,11 @@ def remarks(config: ImageConfig) -> list[str]:
     return list(dict.fromkeys(remark for text in texts for remark in read_prompt(text).remarks))
 
 
-def image_arguments(config: ImageConfig, model: Model) -> dict[str, Any]:
-    """The settings of `config` that are arguments of `make_images` too."""
-    names = ("steps", "guidance", "negative", "clip_skip", "sampler")
-    arguments = {name: getattr(config, name) for name in names}
-    return arguments | {"size": config.size(model.info.resolution)}
-
-
 def autocast(device: str, precision: str):
     """A context that calculates in `precision`; for fp32 one that does nothing."""
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device, DTYPES[precision])
-
-
-def _generate(model: Model, config: ImageConfig) -> list[Image.Image]:
-    """The images of `generate`. Prompts that call the same LoRAs are made together."""
-    seeds = range(config.first_seed, config.first_seed + config.seeds)
-    wishes = [(prompt, seed) for prompt in config.prompts for seed in seeds]
-    calls = {prompt: sorted(set(read_prompt(prompt).loras)) for prompt in config.prompts}
-    loras = {prompt: lora_files(each, config.folder) for prompt, each in calls.items()}
-    embeddings = called_embeddings(config)
-    images: dict[int, Image.Image] = {}
-    for called in dict.fromkeys(loras.values()):
-        places = [place for place, (prompt, _) in enumerate(wishes) if loras[prompt] == called]
-        with loaded(model, called, embeddings):
-            made = make_images(
-                model,
-                [without_calls(wishes[place][0]) for place in places],
-                [wishes[place][1] for place in places],
-                **image_arguments(config, model),
-            )
-        images |= dict(zip(places, made, strict=True))
-    return [images[place] for place in range(len(wishes))]
 
 
 def _one_for_each(prompts: str | Sequence[str], seeds: Sequence[int]) -> list[str]:

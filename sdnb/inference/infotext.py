@@ -7,6 +7,7 @@ key "parameters".
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,21 +51,21 @@ class GenerationInfo:
     more: dict[str, str] = field(default_factory=dict)
 
 
-def generation_info(config: ImageConfig, info: ModelInfo, prompt: str, seed: int) -> GenerationInfo:
-    """How `generate` makes one of the images of `config` with this base model. The spacing of the
-    steps is told apart from the sampler, because newer web UIs would otherwise take DPM++ 2M as
-    Karras spaces it."""
+def generation_info(config: ImageConfig, info: ModelInfo, **more: str) -> GenerationInfo:
+    """How `generate` makes the image of `config`, which has one prompt and one seed, with this base
+    model. The spacing of the steps stands apart from the sampler, because newer web UIs would
+    otherwise take DPM++ 2M as Karras spaces it."""
     return GenerationInfo(
-        prompt=prompt,
+        prompt=config.prompts[0],
         negative=config.negative,
         steps=config.steps,
         sampler=config.sampler.removesuffix(KARRAS),
         guidance=config.guidance or info.guidance,
-        seed=seed,
+        seed=config.first_seed,
         size=config.size(info.resolution),
         model=info.name,
         clip_skip=config.clip_skip,
-        more={SCHEDULE: "Karras" if config.sampler.endswith(KARRAS) else UNIFORM},
+        more={SCHEDULE: "Karras" if config.sampler.endswith(KARRAS) else UNIFORM, **more},
     )
 
 
@@ -137,7 +138,7 @@ def parse_infotext(text: str, path: Path | str | None = None) -> GenerationInfo:
 
 
 def save_with_infotext(image: Image.Image, path: Path | str, info: GenerationInfo) -> None:
-    """Write a PNG that tells how it was made."""
+    """Write a PNG with the text that says how it was made."""
     text = PngImagePlugin.PngInfo()
     text.add_text(KEY, write_infotext(info))
     write_atomically(path, lambda aside: image.save(aside, "PNG", pnginfo=text))
@@ -161,9 +162,7 @@ def _quoted(value: str) -> str:
 
 
 def _unquoted(value: str) -> str:
-    if value[:1] == value[-1:] == '"':
-        try:
+    with suppress(ValueError):
+        if value.startswith('"'):
             return json.loads(value)
-        except ValueError:
-            return value
     return value

@@ -12,15 +12,14 @@ from sdnb.adapters.loading import unload_lora, use_loras
 from sdnb.adapters.words import embeddings_of, load_embedding
 from sdnb.dataset.samples import PLACES
 from sdnb.errors import Problem
-from sdnb.inference.config import ImageConfig
-from sdnb.inference.prompts import LoraCall, without_calls
+from sdnb.inference.prompts import read_prompt, without_calls
 from sdnb.models.base import Model
 from sdnb.models.tensors import opened
 
-ENDING = ".safetensors"
+FILES = "[!.]*.safetensors"  # a hidden one is half written, or a Mac's own
 
 
-def find_lora(name: str, folder: Path | str | None = None) -> Path:
+def find_lora(name: str, folder: Path | None = None) -> Path:
     """The file of the LoRA called `name`, without its ending, in `folder` or below; else among the
     samples of the package.
 
@@ -41,15 +40,14 @@ def find_lora(name: str, folder: Path | str | None = None) -> Path:
     )
 
 
-def lora_files(
-    calls: Sequence[LoraCall], folder: Path | str | None = None
-) -> tuple[tuple[Path, float, float], ...]:
-    """For each call the file, its weight on the UNet and on the text encoders. Raises Problem as
-    `find_lora` does."""
-    return tuple((find_lora(c.name, folder), c.unet, c.text_encoder) for c in calls)
+def called_loras(prompt: str, folder: Path | None = None) -> tuple[tuple[Path, float, float], ...]:
+    """For each LoRA that the prompt calls, in order of name, the file, its weight on the UNet and
+    on the text encoders. Raises Problem as `find_lora` does."""
+    calls = sorted(set(read_prompt(prompt).loras))
+    return tuple((find_lora(call.name, folder), call.unet, call.text_encoder) for call in calls)
 
 
-def find_embeddings(text: str, folder: Path | str | None = None) -> list[Path]:
+def find_embeddings(text: str, folder: Path | None = None) -> list[Path]:
     """The files of the embeddings whose names stand as words in `text`, small or large letters, in
     `folder` or below and among the samples of the package. Raises Problem as `find_lora` does."""
     files, words = _files(folder), without_calls(text)
@@ -62,37 +60,20 @@ def find_embeddings(text: str, folder: Path | str | None = None) -> list[Path]:
     return [file for file in found if file]
 
 
-def called_embeddings(config: ImageConfig) -> list[tuple[Path, str]]:
-    """The embeddings that the prompts name, each file with its word. Raises Problem as `find_lora`
-    does."""
-    files = find_embeddings(" ".join([*config.prompts, config.negative]), config.folder)
-    return [(file, file.stem) for file in files]
-
-
-def is_embedding(file: Path | str) -> bool:
-    """Whether it holds a learned word: one tensor of vectors, or SDXL's pair of them. Raises
-    Problem where the file cannot be read."""
-    with opened(file) as tensors:
-        names = list(tensors.keys())
-    return len(names) == 1 or set(names) == {"clip_l", "clip_g"}
-
-
 @contextmanager
 def loaded(
-    model: Model,
-    loras: Sequence[tuple[Path, float, float]],
-    embeddings: Sequence[tuple[Path, str | None]] = (),
+    model: Model, loras: Sequence[tuple[Path, float, float]], embeddings: Sequence[Path]
 ) -> Iterator[None]:
     """The model with these LoRAs (file, weight on the UNet, on the text encoders) in place of its
-    own, which stay where there are none, and with these embeddings, each as its word or, where that
-    is None, as the one its file names. Words that the model has been taught already stay as they
-    are. Afterwards it is as it was. Raises Problem where a file does not suit the model."""
+    own, which stay where there are none, and with these embeddings, each as the word that its file
+    is called. Words that the model has been taught already stay as they are. Afterwards it is as it
+    was. Raises Problem where a file does not suit the model."""
     with ExitStack() as undo:
         if embeddings:
             undo.enter_context(_words_restored(model))
-        for file, word in embeddings:
-            if not word or word.lower() not in model.tokenizer.get_added_vocab():
-                load_embedding(model, file, word)
+        for file in embeddings:
+            if file.stem.lower() not in model.tokenizer.get_added_vocab():
+                load_embedding(model, file, file.stem)
         if loras:
             undo.callback(reattach, detach(model.unet, *model.encoders.values()))
             use_loras(model, loras)
@@ -115,36 +96,41 @@ def _words_restored(model: Model) -> Iterator[None]:
             layer.rows = rows
 
 
-def _files(folder: Path | str | None) -> list[Path]:
+def _files(folder: Path | None) -> list[Path]:
     """Every safetensors file in the folder and below, and the samples whose names are still free.
     Raises Problem where there is no such folder."""
     own: list[Path] = []
-    if folder is not None:
-        if not Path(folder).is_dir():
+    if folder:
+        if not folder.is_dir():
             raise Problem("There is no such folder", folder, "Check the path")
-        found = sorted(Path(folder).rglob(f"*{ENDING}"))
-        own = [file for file in found if file.is_file() and not file.name.startswith(".")]
+        own = [file for file in sorted(folder.rglob(FILES)) if file.is_file()]
     taken = {file.stem for file in own}
-    samples = [file for place in PLACES for file in sorted(place.glob(f"trained/*{ENDING}"))]
+    samples = [file for place in PLACES for file in sorted(place.glob(f"trained/{FILES}"))]
     return own + [file for file in samples if file.stem not in taken]
 
 
-def _called(
-    stem: str, files: list[Path], folder: Path | str | None, embedding: bool
-) -> Path | None:
+def _called(stem: str, files: list[Path], folder: Path | None, embedding: bool) -> Path | None:
     """The one file of this name and kind. None is looked into that lies outside of the folder."""
     found = [file for file in files if file.stem == stem]
+    homes = [home.resolve() for home in (*PLACES, *([folder] if folder else []))]
     for file in found:
-        homes = [Path(folder), *PLACES] if folder is not None else PLACES
-        if not any(file.resolve().is_relative_to(home.resolve()) for home in homes):
+        if not any(file.resolve().is_relative_to(home) for home in homes):
             raise Problem(
                 "The file is a link that leads out of the folder",
                 file,
                 "Copy the file itself there",
             )
-    found = [file for file in found if is_embedding(file) == embedding]
+    found = [file for file in found if _is_embedding(file) == embedding]
     if len(found) > 1:
         raise Problem(
             f"There are {len(found)} files called {stem!r}", found[1], "Rename one of them"
         )
     return found[0] if found else None
+
+
+def _is_embedding(file: Path) -> bool:
+    """Whether it holds a learned word: one tensor of vectors, or SDXL's pair of them. Raises
+    Problem where the file cannot be read."""
+    with opened(file) as tensors:
+        names = list(tensors.keys())
+    return len(names) == 1 or set(names) == {"clip_l", "clip_g"}

@@ -1,4 +1,4 @@
-"""What the UNet is told by a prompt with weights, with BREAK, or with more than 75 tokens."""
+"""The text embeddings of a prompt with weights, with BREAK, or with more than 75 tokens."""
 
 from collections.abc import Sequence
 

@@ -12,21 +12,23 @@ import pytest
 import sdnb
 from sdnb import cli
 from sdnb.errors import Problem
-from sdnb.evaluation import read_reports, write_class, write_report
-from sdnb.evaluation.report import Report
-from sdnb.evaluation.scores import Number, Scores
+from sdnb.evaluation import read_reports, write_class
+from sdnb.evaluation.scores import Number
 
 HOSTILE = '<script>alert("1")</script> $x^{$'
 
 
 def write(folder, who, rank, lineup, name="photos-lora", **changes):
-    """One learner's report in a folder of theirs, as `write_report` writes it."""
+    """One learner's numbers in a folder of theirs, as `write_report` writes them."""
     settings = {"trigger": who, "rank": rank, "alpha": float(rank), "views_per_photo": 60}
-    numbers = {"judge": Number(lineup, 0.1, 4)}
-    scores = Scores({"line-up": numbers, "drift": {"judge": Number(0.2, None, 1)}})
-    told = {"settings": settings, "machine": {}, "finished": True, "steps": 9, "scores": scores}
-    report = Report(name, "lora", "mini", **{**told, **changes})
-    return write_report(report, folder / who / "report").with_suffix(".json")
+    drift = {"judge": {"mean": 0.2, "spread": None, "n": 1}}
+    scores = {"line-up": {"judge": {"mean": lineup, "spread": 0.1, "n": 4}}, "drift": drift}
+    data = {"sdnb_report": 1, "name": name, "method": "lora", "base": "mini", "finished": True}
+    data |= {"steps": 9, "seconds": None, "settings": settings, "scores": scores, **changes}
+    path = folder / who / "report.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(data, indent=1))
+    return path
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_nothing_differs(tmp_path):
 
 def test_reports_without_scores_are_listed(tmp_path):
     for who, rank in (("a", 1), ("b", 2)):
-        write(tmp_path, who, rank, 0.5, scores=None)
+        write(tmp_path, who, rank, 0.5, scores={})
     assert (
         "None of the reports holds a score"
         in write_class(read_reports(tmp_path), tmp_path).read_text()

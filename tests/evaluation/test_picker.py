@@ -9,6 +9,7 @@ from sdnb.adapters import load_embedding, load_lora
 from sdnb.adapters.layers import has_adapters
 from sdnb.dataset.photos import read_photos
 from sdnb.errors import Problem
+from sdnb.evaluation import picker
 from sdnb.evaluation.picker import Candidate, best, key_numbers, pick_checkpoint, trained
 from sdnb.evaluation.scores import Number, Scores, make_image_set, measure
 from sdnb.inference import make_images
@@ -31,6 +32,12 @@ def run(config, cpu, tmp_path_factory):
 @pytest.fixture(scope="module")
 def photos(photos_folder):
     return [photo.image for photo in read_photos(photos_folder, 64)]
+
+
+@pytest.fixture
+def by_mean(monkeypatch, mean_encoder):
+    """The tiny model has no image encoders of its own."""
+    monkeypatch.setattr(picker, "image_encoders_for", lambda model: [mean_encoder])
 
 
 def picture(model):
@@ -115,12 +122,10 @@ def test_a_damaged_checkpoint_is_a_problem_and_changes_nothing(run, tmp_path):
         assert not has_adapters(model.unet) and not has_adapters(model.text_encoder)
 
 
-def test_picking(run, photos, mean_encoder, cpu):
+def test_picking(run, photos, mean_encoder, by_mean):
     model = load_model(run.config.base)
     base = picture(model)
-    picked = pick_checkpoint(
-        run, photos, model, [mean_encoder], None, PROMPTS, (0, 1), "", cpu, steps=2
-    )
+    picked = pick_checkpoint(run, photos, model, None, PROMPTS, (0, 1), steps=2)
     assert [one.name for one in picked.candidates] == ["step 3", "step 6", "the end"]
     assert [one.path for one in picked.candidates] == [*run.checkpoints, run.weights]
     assert picked.chosen is best(picked.candidates)
@@ -149,7 +154,7 @@ def test_picking(run, photos, mean_encoder, cpu):
     assert width > 4 * 64 and height > 3 * 64  # labels and three columns, three rows
 
 
-def test_an_unfinished_run_has_checkpoints_too(config, cpu, tmp_path, photos, mean_encoder):
+def test_an_unfinished_run_has_checkpoints_too(config, cpu, tmp_path, photos, by_mean):
     def stop(step):
         if step.index == 7:
             raise MemoryError
@@ -158,43 +163,34 @@ def test_an_unfinished_run_has_checkpoints_too(config, cpu, tmp_path, photos, me
     with pytest.raises(MemoryError):
         train(kept, tmp_path / "run", cpu, progress=False, on_step=stop)
     found = open_run(kept, tmp_path / "run")
-    picked = pick_checkpoint(
-        found,
-        photos,
-        encoders=[mean_encoder],
-        prompts=PROMPTS,
-        seeds=(0,),
-        machine=cpu,
-        steps=1,
-    )
+    model = load_model(config.base)
+    picked = pick_checkpoint(found, photos, model, prompts=PROMPTS, seeds=(0,), steps=1)
     assert [one.name for one in picked.candidates] == ["step 3", "step 6"]
 
 
-def test_what_cannot_be_picked_is_a_problem(run, config, cpu, tmp_path, photos, colours):
-    def pick(run, photos=photos, prompts=PROMPTS, encoders=None):
-        pick_checkpoint(run, photos, None, encoders, prompts=prompts, machine=cpu)
+def test_what_cannot_be_picked_is_a_problem(run, config, cpu, tmp_path, photos):
+    model = load_model(config.base)
+
+    def pick(run, photos=photos, prompts=PROMPTS):
+        pick_checkpoint(run, photos, model, prompts=prompts)
 
     with pytest.raises(Problem, match="half of the photos"):
         pick(run, photos[:1])
     for prompts in (PROMPTS[:1], ("photo of ravo", "photo of {}")):
         with pytest.raises(Problem, match="half of the prompts"):
             pick(run, prompts=prompts)
-    with pytest.raises(Problem, match="None of the image encoders reads"):
-        pick(run, encoders=[colours])
     with pytest.raises(Problem, match="no CLIP of its own"):  # the tiny model has none
         pick(run)
     with pytest.raises(Problem, match="keep_checkpoints"):
         pick(train(config, tmp_path / "run", cpu, progress=False))
 
 
-def test_a_result_saved_at_its_last_step_stands_there_once(
-    config, cpu, tmp_path, photos, mean_encoder
-):
+def test_a_result_saved_at_its_last_step_stands_there_once(config, cpu, tmp_path, photos, by_mean):
     kept = config.replace(keep_checkpoints=5, save_every=4)
     run = train(kept, tmp_path / "run", cpu, progress=False)
     assert [path.stem for path in run.checkpoints] == ["step_000004", "step_000008"]
-    how = {"prompts": PROMPTS[:2], "seeds": (0,), "machine": cpu, "steps": 1}
-    picked = pick_checkpoint(run, photos, encoders=[mean_encoder], **how)
+    how = {"prompts": PROMPTS[:2], "seeds": (0,), "steps": 1}
+    picked = pick_checkpoint(run, photos, load_model(config.base), **how)
     assert [one.name for one in picked.candidates] == ["step 4", "the end"]
 
 

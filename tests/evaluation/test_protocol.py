@@ -62,26 +62,17 @@ def test_arithmetic(asked, painted, colours, clip):
     assert [*found.scores.numbers] == ["CLIP-I", "CLIP-T", "DINO"]
 
 
-def test_only_the_papers_encoders_and_numbers_compare(asked, painted, colours, clip):
+def test_only_the_papers_encoders_compare(asked, painted, colours, clip):
     photos = [painted("red")]
     clip.name, colours.name = "CLIP ViT-B/32", "DINO ViT-S/16"
-    whole = dreambooth_protocol("model", "ravo mug", photos, False, [clip, colours])
-    assert whole.paper and "As in the paper" in str(whole)
-    less = dreambooth_protocol("model", "ravo mug", photos, False, [clip, colours], per_prompt=2)
+    theirs = dreambooth_protocol("model", "ravo mug", photos, False, [clip, colours])
+    assert theirs.paper and "As in the paper" in str(theirs)
     colours.name = "DINOv2 ViT-S/14"
     newer = dreambooth_protocol("model", "ravo mug", photos, False, [clip, colours])
     assert [*newer.scores.numbers] == ["CLIP-I", "CLIP-T", "DINOv2"]
-    for other in (less, newer):
-        assert not other.paper and "do not compare" in str(other)
-        assert max(map(len, str(other).splitlines())) <= 62
+    assert not newer.paper and "do not compare" in str(newer)
+    assert max(map(len, str(newer).splitlines())) <= 62
     assert ("a ravo mug on top of a mirror", 0) in asked
-
-
-def test_clip_may_read_the_class_instead(asked, painted, clip):
-    read = []
-    clip.embed_texts = lambda texts: read.extend(texts) or type(clip).embed_texts(clip, texts)
-    dreambooth_protocol("model", "ravo man", [painted("red")], True, [clip], class_words="man")
-    assert "a man in the jungle" in read and ("a ravo man in the jungle", 0) in asked
 
 
 def test_no_photos_is_a_problem_before_anything_is_drawn(asked, clip):

@@ -4,22 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdnb.adapters import load_embedding, unload_embeddings
 from sdnb.adapters.loading import use_loras
 from sdnb.errors import Problem
 from sdnb.inference import Axis, make_images, read_infotext, xyz_plot
 from sdnb.inference.config import ImageConfig
-from tests.inference.trained import save_lora, save_word
+from tests.inference.trained import save_lora
 
 WISH = ImageConfig(prompts=("photo of ravo",), first_seed=3, steps=2)
-
-
-@pytest.fixture
-def loras(tiny, config, tmp_path):
-    files = [tmp_path / f"run_{name}" / "lora.safetensors" for name in "ab"]
-    for seed, file in enumerate(files):
-        save_lora(tiny, config, file, seed=seed)
-    return files
 
 
 def cells(folder) -> list:
@@ -82,47 +73,16 @@ def test_words_and_steps(tiny, tmp_path):
     assert infos(tmp_path)[1].prompt == "a blue hat, blue"
 
 
-def test_weights_multiply_those_of_the_prompt(tiny, tmp_path, loras):
-    wish = WISH.replace(prompts=("a man <lora:lora:0.5:0.8>",), folder=loras[0].parent)
+def test_weights_multiply_those_of_the_prompt(tiny, config, tmp_path):
+    file = tmp_path / "trained" / "one.safetensors"
+    save_lora(tiny, config, file, seed=0)
+    wish = WISH.replace(prompts=("a man <lora:one:0.5:0.8>",), folder=file.parent)
     xyz_plot(tiny, wish, tmp_path, Axis("weight", (0, 0.5)))
     expected = make_images(tiny, "a man", [3], steps=2)
-    use_loras(tiny, [(loras[0], 0.4, 0.25)])
+    use_loras(tiny, [(file, 0.4, 0.25)])
     expected += make_images(tiny, "a man", [3], steps=2)
     assert same(pixels(tmp_path), expected) and not same(expected[0], expected[1])
-    assert infos(tmp_path)[1].prompt == "a man <lora:lora:0.25:0.4>"
-
-
-def test_checkpoints_of_loras(tiny, tmp_path, loras):
-    """Of two runs that call their files alike, beside one that the prompt calls."""
-    wish = WISH.replace(prompts=("a man <lora:third:-0.5>",), folder=tmp_path)
-    third = loras[0].rename(tmp_path / "third.safetensors")
-    loras[0].write_bytes(third.read_bytes())
-    axis = Axis("checkpoint", loras)
-    xyz_plot(tiny, wish, tmp_path / "out", Axis("weight", (1, 0.5)), axis)
-    expected = []
-    for file in loras:
-        for weight in (1, 0.5):
-            use_loras(tiny, [(third, -0.5 * weight, -0.5 * weight), (file, weight, weight)])
-            expected += make_images(tiny, "a man", [3], steps=2)
-    assert same(pixels(tmp_path / "out"), expected) and not same(expected[1], expected[3])
-    assert axis.labels == ["run_a/lora", "run_b/lora"]
-    assert infos(tmp_path / "out")[3].prompt == "a man <lora:third:-0.25> <lora:lora:0.5>"
-    assert infos(tmp_path / "out")[3].more["Checkpoint"] == "run_b/lora.safetensors"
-
-
-def test_checkpoints_of_words(tiny, tmp_path):
-    """Each teaches the word that it names; afterwards the model knows none."""
-    files = [tmp_path / f"ravo-{steps}.safetensors" for steps in (50, 100)]
-    for seed, file in enumerate(files):
-        save_word(file, seed, word="ravo")
-    xyz_plot(tiny, WISH, tmp_path / "out", Axis("checkpoint", files))
-    expected = []
-    for file in files:
-        load_embedding(tiny, file)
-        expected += make_images(tiny, "photo of ravo", [3], steps=2)
-        unload_embeddings(tiny)
-    assert same(pixels(tmp_path / "out"), expected) and not same(*expected)
-    assert Axis("checkpoint", files).labels == ["ravo-50", "ravo-100"]
+    assert infos(tmp_path)[1].prompt == "a man <lora:one:0.25:0.4>"
 
 
 def test_an_earlier_grid_is_replaced(tiny, tmp_path):
@@ -142,7 +102,7 @@ def test_an_earlier_grid_is_replaced(tiny, tmp_path):
         ([("weight", (float("nan"),))], {"prompts": ("<lora:person_lora:1>",)}, "no number"),
         ([("weight", ("1",))], {}, "'1' is no value"),
         ([("replace", ("hat", "cap"))], {}, "'hat' is not in the prompt"),
-        ([("checkpoint", ("absent.safetensors",))], {}, "no such file"),
+        ([("replace", ("a", "<lora:b:1>"))], {"prompts": ("a",)}, "no LoRA called 'b'"),
         ([("seeds", (1,))], {}, "Did you mean 'seed'"),
         ([("seed", ())], {}, "no values"),
     ],

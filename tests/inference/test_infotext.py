@@ -131,7 +131,7 @@ def test_the_info_is_settings_again():
         height=64,
         clip_skip=1,
     )
-    info = generation_info(config, INFO, config.prompts[0], config.first_seed)
+    info = generation_info(config, INFO)
     last = write_infotext(info).splitlines()[-1]
     assert last == (
         "Steps: 7, Sampler: DPM++ 2M SDE, CFG scale: 6.54321, Seed: 4294967295, Size: 96x64, "
@@ -139,18 +139,18 @@ def test_the_info_is_settings_again():
     )
     assert config_from_infotext(parse_infotext(write_infotext(info))) == config
     # where no size is set, the text tells the model's
-    info = generation_info(config.replace(width=None), INFO, "a", 0)
+    info = generation_info(config.replace(width=None), INFO)
     assert info.size == (512, 64) and config_from_infotext(info).width == 512
     # and so where no guidance is
-    assert generation_info(ImageConfig(), INFO, "a", 0).guidance == 7.0
-    assert generation_info(ImageConfig(), find_model("mini"), "a", 0).guidance == 4.0
+    assert generation_info(ImageConfig(), INFO).guidance == 7.0
+    assert generation_info(ImageConfig(), find_model("mini")).guidance == 4.0
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_samplers_name_survives(sampler):
     size = {"width": 64, "height": 64}
     config = ImageConfig(sampler=sampler, prompts=("a",), seeds=1, guidance=7, **size)
-    text = write_infotext(generation_info(config, INFO, "a", 0))
+    text = write_infotext(generation_info(config, INFO))
     assert config_from_infotext(parse_infotext(text)) == config
 
 

@@ -21,9 +21,9 @@ def save_lora(model: Model, config: LoraConfig, path: Path, seed: int) -> None:
     Lora().remove(model)
 
 
-def save_word(path: Path, seed: int, word: str = "", vectors: int = 2) -> None:
-    """An embedding, which names its `word` where one is given."""
+def save_word(path: Path, seed: int) -> None:
+    """An embedding of two vectors, for the word that the file is named after."""
     generator = torch.Generator().manual_seed(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = torch.randn(vectors, 32, generator=generator)
-    save_file({"emb_params": rows}, path, {"token": word} if word else None)
+    rows = torch.randn(2, 32, generator=generator)
+    save_file({"emb_params": rows}, path)

@@ -4,4 +4,4 @@ from .picker import pick_checkpoint as pick_checkpoint, trained as trained
 from .protocol import dreambooth_protocol as dreambooth_protocol
 from .report import write_report as write_report
 from .scores import drift as drift, make_image_set as make_image_set, measure as measure
-from .weights import compare_weights as compare_weights, lora_distance as lora_distance
+from .weight_distance import compare_weights as compare_weights, lora_distance as lora_distance

@@ -17,9 +17,9 @@ from sdnb.files import make_writable_folder
 from sdnb.inference.config import ImageConfig
 from sdnb.inference.infotext import generation_info, save_with_infotext
 from sdnb.inference.prompt_files import called_loras, find_embeddings, loaded
+from sdnb.inference.prompt_weights import token_chunks, weighted_embeddings
 from sdnb.inference.prompts import plain_prompt, read_prompt, without_calls
 from sdnb.inference.samplers import DEFAULT, make_sampler
-from sdnb.inference.weights import token_chunks, weighted_embeddings
 from sdnb.machine import DTYPES
 from sdnb.models.base import Model
 from sdnb.models.conditioning import for_pipeline

@@ -10,8 +10,8 @@ from sdnb.dataset.contact_sheet import image_grid
 from sdnb.errors import Problem
 from sdnb.inference import generate, make_images
 from sdnb.inference.config import ImageConfig
+from sdnb.inference.prompt_weights import token_chunks, weighted_embeddings
 from sdnb.inference.prompts import read_prompt
-from sdnb.inference.weights import token_chunks, weighted_embeddings
 from sdnb.models.base import Model, ModelInfo
 from sdnb.models.families import SDXL
 from sdnb.models.loading import load_model

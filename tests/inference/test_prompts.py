@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sdnb.errors import Problem
+from sdnb.inference.prompt_weights import token_chunks, weighted_embeddings
 from sdnb.inference.prompts import (
     LoraCall,
     Span,
@@ -14,7 +15,6 @@ from sdnb.inference.prompts import (
     scale_loras,
     without_calls,
 )
-from sdnb.inference.weights import token_chunks, weighted_embeddings
 from sdnb.models.loading import load_model
 
 

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from sdnb.adapters import load_embedding, load_lora
 from sdnb.errors import Problem
 from sdnb.inference import make_images
+from sdnb.inference.prompt_weights import token_chunks, weighted_embeddings
 from sdnb.inference.prompts import read_prompt
-from sdnb.inference.weights import token_chunks, weighted_embeddings
 from sdnb.models.base import quiet
 from sdnb.models.conditioning import for_pipeline, for_unet
 from sdnb.models.loading import load_model

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from sdnb.inference.prompt_weights import token_chunks, token_ids, weighted_embeddings
 from sdnb.inference.prompts import read_prompt
-from sdnb.inference.weights import token_chunks, token_ids, weighted_embeddings
 from sdnb.models.loading import load_model
 
 PLAIN = "photo of a man wearing a red hat, at the beach"

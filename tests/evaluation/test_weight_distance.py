@@ -5,7 +5,7 @@ import torch
 
 from sdnb.adapters import load_lora
 from sdnb.errors import Problem
-from sdnb.evaluation.weights import compare_weights, lora_distance
+from sdnb.evaluation.weight_distance import compare_weights, lora_distance
 from sdnb.models.loading import load_model
 from sdnb.training.run import train
 

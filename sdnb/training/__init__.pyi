@@ -20,14 +20,12 @@ from .methods import (
 )
 from .methods.textual_inversion import initial_rows as initial_rows
 from .run import (
+    estimate as estimate,
     prepare as prepare,
+    seconds_per_step as seconds_per_step,
     train as train,
 )
 from .run_folder import (
     finished_runs as finished_runs,
     own_runs as own_runs,
-)
-from .timing import (
-    estimate as estimate,
-    seconds_per_step as seconds_per_step,
 )

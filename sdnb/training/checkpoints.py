@@ -26,7 +26,7 @@ def step_of(path: Path) -> int:
     return int(path.stem.removeprefix("step_"))
 
 
-def refuse_no_numbers(state: TrainState, folder: Path) -> None:
+def refuse_non_finite(state: TrainState, folder: Path) -> None:
     """Raise Problem where something that trains is no longer a number: it is not worth saving."""
     if not all(torch.isfinite(p).all() for p in state.parameters.values()):
         raise Problem(
@@ -45,7 +45,7 @@ def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
     file's metadata. Raises Problem where the disk is full, or a weight is no longer a number; the
     checkpoints before are then kept.
     """
-    refuse_no_numbers(state, folder)
+    refuse_non_finite(state, folder)
     optimizer = state.optimizer.state_dict()
     tensors = {WEIGHTS + name: p.detach() for name, p in state.parameters.items()}
     plain: dict[str, dict] = {}  # what an optimizer keeps besides tensors: Adafactor's step

@@ -5,6 +5,7 @@ display with an id, no widget, so that JupyterLab and Colab show the same. Eithe
 training's own thread, for Colab shows nothing that another one sends.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -66,11 +67,8 @@ def watch(total: int, history: Sequence[Step], shown: bool = True) -> Progress:
 
 def in_notebook() -> bool:
     """Whether a cell is running in a Jupyter kernel: IPython in a terminal cannot show HTML."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return getattr(get_ipython(), "kernel", None) is not None
+    ipython = sys.modules.get("IPython")  # a kernel has loaded it
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class _Bar(tqdm):

@@ -198,7 +198,7 @@ def prepare(
     """Everything `fit` needs, in memory and without a file: `for step in fit(*prepare(...))`.
 
     Adds what trains to `model` itself (after removing what an earlier run added), so many little
-    trainings can follow one another on one loaded base, and pictures of each be made in between;
+    trainings can follow one another on one loaded base, and images of each be made in between;
     `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
     `class_photos` serve prior preservation and are made from the base where they are missing.
     """
@@ -261,7 +261,7 @@ def save_preview(run: Run, model: Model, index: int) -> Path:
 def interruptible() -> Iterator[threading.Event]:
     """An event that the first interrupt sets; a second one raises KeyboardInterrupt.
 
-    The handler that was there before is always put back. Outside the main thread Python allows
+    The handler that was there before is always restored. Outside the main thread Python allows
     no handler, and an interrupt does not arrive there either.
     """
     asked = threading.Event()
@@ -293,21 +293,17 @@ def estimate(config: TrainConfig, machine: Machine | None = None) -> Plan:
     planned = refuse_what_cannot_fit(config, len(photos), machine, base=base)
     model = load_model(base, base_dtype(config, machine), machine)
     few = photos[: config.batch_size]  # the speed does not depend on how many there are
-    others = few if config.prior_weight else []  # nor what the class images show
-    tried = seconds_per_step(config, few, model, machine, others)
+    tried = seconds_per_step(config, few, model, machine)
     return replace(planned, seconds_per_step=tried)
 
 
 def seconds_per_step(
-    config: TrainConfig,
-    photos: list[Photo],
-    model: Model,
-    machine: Machine,
-    class_photos: list[Photo] | None = None,
+    config: TrainConfig, photos: list[Photo], model: Model, machine: Machine
 ) -> float:
     """Seconds of one training step: the mean of five, after a first one, which is the slowest.
-    `model` is left prepared, as by `prepare`."""
+    The photos stand for class images too. `model` is left prepared, as by `prepare`."""
     as_long = config.replace(views_per_photo=10_000)
+    class_photos = photos if config.prior_weight else []
     run = fit(*prepare(as_long, photos, model, machine, class_photos))
     next(run)
     begun = time.perf_counter()

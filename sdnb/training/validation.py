@@ -19,7 +19,7 @@ NO_STEP = 2**32 - 1  # its noise is no training step's
 @dataclass(frozen=True)
 class ValidationLoss:
     """Mean loss over photos and bands after `index` steps, and over the photos in each band, from
-    nearly clean pictures to nearly pure noise."""
+    nearly clean images to nearly pure noise."""
 
     index: int
     loss: float

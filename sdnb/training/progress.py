@@ -68,7 +68,8 @@ def watch(total: int, history: Sequence[Step], shown: bool = True) -> Progress:
 def in_notebook() -> bool:
     """Whether a cell is running in a Jupyter kernel: IPython in a terminal cannot show HTML."""
     ipython = sys.modules.get("IPython")  # a kernel has loaded it
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
 
 
 class _Bar(tqdm):

@@ -189,7 +189,7 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
     class Plan(_FromFile, settings):
         def cli_cmd(self) -> None:
             config = _over(load_config(self.config), self)
-            from sdnb.training.timing import estimate
+            from sdnb.training.run import estimate
 
             print(estimate(config))
 

@@ -16,6 +16,10 @@ from .memory import (
 )
 from .methods import method_of as method_of, restore as restore
 from .methods.textual_inversion import initial_rows as initial_rows
-from .run import prepare as prepare, train as train
+from .run import (
+    estimate as estimate,
+    prepare as prepare,
+    seconds_per_step as seconds_per_step,
+    train as train,
+)
 from .run_folder import finished_runs as finished_runs, own_runs as own_runs
-from .timing import estimate as estimate, seconds_per_step as seconds_per_step

@@ -11,6 +11,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 import torch
 
+DROPOUT, VIEW = 1, 2  # what chance decides: whether the caption is dropped; version and wording
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -66,36 +68,37 @@ class Batches:
         # the class samples' noise has positions of its own, behind all instance samples
         behind = range(start + self.global_size, start + self.global_size + self.batch_size)
         class_batch = self._draw(self.prior, step, behind, self.prior_weight)
-        return Batch(
-            *(
-                torch.cat(pair)
-                for pair in zip(vars(batch).values(), vars(class_batch).values(), strict=True)
-            )
-        )
+        return Batch(*map(torch.cat, zip(vars(batch).values(), vars(class_batch).values())))
+
+    def name_of(self, batch: Batch, sample: int) -> str:
+        """The photo that a sample of the batch shows."""
+        examples = self.prior if batch.is_prior[sample] else self.instance
+        row = int(batch.rows[sample])
+        return examples.names[row] if examples.names else f"photo {row + 1}"
 
     def _draw(self, examples: Examples, step: int, positions: range, weight: float) -> Batch:
-        latents, shapes = examples.latents, examples.shapes
-        places = [step * self.global_size + position % self.global_size for position in positions]
-        rows = [example_at(self.seed, place, shapes, self.batch_size) for place in places]
-        captions = [
-            -1 if _caption_dropped(self.seed, step, position, self.caption_dropout) else row
-            for row, position in zip(rows, positions, strict=True)
-        ]
-        choices = [_fractions(self.seed, step, position) for position in positions]
-        versions = [int(choice[0] * len(latents[0])) for choice in choices]
-        wordings = [int(choice[1] * examples.texts.shape[1]) for choice in choices]
+        rows, latents, texts = [], [], []
+        for position in positions:
+            place = step * self.global_size + position % self.global_size
+            row = example_at(self.seed, place, examples.shapes, self.batch_size)
+            version, wording = self._chance(step, position, VIEW).random(2)
+            dropped = self._chance(step, position, DROPOUT).random() < self.caption_dropout
+            versions, wordings = examples.latents[row], examples.texts[-1 if dropped else row]
+            rows.append(row)
+            latents.append(versions[int(version * len(versions))])
+            texts.append(wordings[int(wording * len(wordings))])
         noise, timesteps = noise_and_timesteps(
             self.seed,
             step,
             positions,
-            shapes[rows[0]],
-            self.n_train_timesteps,
-            self.noise_offset,
+            shape=examples.shapes[rows[0]],
+            n_train_timesteps=self.n_train_timesteps,
+            offset=self.noise_offset,
         )
         device = latents[0].device
         return Batch(
-            latents=torch.stack([latents[row][v] for row, v in zip(rows, versions, strict=True)]),
-            texts=examples.texts[captions, wordings],
+            latents=torch.stack(latents),
+            texts=torch.stack(texts),
             noise=noise.to(device),
             timesteps=timesteps.to(device),
             weights=torch.full((len(rows),), weight, device=device),
@@ -103,11 +106,17 @@ class Batches:
             rows=torch.tensor(rows, device=device),
         )
 
+    def _chance(self, step: int, position: int, purpose: int) -> np.random.Generator:
+        """What decides one thing about one sample."""
+        place = (self.seed, step, position)
+        return np.random.default_rng(np.random.SeedSequence(place, spawn_key=(purpose,)))
+
 
 def noise_and_timesteps(
     seed: int,
     step: int,
     positions: Sequence[int],
+    *,
     shape: Sequence[int],
     n_train_timesteps: int,
     offset: float = 0.0,
@@ -152,14 +161,3 @@ def photo_order(seed: int, epoch: int, n: int) -> tuple[int, ...]:
     """The permutation of range(n) in which `epoch` shows the examples."""
     order = np.random.default_rng(np.random.SeedSequence((seed, epoch))).permutation(n)
     return tuple(int(place) for place in order)
-
-
-def _fractions(seed: int, step: int, position: int) -> tuple[float, float]:
-    """Two numbers from [0, 1) for one sample: which version of its photo, which wording."""
-    sequence = np.random.SeedSequence((seed, step, position), spawn_key=(2,))
-    return tuple(np.random.default_rng(sequence).random(2))
-
-
-def _caption_dropped(seed: int, step: int, position: int, share: float) -> bool:
-    sequence = np.random.SeedSequence((seed, step, position), spawn_key=(1,))
-    return share > 0 and np.random.default_rng(sequence).random() < share

@@ -13,7 +13,7 @@ from sdnb.models.tensors import opened
 from sdnb.training.loop import TrainState
 
 NAME = "step_{:06}.safetensors"
-WEIGHTS = "weights/"  # before the names of what trains; the optimizer's state stands beside it
+WEIGHTS = "weights/"  # before the names of trainable parameters; the optimizer's are beside them
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
@@ -26,8 +26,8 @@ def step_of(path: Path) -> int:
     return int(path.stem.removeprefix("step_"))
 
 
-def refuse_no_numbers(state: TrainState, folder: Path) -> None:
-    """Raise Problem where something that trains is no longer a number: it is not worth saving."""
+def refuse_non_finite(state: TrainState, folder: Path) -> None:
+    """Raise Problem where a trainable parameter is NaN or infinite: it is not worth saving."""
     if not all(torch.isfinite(p).all() for p in state.parameters.values()):
         raise Problem(
             f"At step {state.step} the weights were no longer numbers",
@@ -41,11 +41,11 @@ def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
     """Write what trains, the optimizer's state, the schedule and the step to a new file in
     `folder`, and then delete all but the last `keep`. Returns the file.
 
-    Tensors are named "weights/NAME" and "optimizer/INDEX/KEY"; the numbers stand as JSON in the
-    file's metadata. Raises Problem where the disk is full, or a weight is no longer a number; the
+    Tensors are named "weights/NAME" and "optimizer/INDEX/KEY"; all else is JSON in the file's
+    metadata. Raises Problem where the disk is full, or a weight is no longer a number; the
     checkpoints before are then kept.
     """
-    refuse_no_numbers(state, folder)
+    refuse_non_finite(state, folder)
     optimizer = state.optimizer.state_dict()
     tensors = {WEIGHTS + name: p.detach() for name, p in state.parameters.items()}
     plain: dict[str, dict] = {}  # what an optimizer keeps besides tensors: Adafactor's step
@@ -55,7 +55,7 @@ def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
                 tensors[f"optimizer/{index}/{key}"] = value
             else:
                 plain.setdefault(str(index), {})[key] = value
-    numbers = {
+    rest = {
         "step": state.step,
         "groups": optimizer["param_groups"],
         "plain": plain,
@@ -63,7 +63,7 @@ def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
         "scaler": state.scaler.state_dict() if state.scaler else None,
     }
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"numbers": json.dumps(numbers)}
+    header = {"numbers": json.dumps(rest)}
     path = folder / NAME.format(state.step)
     write_atomically(path, lambda aside: save_file(tensors, aside, header))
     for old in checkpoints_in(folder)[:-keep]:
@@ -78,9 +78,9 @@ def load_checkpoint(state: TrainState, path: Path) -> None:
     """
     try:
         with safe_open(path, "pt") as file:
-            numbers = json.loads(file.metadata()["numbers"])
+            rest = json.loads(file.metadata()["numbers"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        values: dict[int, dict] = {int(i): plain for i, plain in numbers["plain"].items()}
+        values: dict[int, dict] = {int(i): plain for i, plain in rest["plain"].items()}
         for name, tensor in tensors.items():
             if name.startswith("optimizer/"):
                 _, index, key = name.split("/")
@@ -88,15 +88,15 @@ def load_checkpoint(state: TrainState, path: Path) -> None:
         with torch.no_grad():
             for name, parameter in state.parameters.items():
                 parameter.copy_(tensors[WEIGHTS + name])
-        state.optimizer.load_state_dict({"state": values, "param_groups": numbers["groups"]})
+        state.optimizer.load_state_dict({"state": values, "param_groups": rest["groups"]})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise Problem(
             "The saved run cannot be continued", path, "Delete the run folder and train again"
         ) from error
-    state.schedule.load_state_dict(numbers["schedule"])
-    if numbers["scaler"] and state.scaler:
-        state.scaler.load_state_dict(numbers["scaler"])
-    state.step = numbers["step"]
+    state.schedule.load_state_dict(rest["schedule"])
+    if rest["scaler"] and state.scaler:
+        state.scaler.load_state_dict(rest["scaler"])
+    state.step = rest["step"]
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -4,8 +4,6 @@ The idea is PyTorch's ("How to save memory by fusing the optimizer step into the
 pytorch.org tutorials); the name is kohya_ss's.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -53,26 +51,20 @@ class FusedBackwardPass:
     def backward(self, loss: torch.Tensor) -> None:
         """One whole training step. Leaves no gradient behind."""
         self._overflowed = torch.zeros((), dtype=torch.bool, device=loss.device)
-        with self._watched():
-            (loss * self.scale).backward()
-        if self.scaled:
-            self._rescale(bool(self._overflowed))
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Hooks for the time of one backward pass, so that none outlives a dropped run."""
-        hooks = [
-            parameter.register_post_accumulate_grad_hook(partial(self._update, place))
-            for place, group in enumerate(self.optimizer.param_groups)
+        hooks = [  # for the time of this pass, so that none outlives a dropped run
+            parameter.register_post_accumulate_grad_hook(partial(self._update, group))
+            for group in self.optimizer.param_groups
             for parameter in group["params"]
         ]
         try:
-            yield
+            (loss * self.scale).backward()
         finally:
             for hook in hooks:
                 hook.remove()
+        if self.scaled:
+            self._rescale(bool(self._overflowed))
 
-    def _update(self, place: int, parameter: nn.Parameter) -> None:
+    def _update(self, group: dict, parameter: nn.Parameter) -> None:
         """Step the one parameter whose gradient is there: the optimizer sees no other."""
         if self.scaled:
             gradient = parameter.grad.div_(self.scale)
@@ -80,7 +72,7 @@ class FusedBackwardPass:
             self._overflowed |= lost
             gradient.masked_fill_(lost, 0)
         groups = self.optimizer.param_groups
-        self.optimizer.param_groups = [{**groups[place], "params": [parameter]}]
+        self.optimizer.param_groups = [{**group, "params": [parameter]}]
         self.optimizer.step()
         self.optimizer.param_groups = groups
         parameter.grad = None

@@ -16,10 +16,10 @@ WORDINGS = 16  # orders of a shuffled caption that are kept ready
 
 @torch.no_grad()
 def encode_images(model: Model, images: list[Image.Image]) -> torch.Tensor:
-    """(n, 4, h, w) fp32 latents of pictures of one size, on the model's device: the mode of the
+    """(n, 4, h, w) fp32 latents of images of one size, on the model's device: the mode of the
     VAE's posterior, scaled.
 
-    The mode instead of a sample: a cached sample would be one fixed draw of noise. One picture
+    The mode instead of a sample: a cached sample would be one fixed draw of noise. One image
     at a time and in fp32, because SDXL's VAE overflows in fp16.
     """
     latents = []

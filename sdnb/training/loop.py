@@ -8,13 +8,14 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, GradientState
 from torch import nn
 
+from sdnb.errors import Problem
 from sdnb.machine import Machine
 from sdnb.training.batches import Batch, Batches
 from sdnb.training.config import TrainConfig
-from sdnb.training.diagnosis import diagnose
 from sdnb.training.fused_backward import FusedBackwardPass, refuse_partners
 from sdnb.training.optimizers import make_optimizer, make_schedule
 
+LOWER = "Lower the learning rate and train again in another folder"
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
 
 
@@ -148,14 +149,7 @@ def fit(state: TrainState, batches: Batches, loss: Loss) -> Iterator[Step]:
                 each = loss(state.denoiser, batch)
                 total, parts = _weighted(each, batch)
                 if not torch.isfinite(total):
-                    raise diagnose(
-                        each,
-                        batch,
-                        batches,
-                        state.parameters.values(),
-                        state.step + 1,
-                        accelerator.mixed_precision,
-                    )
+                    raise diagnose(each, batch, batches, state)
                 state.update(total)
             losses += parts / accelerator.gradient_accumulation_steps
         state.schedule.step()
@@ -175,3 +169,23 @@ def _weighted(losses: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.T
     prior = torch.where(batch.is_prior, losses, 0).sum() / instances
     instance = torch.where(batch.is_prior, 0, losses).sum() / instances
     return total, torch.stack([total, instance, prior]).detach()
+
+
+def diagnose(losses: torch.Tensor, batch: Batch, batches: Batches, state: TrainState) -> Problem:
+    """Why some of `losses` (n,) are NaN or infinite, as a Problem that names the likeliest cause:
+    weights that are lost already, a photo whose latents are, a precision too narrow, or else a
+    learning rate too high."""
+    at = f"At step {state.step + 1} the loss was no longer a number"
+    kept = "what was saved before is still there"
+    if not all(torch.isfinite(weight).all() for weight in state.parameters.values()):
+        grown = f"{at}, because the weights have grown beyond all bounds"
+        return Problem(grown, do=f"{LOWER}; {kept}")
+    bad = (~torch.isfinite(losses)).nonzero().flatten().tolist()
+    names = ", ".join(dict.fromkeys(batches.name_of(batch, i) for i in bad))
+    if any(not torch.isfinite(batch.latents[i]).all() for i in bad):
+        encoded = f"{at}, because a photo cannot be encoded"
+        return Problem(encoded, names, "Remove it and train again")
+    if state.accelerator.mixed_precision == "fp16":
+        narrow = 'Set precision = "fp32", or lower the learning rate'
+        return Problem(f"{at}: a value was too large for fp16", names, f"{narrow}; {kept}")
+    return Problem(f"{at}; the learning rate is the likeliest cause", names, f"{LOWER}; {kept}")

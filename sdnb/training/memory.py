@@ -8,24 +8,20 @@ fp32 where the machine calculates so.
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
 
 import psutil
+import tomli_w
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-)
+from torch.overrides import TorchFunctionMode
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdnb.adapters.layers import tuner_layers
 from sdnb.errors import Problem, bytes_in_words
@@ -46,6 +42,9 @@ PYTHON = 0.5 * GIB  # the interpreter with torch, diffusers and transformers
 WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
 NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
 AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
+SMALLER = 'Choose method = "lora", or a smaller base model'
+NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
+ENCODERS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
 
 _in_words = partial(bytes_in_words, binary=True)
 
@@ -92,10 +91,8 @@ def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | N
     """The plan of a run with so many photos on `machine`. `base` is the base model, where it was
     found already. Raises Problem for a base that is not known."""
     model, method = empty_model(base or config.base), method_of(config)
-    unet, text, vae = (
-        sum(map(_parameters, parts))
-        for parts in ((model.unet,), model.encoders.values(), (model.vae,))
-    )
+    unet, vae = model.unet.num_parameters(), model.vae.num_parameters()
+    text = sum(encoder.num_parameters() for encoder in model.encoders.values())
     with torch.device("meta"):
         groups = method.prepare(model, config)
     trained = [p.shape for group in groups for p in group["params"]]
@@ -103,28 +100,27 @@ def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | N
     optimizer, _ = choose_optimizer(config, trainable)
     states = sum(optimizer_bytes(optimizer, shape) for shape in trained)
     idle = 0 if any(map(trains, model.encoders.values())) else text  # parked in main memory
-    width = base_dtype(config, machine).itemsize
+    width, gpu = base_dtype(config, machine).itemsize, machine.device == "cuda"
     terms = {
         "weights of the base": width * (unet + text - idle),
         "weights that are added": 4 * trainable if method.half_base else 0,
         f"optimizer ({optimizer})": states,
         "gradients, activations": _of_the_backward_pass(config, model, trained, machine),
     }
-    if machine.device == "cuda":
+    if gpu:
         terms |= {"work space": WORKSPACE, "CUDA itself": CONTEXT}
     terms = {name: size for name, size in terms.items() if size}
     loaded = width * (unet + text) + 4 * vae  # the VAE is always fp32
     file = 4 * trainable if method.half_base else 2 * (unet + text + vae)
     checkpoint = 4 * trainable + states
-    on_the_way = max(loaded, file) if machine.device == "cuda" else sum(terms.values())
-    parked = 0 if machine.device == "cuda" else 4 * (idle + vae)
+    peak = max(loaded, file) if gpu else sum(terms.values()) + 4 * (idle + vae)
     return Plan(
         steps=steps(config, photos),
         trainable=trainable,
         terms=terms,
         file=file,
         checkpoint=checkpoint,
-        ram=PYTHON + on_the_way + parked,
+        ram=PYTHON + peak,
         disk=file + (config.keep_checkpoints + 1) * checkpoint,  # one is written beside the others
     )
 
@@ -185,35 +181,32 @@ def _kept(unet: UNet2DConditionModel, samples: int, narrow: bool) -> int:
             kept[id(base)] = base  # held, so that no id is given out twice
         return tensor
 
-    with torch.device("meta"), _lean_attention(), saved_tensors_hooks(keep, lambda t: t):
+    with torch.device("meta"), _FlashAttention(), saved_tensors_hooks(keep, lambda t: t):
         noisy = torch.empty(samples, unet.config.in_channels, side, side, dtype=dtype)
         texts = torch.empty(samples, 78, unet.config.cross_attention_dim, dtype=dtype)
         texts.requires_grad_(True)  # else nothing is kept before the first trained layer
         states, added = for_unet(unet, texts, (8 * side, 8 * side))
         states = states[:, :77]  # only SDXL's last row was taken off: see `conditioning`
         unet(noisy, torch.zeros(samples, dtype=torch.long), states, added_cond_kwargs=added)
-    return sum(base.numel() * base.element_size() for base in kept.values())
+    return sum(base.nbytes for base in kept.values())
 
 
-class _Attention(torch.autograd.Function):
-    """What the memory-saving attention of every GPU keeps: its inputs and its output."""
+class _FlashAttention(TorchFunctionMode):
+    """Attention keeps what it keeps on a GPU. Without data torch would take the plain one, which
+    keeps the weight of every pair of places."""
 
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is functional.scaled_dot_product_attention:
+            return _KeepInputsAndOutput.apply(*args[:3])
+        return function(*args, **(kwargs or {}))
+
+
+class _KeepInputsAndOutput(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value):
         out = torch.empty_like(query)
         ctx.save_for_backward(query, key, value, out)
         return out
-
-
-@contextmanager
-def _lean_attention():
-    """Without data torch takes the plain attention, which would keep every pair of places."""
-    real = functional.scaled_dot_product_attention
-    functional.scaled_dot_product_attention = lambda q, k, v, *_, **__: _Attention.apply(q, k, v)
-    try:
-        yield
-    finally:
-        functional.scaled_dot_product_attention = real
 
 
 def empty_model(base: str | ModelInfo) -> Model:
@@ -222,28 +215,18 @@ def empty_model(base: str | ModelInfo) -> Model:
     folder = Path(info.sources[0])
     if not (folder / "unet").is_dir():  # on the Hub, or a single file
         folder = info.family.configs
-    second = folder / "text_encoder_2"
     with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
-        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
-        encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
-        encoder_2 = None
-        if second.is_dir():
-            encoder_2 = CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(second))
-    words = CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
-    return Model(
-        tokenizer=words,
-        text_encoder=encoder,
-        vae=vae,
-        unet=unet,
-        scheduler=None,
-        info=info,
-        text_encoder_2=encoder_2,
-    )
-
-
-def _parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+        parts = {
+            name: network.from_config(network.load_config(folder / name))
+            for name, network in NETWORKS.items()
+        }
+        parts |= {
+            name: encoder(encoder.config_class.from_pretrained(folder / name))
+            for name, encoder in ENCODERS.items()
+            if (folder / name).is_dir()
+        }
+    tokenizer = CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
+    return Model(tokenizer=tokenizer, scheduler=None, info=info, **parts)
 
 
 def refuse_what_cannot_fit(
@@ -270,7 +253,7 @@ def refuse_what_cannot_fit(
     if needed.ram > ram:
         raise Problem(
             f"This run needs {_in_words(needed.ram)} of main memory, but has {_in_words(ram)}",
-            do='Choose method = "lora", or a smaller base model',
+            do=SMALLER,
         )
     if needed.memory > machine.memory_gib:
         raise Problem(
@@ -285,30 +268,25 @@ def _what_would_fit(config: TrainConfig, photos: int, machine: Machine) -> str:
     for changes in _ladder(config):
         fitting = plan(config.replace(**changes), photos, machine).memory
         if fitting <= machine.memory_gib:
-            words = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
-            words = words.replace("True", "true").replace("False", "false")  # as TOML has them
-            return f"Set {words}: it then takes {fitting:.1f} GiB"
-    return 'Choose method = "lora", or a smaller base model'
+            lines = tomli_w.dumps(changes).splitlines()
+            return f"Set {', '.join(lines)}: it then takes {fitting:.1f} GiB"
+    return SMALLER
 
 
 def _ladder(config: TrainConfig) -> Iterator[dict[str, object]]:
     """Changes that save memory, the mildest first, each with those before it."""
+    fields, rates = type(config).model_fields, {}
+    if config.optimizer == "prodigy":  # its rates are 1, and another optimizer's are not
+        rates = {n: field.default for n, field in fields.items() if n.endswith("learning_rate")}
     changes: dict[str, object] = {}
-    for name, value in (
-        ("gradient_checkpointing", True),
-        ("batch_size", 1),
-        ("optimizer", "adamw8bit"),
-        ("optimizer", "adafactor"),
-        ("train_text_encoder", False),
+    for further in (
+        {"gradient_checkpointing": True},
+        {"batch_size": 1},
+        {"optimizer": "adamw8bit", **rates},
+        {"optimizer": "adafactor", **rates},
+        {"train_text_encoder": False},
+        {"max_grad_norm": 0, "gradient_accumulation": 1, "fused_backward_pass": True},
     ):
-        if getattr(config, name, value) != value:
-            changes = {**changes, name: value}
-            if config.optimizer == "prodigy" and name == "optimizer":  # whose rates are 1
-                rates = {"learning_rate", "text_encoder_learning_rate"} & set(
-                    type(config).model_fields
-                )
-                changes |= {rate: getattr(type(config)(), rate) for rate in sorted(rates)}
+        if further.keys() <= fields.keys() and config.replace(**further) != config:
+            changes = {**changes, **further}
             yield changes
-    if hasattr(config, "fused_backward_pass"):
-        alone = {"max_grad_norm": 0, "gradient_accumulation": 1, "fused_backward_pass": True}
-        yield {**changes, **alone}

@@ -8,15 +8,15 @@ from diffusers.optimization import get_scheduler
 from sdnb.errors import Problem
 from sdnb.training.config import TrainConfig
 
-LARGE = 50_000_000  # trained numbers from which the optimizer's own memory matters
+LARGE = 50_000_000  # trainable parameters from which the optimizer's own memory matters
 
 
-def choose_optimizer(config: TrainConfig, numbers: int) -> tuple[str, str]:
-    """The optimizer that will be used for so many trained `numbers`, and a sentence where it is not
-    the one asked for: 8-bit AdamW needs bitsandbytes, which Colab and most CPUs lack."""
+def choose_optimizer(config: TrainConfig, parameters: int) -> tuple[str, str]:
+    """The optimizer that will be used for so many trainable `parameters`, and a sentence where it
+    is not the one asked for: 8-bit AdamW needs bitsandbytes, which Colab and most CPUs lack."""
     name = config.optimizer
     if name == "adamw8bit" and not _installed("bitsandbytes"):
-        name = "adafactor" if numbers > LARGE else "adamw"
+        name = "adafactor" if parameters > LARGE else "adamw"
         return name, f"bitsandbytes is not installed, so {name} takes the place of 8-bit AdamW."
     if name == "prodigy" and not _installed("prodigyopt"):
         raise Problem(
@@ -28,8 +28,8 @@ def choose_optimizer(config: TrainConfig, numbers: int) -> tuple[str, str]:
 
 def make_optimizer(groups: list[dict], config: TrainConfig) -> torch.optim.Optimizer:
     """The optimizer over `groups`, each with its own `lr`."""
-    numbers = sum(p.numel() for group in groups for p in group["params"])
-    name, _ = choose_optimizer(config, numbers)
+    parameters = sum(p.numel() for group in groups for p in group["params"])
+    name, _ = choose_optimizer(config, parameters)
     decay = config.weight_decay
     if name == "adafactor":
         from transformers import Adafactor  # torch's scales every rate by its weights' size

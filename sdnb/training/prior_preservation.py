@@ -1,4 +1,4 @@
-"""Pictures of other members of the class, for prior preservation (DreamBooth, arXiv 2208.12242)."""
+"""Images of other members of the class, for prior preservation (DreamBooth, arXiv 2208.12242)."""
 
 import re
 from dataclasses import replace
@@ -22,10 +22,10 @@ def class_images(
 ) -> list[Photo]:
     """Images of other members of the class for prior preservation, none where it is off.
 
-    The base model draws them from the photos' captions with the class word for the trigger word,
-    with seeds 0, 1, 2, ...; `folder` keeps them for the next time, where a broken or empty one is
-    drawn again. The learner's own `prior_folder` takes their place; one without a caption is
-    learned as "photo of a man", not with the words of some other photo.
+    The base model makes them from the photos' captions with the class word for the trigger word,
+    with seeds 0, 1, 2, ...; `folder` keeps them for the next time, and a broken or empty one is
+    made again. The learner's own `prior_folder` takes their place; one without a caption is learned
+    as "photo of a man", not with the words of some other photo.
     """
     if not config.prior_weight:
         return []
@@ -36,11 +36,11 @@ def class_images(
     own = method_of(config).captions(config, photos)
     captions = [class_caption(own[i % len(own)], config) for i in range(config.prior_images)]
     paths = [(folder or Path()) / f"{i:04}.png" for i in range(config.prior_images)]
-    images = {i: _kept(path) for i, path in enumerate(paths)} if folder else {}
+    images = {i: _read_class_image(path) for i, path in enumerate(paths)} if folder else {}
     missing = [i for i in range(config.prior_images) if images.get(i) is None]
     asked = [escape(captions[i]) for i in missing]  # a caption's brackets mean themselves
-    drawn = make_images(model, asked, missing)
-    for i, image in zip(missing, drawn, strict=True):
+    made = make_images(model, asked, missing)
+    for i, image in zip(missing, made, strict=True):
         if not _shows_something(image):
             raise Problem(
                 f"The base model made an empty class image for {captions[i]!r}",
@@ -52,7 +52,7 @@ def class_images(
     return [Photo(path, images[i], captions[i]) for i, path in enumerate(paths)]
 
 
-def _kept(path: Path) -> Image.Image | None:
+def _read_class_image(path: Path) -> Image.Image | None:
     """A class image from an earlier day; None where it is absent, broken or empty."""
     try:
         image = Image.open(path).convert("RGB")
@@ -62,7 +62,7 @@ def _kept(path: Path) -> Image.Image | None:
 
 
 def _shows_something(image: Image.Image) -> bool:
-    """Whether the picture has any contrast (grey levels of 255): not the black one that a safety
+    """Whether the image has any contrast (grey levels of 255): not the black one that a safety
     filter or an overflow leaves."""
     return ImageStat.Stat(image.convert("L")).stddev[0] > 2
 

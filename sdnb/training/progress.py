@@ -5,10 +5,10 @@ display with an id, no widget, so that JupyterLab and Colab show the same. Eithe
 training's own thread, for Colab shows nothing that another one sends.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from tqdm import tqdm
 
@@ -21,76 +21,84 @@ POINTS = 300  # of the loss's line, however long the run
 WIDTH, HEIGHT = 600, 90
 
 
-class Progress(Protocol):
-    """What a run tells: every step, every sheet of previews, every loss on held-out photos."""
+class Progress:
+    """What is done of a run of `total` steps. Shows nothing by itself: the displays below do."""
 
-    def show(self, step: Step) -> None: ...
+    def __init__(self, total: int, history: Sequence[Step]) -> None:
+        self.total = total
+        self.steps: list[Step] = []
+        self.means: list[float] = []  # the exponential mean of the losses, step by step
+        for step in history:
+            self.add(step)
 
-    def preview(self, picture: Path) -> None: ...
+    def add(self, step: Step) -> None:
+        before = self.means[-1] if self.means else step.loss
+        self.steps.append(step)
+        self.means.append(before + SMOOTHING * (step.loss - before))
 
-    def validated(self, held_out: ValidationLoss) -> None: ...
+    @property
+    def losses(self) -> str:
+        """The mean, and with class images the last step's two losses, which mean two things."""
+        mean, last = f"{self.means[-1]:.4f}", self.steps[-1]
+        if not last.prior_loss:
+            return mean
+        return f"{mean} (own {last.instance_loss:.4f}, class {last.prior_loss:.4f})"
 
-    def close(self) -> None: ...
+    def show(self, step: Step) -> None:
+        """Show the step that has just been done."""
+        self.add(step)
+
+    def preview(self, path: Path) -> None:
+        """Show a sheet of previews."""
+
+    def validated(self, held_out: ValidationLoss) -> None:
+        """Show a loss on held-out photos."""
+
+    def close(self) -> None:
+        """Show the end of the run."""
 
 
 def watch(total: int, history: Sequence[Step], shown: bool = True) -> Progress:
     """The display that fits this place, `history` being what is done already of `total` steps."""
-    return Live(total, history) if shown and in_notebook() else Line(total, history, shown)
+    if not shown:
+        return Progress(total, history)
+    return Live(total, history) if in_notebook() else Line(total, history)
 
 
 def in_notebook() -> bool:
     """Whether a cell is running in a Jupyter kernel: IPython in a terminal cannot show HTML."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return getattr(get_ipython(), "kernel", None) is not None
-
-
-class Smoothed:
-    """The exponential mean of the losses, step by step."""
-
-    def __init__(self, history: Sequence[Step]) -> None:
-        self.values: list[float] = []
-        for step in history:
-            self.add(step.loss)
-
-    def add(self, loss: float) -> float:
-        before = self.values[-1] if self.values else loss
-        self.values.append(before + SMOOTHING * (loss - before))
-        return self.values[-1]
+    ipython = sys.modules.get("IPython")  # a kernel has loaded it
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
 
 
 class _Bar(tqdm):
     monitor_interval = 0  # no thread beside the training's
 
 
-class Line:
+class Line(Progress):
     """One line in a terminal, or a line now and then in a log file."""
 
-    def __init__(self, total: int, history: Sequence[Step], shown: bool = True) -> None:
-        self.smoothed = Smoothed(history)
-        self.bar = _Bar(total=total, initial=len(history), disable=not shown, mininterval=SECONDS)
+    def __init__(self, total: int, history: Sequence[Step]) -> None:
+        super().__init__(total, history)
+        self.bar = _Bar(total=total, initial=len(history), mininterval=SECONDS)
 
     def show(self, step: Step) -> None:
-        self.bar.set_postfix_str(
-            f"loss={self.smoothed.add(step.loss):.4f}{_apart(step)}", refresh=False
-        )
+        super().show(step)
+        self.bar.set_postfix_str(f"loss={self.losses}", refresh=False)
         self.bar.update()
 
-    def preview(self, picture: Path) -> None:
-        if not self.bar.disable:
-            self.bar.write(f"Previews: {picture}")
+    def preview(self, path: Path) -> None:
+        self.bar.write(f"Previews: {path}")
 
     def validated(self, held_out: ValidationLoss) -> None:
-        if not self.bar.disable:
-            self.bar.write(f"Step {held_out.index}: held-out loss {held_out.loss:.4f}")
+        self.bar.write(f"Step {held_out.index}: held-out loss {held_out.loss:.4f}")
 
     def close(self) -> None:
         self.bar.close()
 
 
-class Live:
+class Live(Progress):
     """The run as HTML that replaces itself; as plain text where HTML is not shown."""
 
     def __init__(
@@ -101,30 +109,26 @@ class Live:
     ) -> None:
         from IPython.display import display
 
-        self.total, self.done, self.clock = total, len(history), clock
-        self.losses, self.smoothed = [step.loss for step in history], Smoothed(history)
+        super().__init__(total, history)
         self.held_out: list[ValidationLoss] = []
-        self.last = history[-1] if history else None
-        self.begun_at, self.begun = self.done, clock()
-        self.shown, self.closed = self.begun, False
+        self.clock, self.done_before, self.closed = clock, len(history), False
+        self.begun = self.updated = clock()
         self.handle = display(self, display_id=True)
-        self.pictures = None  # a second display: the previews travel once, not with every update
+        self.previews = None  # a second display: they travel once, not with every update
 
     def show(self, step: Step) -> None:
-        self.done, self.last = step.index, step
-        self.losses.append(step.loss)
-        self.smoothed.add(step.loss)
-        if self.clock() - self.shown >= SECONDS:
+        super().show(step)
+        if self.clock() - self.updated >= SECONDS:
             self._update()
 
-    def preview(self, picture: Path) -> None:
+    def preview(self, path: Path) -> None:
         from IPython.display import Image, display
 
-        image = Image(data=picture.read_bytes(), format="png")
-        if self.pictures is None:
-            self.pictures = display(image, display_id=True)
+        image = Image(data=path.read_bytes(), format="png")
+        if self.previews is None:
+            self.previews = display(image, display_id=True)
         else:
-            self.pictures.update(image)
+            self.previews.update(image)
 
     def validated(self, held_out: ValidationLoss) -> None:
         self.held_out.append(held_out)
@@ -134,68 +138,59 @@ class Live:
         self._update()
 
     def _update(self) -> None:
-        self.shown = self.clock()
+        self.updated = self.clock()
         self.handle.update(self)
 
     def __repr__(self) -> str:
-        loss = f", loss {self.smoothed.values[-1]:.4f}{_apart(self.last)}" if self.last else ""
+        loss = f", loss {self.losses}" if self.steps else ""
         held = f", held out {self.held_out[-1].loss:.4f}" if self.held_out else ""
-        return f"step {self.done} of {self.total}{loss}{held}, {self._time()}"
+        return f"step {len(self.steps)} of {self.total}{loss}{held}, {self._time()}"
 
     def _time(self) -> str:
-        spent, steps = self.clock() - self.begun, self.done - self.begun_at
-        if self.done >= self.total:
+        spent, done = self.clock() - self.begun, len(self.steps)
+        left = self.total - done
+        if left <= 0:
             return f"done in {_clock(spent)}"
         if self.closed:
             return "stopped; the same again continues it"
-        if not steps:
+        if done == self.done_before:
             return "the first step is the slowest"
-        return f"about {_clock(spent / steps * (self.total - self.done))} left"
+        return f"about {_clock(spent / (done - self.done_before) * left)} left"
 
     def _repr_html_(self) -> str:
-        share = self.done / self.total
+        done = len(self.steps)
         return (
             f'<div role="progressbar" aria-valuemin="0" aria-valuemax="{self.total}" '
-            f'aria-valuenow="{self.done}" style="max-width:{WIDTH}px; font-family:sans-serif">'
+            f'aria-valuenow="{done}" style="max-width:{WIDTH}px; font-family:sans-serif">'
             '<div style="height:8px; border-radius:4px; background:rgba(128,128,128,0.25)">'
-            f'<div style="height:8px; border-radius:4px; background:#2e7d32; width:{share:.1%}">'
-            f'</div></div><div style="margin:4px 0">{self!r}</div>{self._lines()}</div>'
+            '<div style="height:8px; border-radius:4px; background:#2e7d32; '
+            f'width:{done / self.total:.1%}"></div></div>'
+            f'<div style="margin:4px 0">{self!r}</div>{self._plot()}</div>'
         )
 
-    def _lines(self) -> str:
+    def _plot(self) -> str:
         """The loss of the steps, pale, and its mean, as an SVG that fits both themes."""
-        if len(self.losses) < 2:
+        if len(self.steps) < 2:
             return ""
-        every = max(1, len(self.losses) // POINTS)
-        places = range(0, len(self.losses), every)
-        top = max(self.losses[place] for place in places) or 1.0
+        shown = range(0, len(self.steps), max(1, len(self.steps) // POINTS))
+        top = max(self.steps[i].loss for i in shown) or 1.0
 
         def line(points: Iterable[tuple[int, float]], style: str) -> str:
-            spots = " ".join(
-                f"{place / self.total * WIDTH:.1f},{HEIGHT * (1 - min(value / top, 1)):.1f}"
-                for place, value in points
+            places = " ".join(
+                f"{x / self.total * WIDTH:.1f},{HEIGHT * (1 - min(y / top, 1)):.1f}"
+                for x, y in points
             )
-            return f'<polyline points="{spots}" fill="none" {style}/>'
+            return f'<polyline points="{places}" fill="none" {style}/>' if places else ""
 
-        pale = line(((p, self.losses[p]) for p in places), 'stroke="gray" stroke-opacity="0.5"')
-        mean = line(
-            ((p, self.smoothed.values[p]) for p in places), 'stroke="#f58518" stroke-width="2"'
-        )
-        held = ""
-        if self.held_out:
-            spots = ((each.index, each.loss) for each in self.held_out)
-            held = line(spots, 'stroke="#4c78a8" stroke-width="2"')
+        held_out = ((each.index, each.loss) for each in self.held_out)
         return (
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img" '
-            f'aria-label="the loss, its mean, and held-out photos">{pale}{mean}{held}</svg>'
+            f'aria-label="the loss, its mean, and held-out photos">'
+            + line(((i, self.steps[i].loss) for i in shown), 'stroke="gray" stroke-opacity="0.5"')
+            + line(((i, self.means[i]) for i in shown), 'stroke="#f58518" stroke-width="2"')
+            + line(held_out, 'stroke="#4c78a8" stroke-width="2"')
+            + "</svg>"
         )
-
-
-def _apart(step: Step) -> str:
-    """With class images: the step's two losses, for they tell of different things."""
-    if not step.prior_loss:
-        return ""
-    return f" (own {step.instance_loss:.4f}, class {step.prior_loss:.4f})"
 
 
 def _clock(seconds: float) -> str:

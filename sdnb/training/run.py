@@ -1,4 +1,5 @@
-"""One run from settings to result: photos, cache, fit, previews, checkpoints, weights."""
+"""One run from settings to result: photos, latents, fit, previews, checkpoints, weights. And how
+long it would take: a few real steps are tried, and nothing is kept."""
 
 import signal
 import threading
@@ -6,7 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+
+import torch
 
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.photos import FEWEST, Photo, read_photos
@@ -18,18 +22,18 @@ from sdnb.machine import Machine, find_machine, find_rank
 from sdnb.models.base import Model, ModelInfo, find_model, trains
 from sdnb.models.loading import load_model
 from sdnb.training.batches import Batches
-from sdnb.training.checkpoints import load_checkpoint, refuse_no_numbers, save_checkpoint
+from sdnb.training.checkpoints import load_checkpoint, refuse_non_finite, save_checkpoint
 from sdnb.training.config import TrainConfig, steps
 from sdnb.training.latents import encode_examples
 from sdnb.training.loop import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.loss import Denoiser, DenoisingLoss
-from sdnb.training.memory import refuse_what_cannot_fit
+from sdnb.training.memory import Plan, refuse_what_cannot_fit
 from sdnb.training.methods import base_dtype, method_of, restore
 from sdnb.training.prior_preservation import class_images
 from sdnb.training.progress import Progress, watch
 from sdnb.training.run_folder import (
-    History,
     Run,
+    append_history,
     claim,
     open_run,
     read_history,
@@ -38,6 +42,8 @@ from sdnb.training.run_folder import (
 )
 from sdnb.training.validation import Validation
 from sdnb.trials import trial
+
+TRIED = 5  # steps, for an estimate
 
 
 def train(
@@ -61,37 +67,73 @@ def train(
         sweep(run)
         return run
     machine, main = machine or find_machine(config.precision), find_rank() == 0
-    state, batches, loss, model, validation = _begin(run, machine, main)
-    if progress and main and (opening := method_of(config).opening(model, config)):
+    work = _begin(run, machine, main)
+    state = work.state
+    if progress and main and (opening := method_of(config).opening(work.model, config)):
         print(opening)
     history = read_history(run)[: state.step]
-    keeper = _Keeper(run, state, model)
     with (
-        History(run, history) if main else nullcontext(history.append) as record,
+        append_history(run, history) if main else nullcontext(history.append) as record,
         interruptible() as interrupt,
         closing(watch(state.total_steps, history, progress and main)) as display,
     ):
-        for step in fit(state, batches, loss):
+        for step in fit(state, work.batches, work.loss):
             for tell in filter(None, (record, display.show, on_step)):
                 tell(step)
-            held_out = validation and validation(state)
-            if held_out:
+            if work.validation and (held_out := work.validation(state)):
                 display.validated(held_out)
             if main:
-                keeper.preview(display)
+                work.preview(display)
             if state.any_process(interrupt.is_set()):
                 break
             if main:
-                keeper.save_now_and_then()
+                work.save_if_due()
         if main:
-            keeper.end()
+            work.end()
         state.accelerator.wait_for_everyone()
     return replace(run, history=tuple(history))
 
 
-def _begin(
-    run: Run, machine: Machine, main: bool
-) -> tuple[TrainState, Batches, DenoisingLoss, Model, Validation | None]:
+@dataclass
+class _Work:
+    """A run in memory: what `fit` needs, and what it leaves in the folder on the way and at the
+    end."""
+
+    run: Run
+    model: Model
+    state: TrainState
+    batches: Batches
+    loss: DenoisingLoss
+    validation: Validation | None
+    saved: float = field(default_factory=time.monotonic)  # when the last checkpoint was
+
+    def preview(self, display: Progress) -> None:
+        every, index = trial().every(self.run.config.preview_every), self.state.step
+        if every and index % every == 0:
+            display.preview(save_preview(self.run, self.model, index))
+            self.model.park()
+
+    def save_if_due(self) -> None:
+        config = self.run.config
+        late = time.monotonic() - self.saved > 60 * config.save_minutes
+        if late or self.state.step % trial().every(config.save_every) == 0:
+            self.save()
+
+    def save(self) -> None:
+        folder = self.run.folder / "checkpoints"
+        save_checkpoint(self.state, folder, self.run.config.keep_checkpoints)
+        self.saved = time.monotonic()
+
+    def end(self) -> None:
+        """Save the result of a run that is through, else what it needs to go on."""
+        if self.state.steps_left:
+            return self.save()
+        refuse_non_finite(self.state, self.run.folder)
+        method_of(self.run.config).save(self.model, self.run.config, self.run.weights)
+        sweep(self.run)
+
+
+def _begin(run: Run, machine: Machine, main: bool) -> _Work:
     """Everything in place, as far as the run has come. Of several processes the `main` one keeps
     the folder."""
     config = run.config
@@ -111,44 +153,10 @@ def _begin(
         load_checkpoint(state, run.checkpoints[-1])
     if main:
         write_machine(run, machine, state.accelerator.num_processes)
-    return state, batches, loss, model, _validation(run, held_out, model, loss, state.step, main)
-
-
-@dataclass
-class _Keeper:
-    """Keeps what a run leaves in its folder: previews and checkpoints on the way, then the
-    result."""
-
-    run: Run
-    state: TrainState
-    model: Model
-    saved: float = field(default_factory=time.monotonic)
-
-    def preview(self, display: Progress) -> None:
-        every, index = trial().every(self.run.config.preview_every), self.state.step
-        if every and index % every == 0:
-            display.preview(save_preview(self.run, self.model, index))
-            self.model.park()
-
-    def save_now_and_then(self) -> None:
-        config = self.run.config
-        late = time.monotonic() - self.saved > 60 * config.save_minutes
-        if late or self.state.step % trial().every(config.save_every) == 0:
-            self._save()
-
-    def end(self) -> None:
-        """Save the result of a run that is through, else what it needs to go on."""
-        if self.state.steps_left:
-            self._save()
-        else:
-            refuse_no_numbers(self.state, self.run.folder)
-            method_of(self.run.config).save(self.model, self.run.config, self.run.weights)
-            sweep(self.run)
-
-    def _save(self) -> None:
-        folder = self.run.folder / "checkpoints"
-        save_checkpoint(self.state, folder, self.run.config.keep_checkpoints)
-        self.saved = time.monotonic()
+    validation = _validation(config, held_out, model, loss) if held_out else None
+    if validation and main:
+        validation.resume(run.validation_file, state.step)
+    return _Work(run, model, state, batches, loss, validation)
 
 
 def photos_for(
@@ -169,22 +177,15 @@ def photos_for(
 
 
 def _validation(
-    run: Run, held_out: list[Photo], model: Model, loss: DenoisingLoss, step: int, main: bool
-) -> Validation | None:
-    """What measures the loss on the held-out photos, encoded now, in one version and wording; None
-    where none are held out."""
-    if not held_out:
-        return None
-    config = run.config.replace(flip=False, shuffle_captions=False)
+    config: TrainConfig, held_out: list[Photo], model: Model, loss: DenoisingLoss
+) -> Validation:
+    """What measures the loss on the held-out photos, encoded now, in one version and wording."""
+    config = config.replace(flip=False, shuffle_captions=False)
     model.to(model.device)
     captions = method_of(config).captions(config, held_out)
     examples = encode_examples(model, held_out, captions, config)
     model.park()
-    every = trial().every(config.validate_every)
-    validation = Validation(examples, loss, config.seed, every)
-    if main:
-        validation.resume(run.validation_file, step)
-    return validation
+    return Validation(examples, loss, config.seed, trial().every(config.validate_every))
 
 
 def prepare(
@@ -197,7 +198,7 @@ def prepare(
     """Everything `fit` needs, in memory and without a file: `for step in fit(*prepare(...))`.
 
     Adds what trains to `model` itself (after removing what an earlier run added), so many little
-    trainings can follow one another on one loaded base, and pictures of each be made in between;
+    trainings can follow one another on one loaded base, and images of each be made in between;
     `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
     `class_photos` serve prior preservation and are made from the base where they are missing. It
     calculates in the model's own precision, unless a `machine` says another.
@@ -216,35 +217,35 @@ def prepare(
     text_trains = any(map(trains, model.encoders.values()))
     unused = text_trains and bool(config.clip_skip or model.text_encoder_2)
     accelerator = new_accelerator(machine, config.gradient_accumulation, unused)
+    processes = accelerator.num_processes
     photos, class_photos = trial().few(photos), trial().few(class_photos)
     captions = trial().dealt(method.captions(config, photos))
+    instance, prior = encode_examples(model, photos, captions, config), None
+    if class_photos:
+        prior = encode_examples(model, class_photos, [p.caption for p in class_photos], config)
     batches = Batches(
-        instance=encode_examples(model, photos, captions, config),
-        prior=encode_examples(model, class_photos, [p.caption for p in class_photos], config)
-        if class_photos
-        else None,
+        instance=instance,
+        prior=prior,
         prior_weight=config.prior_weight,
         caption_dropout=config.caption_dropout,
         seed=config.seed,
         batch_size=config.batch_size,
-        global_size=config.batch_size * config.gradient_accumulation * accelerator.num_processes,
+        global_size=config.batch_size * config.gradient_accumulation * processes,
         n_train_timesteps=model.scheduler.config.num_train_timesteps,
         noise_offset=config.noise_offset,
     )
     model.park()
-    denoiser = Denoiser(model, config.clip_skip)
-    total = steps(config, len(photos), accelerator.num_processes)
+    denoiser, total = Denoiser(model, config.clip_skip), steps(config, len(photos), processes)
     state = start(denoiser, groups, config, accelerator, total)
     return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
 
 
 def _use_gradient_checkpointing(model: Model, on: bool) -> None:
-    """Switch it on or off, in the text encoders too where something trains."""
-    unet = model.unet
-    unet.enable_gradient_checkpointing() if on else unet.disable_gradient_checkpointing()
+    """Switch it on or off. A frozen text encoder, in evaluation mode, does not heed it."""
+    switch = "enable" if on else "disable"
+    getattr(model.unet, f"{switch}_gradient_checkpointing")()
     for encoder in model.encoders.values():
         new = hasattr(encoder, "activation_checkpointing_enable")  # the older name then warns
-        switch = "enable" if on and trains(encoder) else "disable"
         getattr(encoder, f"{'activation' if new else 'gradient'}_checkpointing_{switch}")()
 
 
@@ -262,7 +263,7 @@ def save_preview(run: Run, model: Model, index: int) -> Path:
 def interruptible() -> Iterator[threading.Event]:
     """An event that the first interrupt sets; a second one raises KeyboardInterrupt.
 
-    The handler that was there before is always put back. Outside the main thread Python allows
+    The handler that was there before is always restored. Outside the main thread Python allows
     no handler, and an interrupt does not arrive there either.
     """
     asked = threading.Event()
@@ -280,3 +281,36 @@ def interruptible() -> Iterator[threading.Event]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def estimate(config: TrainConfig, machine: Machine | None = None) -> Plan:
+    """The plan of a run with its minutes, estimated on this machine. Loads the base model for it.
+
+    Class images, which a run makes before its first step, are not part of the minutes. Raises
+    Problem where `train` would, before any training.
+    """
+    machine = machine or find_machine(config.precision)
+    base = find_model(config.base)
+    photos = photos_for(config, base)
+    planned = refuse_what_cannot_fit(config, len(photos), machine, base=base)
+    model = load_model(base, base_dtype(config, machine), machine)
+    few = photos[: config.batch_size]  # the speed does not depend on how many there are
+    tried = seconds_per_step(config, few, model, machine)
+    return replace(planned, seconds_per_step=tried)
+
+
+def seconds_per_step(
+    config: TrainConfig, photos: list[Photo], model: Model, machine: Machine | None = None
+) -> float:
+    """Seconds of one training step: the mean of five, after a first one, which is the slowest.
+    The photos stand for class images too. `model` is left prepared, as by `prepare`."""
+    as_long = config.replace(views_per_photo=10_000)
+    class_photos = photos if config.prior_weight else []
+    run = fit(*prepare(as_long, photos, model, machine, class_photos))
+    next(run)
+    begun = time.perf_counter()
+    for _ in islice(run, TRIED):
+        pass
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / TRIED

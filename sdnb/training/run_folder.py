@@ -8,9 +8,9 @@ photos are held out, previews/, and checkpoints/ while the run goes on or what w
 import json
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -35,8 +35,10 @@ from sdnb.training.validation import ValidationLoss, read_validation
 from sdnb.trials import trial
 
 LESSONS = ("notebook 08", "quickstart")  # a project's folders of copied sample photos
-TRIAL = "trial.txt"
-FORMAT = 2  # of run folders: a run of another format is listed and used, but not continued
+PHOTOS = "photos.txt"  # their fingerprint
+TRIAL = "trial.txt"  # the trial of the course's tests that made the run; no file in a learner's
+FORMAT = "format.txt"
+FORMAT_NOW = "2"  # a run of another format is listed and used, but not continued
 READY = "SDNB_RUNS"  # the variable that names a folder of finished runs to look in first
 
 
@@ -51,17 +53,6 @@ class Run:
     @property
     def settings(self) -> Path:
         return self.folder / "settings.toml"
-
-    @property
-    def format(self) -> int:
-        """The number that a new run notes; those from before there was one have 1."""
-        file = self.folder / "format.txt"
-        return int(file.read_text()) if file.exists() else 1
-
-    @property
-    def photos(self) -> Path:
-        """The fingerprint of the photos it learns from."""
-        return self.folder / "photos.txt"
 
     @property
     def machine(self) -> Path:
@@ -92,13 +83,12 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.weights.exists() and self.made_by == trial().mark
+        return self.weights.exists() and self.noted(TRIAL) == trial().mark
 
-    @property
-    def made_by(self) -> str:
-        """The trial (of the course's tests) that it was made by; empty for a learner's run."""
-        mark = self.folder / TRIAL
-        return mark.read_text() if mark.exists() else ""
+    def noted(self, name: str) -> str:
+        """The text of one of the folder's small files; empty without it."""
+        file = self.folder / name
+        return file.read_text() if file.exists() else ""
 
     def __str__(self) -> str:
         """What has come of it, in a sentence."""
@@ -130,34 +120,30 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
         folder = Project().runs / f"{config.photos.name}-{config.method}-{digest}"
         _fetch(config, folder)
     run = Run(make_writable_folder(folder), config)
-    noted = type(config).load(run.settings) if run.settings.exists() else config
-    if noted.replace(photos=config.photos) != config:
-        raise Problem(
-            "The folder already holds a run with other settings",
-            run.folder,
-            "Choose another folder, or delete this one",
-        )
-    if run.settings.exists() and not run.finished and run.format != FORMAT:
-        raise Problem(
-            "The folder holds a run of another version of sdnb, which cannot be continued",
-            run.folder,
-            "Choose another folder and train anew; what it saved is still there",
-        )
-    if run.settings.exists() and run.made_by != trial().mark:
-        raise Problem(
-            "The folder holds a run of the course's tests, or this is one",
-            run.folder,
-            "Choose another folder",
-        )
-    if run.photos.exists() and run.photos.read_text() != photos:
-        raise Problem(
-            "The photos or captions have changed since this run began",
-            run.folder,
-            "Choose another folder, or delete this one",
-        )
-    if noted.photos != config.photos:  # the run, or the photos, came from another place
-        config.save(run.settings)
+    if run.settings.exists():
+        found = type(config).load(run.settings)
+        _refuse_another(run, found, photos)
+        if found != config:  # the run, or the photos, came from another place
+            config.save(run.settings)
     return replace(run, history=tuple(read_history(run)))
+
+
+def _refuse_another(run: Run, found: TrainConfig, photos: str) -> None:
+    """Raise Problem where the folder holds another run than this one: with other settings (those
+    `found` there), of another version, or on photos with another fingerprint."""
+    what, do = "", "Choose another folder"
+    delete = f"{do}, or delete this one"
+    if found.replace(photos=run.config.photos) != run.config:
+        what, do = "The folder already holds a run with other settings", delete
+    elif not run.finished and run.noted(FORMAT) != FORMAT_NOW:
+        what = "The folder holds a run of another version of sdnb, which cannot be continued"
+        do = "Choose another folder and train anew; what it saved is still there"
+    elif run.noted(TRIAL) != trial().mark:
+        what = "The folder holds a run of the course's tests, or this is one"
+    elif run.noted(PHOTOS) not in ("", photos):
+        what, do = "The photos or captions have changed since this run began", delete
+    if what:
+        raise Problem(what, run.folder, do)
 
 
 def ready_runs() -> Path | None:
@@ -212,11 +198,11 @@ def own_runs() -> list[Run]:
 def claim(run: Run) -> None:
     """From here on the folder belongs to these settings and these photos."""
     sweep(run)
-    if trial().mark:
-        write_atomically(run.folder / TRIAL, trial().mark.encode())
-    write_atomically(run.folder / "format.txt", str(FORMAT).encode())
+    if mark := trial().mark:
+        write_atomically(run.folder / TRIAL, mark.encode())
+    write_atomically(run.folder / FORMAT, FORMAT_NOW.encode())
     run.config.save(run.settings)
-    write_atomically(run.photos, fingerprint(run.config.photos).encode())
+    write_atomically(run.folder / PHOTOS, fingerprint(run.config.photos).encode())
 
 
 def sweep(run: Run) -> None:
@@ -228,31 +214,23 @@ def sweep(run: Run) -> None:
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
 
 
-class History:
-    """history.csv: cut to the steps that count, then one line appended for every step."""
+@contextmanager
+def append_history(run: Run, history: list[Step]) -> Iterator[Callable[[Step], None]]:
+    """Cut history.csv to the steps in `history`; then what is called with a step adds it to both,
+    as a line at once."""
+    path, names = run.folder / "history.csv", [field.name for field in fields(Step)]
+    lines = [",".join(map(str, row)) for row in (names, *map(astuple, history))]
+    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+    with path.open("a", buffering=1) as file:  # line by line: a crash loses none
 
-    def __init__(self, run: Run, history: list[Step]) -> None:
-        self.path, self.history = run.folder / "history.csv", history
-        lines = [",".join(field.name for field in fields(Step)), *map(self._line, history)]
-        write_atomically(self.path, "".join(f"{line}\n" for line in lines).encode())
+        def append(step: Step) -> None:
+            history.append(step)
+            try:
+                file.write(",".join(map(str, astuple(step))) + "\n")
+            except OSError as error:
+                raise write_problem(error, path) from error
 
-    def __enter__(self) -> Callable[[Step], None]:
-        self.file = self.path.open("a", buffering=1)  # line by line: a crash loses none
-        return self.append
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def append(self, step: Step) -> None:
-        self.history.append(step)
-        try:
-            self.file.write(f"{self._line(step)}\n")
-        except OSError as error:
-            raise write_problem(error, self.path) from error
-
-    @staticmethod
-    def _line(step: Step) -> str:
-        return ",".join(map(repr, asdict(step).values()))  # repr: a float's every digit
+        yield append
 
 
 def read_history(run: Run) -> list[Step]:

@@ -1,8 +1,6 @@
 """The loss on held-out photos, which are never trained on. Noise and noise levels are the same
 every time, so that two losses differ by what was learned alone."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +19,7 @@ NO_STEP = 2**32 - 1  # its noise is no training step's
 @dataclass(frozen=True)
 class ValidationLoss:
     """Mean loss over photos and bands after `index` steps, and over the photos in each band, from
-    nearly clean pictures to nearly pure noise."""
+    nearly clean images to nearly pure noise."""
 
     index: int
     loss: float
@@ -61,11 +59,10 @@ class Validation:
         return tuple(each.mean(0).tolist())
 
     def _write(self) -> None:
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["index", "loss", *(f"band {i + 1} of {BANDS}" for i in range(BANDS))])
-        rows.writerows([each.index, each.loss, *each.bands] for each in self.losses)
-        write_atomically(self.path, text.getvalue().encode())
+        header = ["index", "loss", *(f"band {i + 1} of {BANDS}" for i in range(BANDS))]
+        rows = [header, *([each.index, each.loss, *each.bands] for each in self.losses)]
+        lines = [",".join(map(str, row)) + "\n" for row in rows]
+        write_atomically(self.path, "".join(lines).encode())
 
 
 def _batch(examples: Examples, row: int, loss: DenoisingLoss, seed: int) -> Batch:
@@ -74,7 +71,7 @@ def _batch(examples: Examples, row: int, loss: DenoisingLoss, seed: int) -> Batc
     device, levels = latents.device, loss.scheduler.config.num_train_timesteps
     middles = [int((band + 0.5) * levels / BANDS) for band in range(BANDS)]
     places = range(row * BANDS, (row + 1) * BANDS)
-    noise, _ = noise_and_timesteps(seed, NO_STEP, places, shape, levels)
+    noise, _ = noise_and_timesteps(seed, NO_STEP, places, shape=shape, n_train_timesteps=levels)
     ones = torch.ones(BANDS, device=device)
     return Batch(
         latents=latents[:1].expand(BANDS, *shape),
@@ -91,5 +88,5 @@ def read_validation(path: Path) -> list[ValidationLoss]:
     """The losses that a `Validation` wrote to `path`, in order; none without the file."""
     if not path.exists():
         return []
-    rows = list(csv.reader(path.read_text().splitlines()))[1:]
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
     return [ValidationLoss(int(row[0]), float(row[1]), tuple(map(float, row[2:]))) for row in rows]

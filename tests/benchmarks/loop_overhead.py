@@ -33,7 +33,7 @@ from sdnb.training.checkpoints import save_checkpoint
 from sdnb.training.config import preset
 from sdnb.training.loop import Step, fit
 from sdnb.training.run import prepare, save_preview
-from sdnb.training.run_folder import History, Run
+from sdnb.training.run_folder import Run, append_history
 
 ROUNDS, STEPS = 12, 5
 GPU = torch.cuda.is_available()
@@ -133,7 +133,7 @@ def _apart(config, state, batches, model, machine) -> str:
     """What a run does beside its steps, each timed by itself."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), config)
-        with History(run, []) as record:
+        with append_history(run, []) as record:
             a_step = Step(1, 0.1, 0.1, 0.0, 1e-3)
             times = {
                 "a batch": seconds(lambda: batches.at(1, 0)),

@@ -36,8 +36,7 @@ from sdnb.training.config import (
 )
 from sdnb.training.loop import fit
 from sdnb.training.methods import restore
-from sdnb.training.run import prepare
-from sdnb.training.timing import seconds_per_step
+from sdnb.training.run import prepare, seconds_per_step
 
 POINTS = 5
 OTHERS = ("photo of a man, at the beach", "photo of a woman with long red hair, in a room")

@@ -33,7 +33,7 @@ def test_a_sample_is_the_same_however_the_batch_is_cut():
 
 def test_samples_differ_by_seed_step_and_position():
     draws = [
-        noise_and_timesteps(seed, step, [position], (4, 8, 8), 1000)[0]
+        noise_and_timesteps(seed, step, [position], shape=(4, 8, 8), n_train_timesteps=1000)[0]
         for seed in (0, 1)
         for step in (0, 1)
         for position in (0, 1)
@@ -44,7 +44,7 @@ def test_samples_differ_by_seed_step_and_position():
 
 
 def test_noise_is_standard_normal_and_timesteps_cover_all():
-    noise, timesteps = noise_and_timesteps(0, 0, range(2000), (4, 2, 2), 10)
+    noise, timesteps = noise_and_timesteps(0, 0, range(2000), shape=(4, 2, 2), n_train_timesteps=10)
     # 32,000 values: three standard errors are 0.017 of the mean and 0.012 of the deviation
     assert abs(noise.mean()) < 0.017 and abs(noise.std() - 1) < 0.012
     assert timesteps.unique().tolist() == list(range(10))
@@ -101,8 +101,10 @@ def test_versions_and_wordings_are_drawn_evenly_and_apart():
 
 def test_noise_offset_shifts_whole_channels_by_its_share():
     shape, positions = (4, 8, 8), range(500)
-    plain, timesteps = noise_and_timesteps(0, 0, positions, shape, 10)
-    shifted, same = noise_and_timesteps(0, 0, positions, shape, 10, offset=0.1)
+    plain, timesteps = noise_and_timesteps(0, 0, positions, shape=shape, n_train_timesteps=10)
+    shifted, same = noise_and_timesteps(
+        0, 0, positions, shape=shape, n_train_timesteps=10, offset=0.1
+    )
     shift = shifted - plain
     assert torch.equal(timesteps, same)
     # one number for a channel: the difference of two fp32 sums, to 1e-6

@@ -1,12 +1,14 @@
 """A loss that is no number: the cause that is named, and the last good checkpoint kept."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from sdnb.errors import Problem
 from sdnb.training import run as run_module
 from sdnb.training.batches import Batch, Batches, Examples
-from sdnb.training.diagnosis import diagnose
+from sdnb.training.loop import diagnose
 from sdnb.training.run import train
 
 
@@ -25,7 +27,12 @@ def told(some, latents=None, weight=1.0, precision="no") -> Problem:
     if latents is not None:
         batch = Batch(**vars(batch) | {"latents": latents})
     losses = torch.tensor([1.0, float("nan")])
-    return diagnose(losses, batch, batches, [torch.tensor(weight)], 7, precision)
+    state = SimpleNamespace(
+        parameters={"weight": torch.tensor(weight)},
+        step=6,
+        accelerator=SimpleNamespace(mixed_precision=precision),
+    )
+    return diagnose(losses, batch, batches, state)
 
 
 def test_the_photo_is_named(some):

@@ -112,7 +112,7 @@ def test_held_out_photos_are_a_line_of_their_own(screen, capsys):
     assert "loss 0.9750, held out 0.7500" in repr(live)
     assert live._repr_html_().count("<polyline") == 3
     for shown in (True, False):
-        line = Line(4, [], shown)
+        line = watch(4, [], shown)
         line.validated(ValidationLoss(2, 0.75, (0.75,) * 4))
         line.close()
         assert ("held-out loss 0.7500" in capsys.readouterr().out) is shown

@@ -26,7 +26,7 @@ def test_it_is_the_denoising_loss_by_hand(looking):
     by_hand = torch.zeros(BANDS)
     for row in range(3):
         places = range(row * BANDS, (row + 1) * BANDS)
-        noise, _ = noise_and_timesteps(5, NO_STEP, places, (4, 8, 8), 1000)
+        noise, _ = noise_and_timesteps(5, NO_STEP, places, shape=(4, 8, 8), n_train_timesteps=1000)
         for band, level in enumerate((125, 375, 625, 875)):
             latents, level = examples.latents[row], torch.tensor([level])
             noisy = tiny.scheduler.add_noise(latents, noise[band : band + 1], level)

@@ -33,6 +33,6 @@ def base_dtype(config: TrainConfig, machine: Machine) -> torch.dtype:
 
 
 def restore(model: Model) -> None:
-    """Give the base model back as it was, whatever method has been at work on it."""
+    """Give the base model back as it was, whatever method has trained it."""
     for method in METHODS.values():
         method.remove(model)

@@ -275,7 +275,7 @@ def _carried(homes: dict[str, Studio], files: dict[str, Path]) -> dict[str, floa
 def pace(seed: int) -> dict[str, float]:
     """Seconds a step of the three methods, in turns, as ratios to LoRA's; and one time budget for
     the ported presets. On the processor, and alone: times mean nothing beside other work."""
-    from sdnb.training.timing import seconds_per_step
+    from sdnb.training.run import seconds_per_step
 
     studio, machine = Studio(seed), find_machine("fp32")
     photos = studio.photos()

@@ -68,11 +68,9 @@ def test_about_thirty_names_are_flat():
 def test_lessons_go_no_deeper_than_a_room(page):
     for name in names_in(code_of(page)):
         _, *parts = name.split(".")
-        room = import_module(f"sdnb.{parts[0]}") if parts[0] in ROOMS else sdnb
+        assert parts[0] in {*sdnb.__all__, "__version__"}, name
         if parts[0] in ROOMS and len(parts) > 1:
-            assert parts[1] in room.__all__, name
-        elif len(parts) == 1:
-            assert parts[0] in {*sdnb.__all__, "__version__"}, name
+            assert parts[1] in import_module(f"sdnb.{parts[0]}").__all__, name
 
 
 def test_every_public_name_is_used():
@@ -105,3 +103,15 @@ def type_checked(program: Path) -> str:
     command = [sys.executable, "-m", "ty", "check", "--python", sys.prefix]
     command += ["--output-format", "concise", str(program)]
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_lessons_are_free_of_plumbing(notebook):
+    """A model knows its device, its precision and the guidance that suits it."""
+    code = "\n".join(
+        "".join(cell["source"])
+        for cell in json.loads(notebook.read_text())["cells"]
+        if cell["cell_type"] == "code"
+    )
+    plumbing = r"\.to\((machine|here)\b|precision=\w+\.|\bMachine\(|guidance=\d"
+    assert re.findall(plumbing, code) == []

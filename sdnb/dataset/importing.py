@@ -61,16 +61,14 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
         raise Problem(
             "The zip cannot be read", source, "Make it anew, without a password"
         ) from error
-    photos = [path for path in files if path.suffix.lower() in SUFFIXES]
-    captions = {path.with_suffix(""): path for path in files if path.suffix.lower() == ".txt"}
+    fitting = [path for path, (size, _) in files.items() if size <= LARGEST]
+    photos = [path for path in fitting if path.suffix.lower() in SUFFIXES]
+    captions = {path.with_suffix(""): path for path in fitting if path.suffix.lower() == ".txt"}
     if not photos:
         raise Problem("There are no photos in it", source, "Choose another folder or zip")
     folder, result, used = make_writable_folder(target), Imported(), set()
     for path in photos:
-        size, read = files[path]
-        if size > LARGEST:
-            continue
-        copy = write_beside(folder / "-".join(path.parts), read())
+        copy = write_beside(folder / "-".join(path.parts), files[path][1]())
         result.photos.append(copy)
         if kohya := KOHYA.fullmatch(path.parent.name):
             result.repeats[path.parent.name] = int(kohya[1])

@@ -74,8 +74,7 @@ def uncaptioned_features(
 
 
 def _advice(feature: str, photos: Sequence[Photo], seen: list[dict[str, str]], trigger: str) -> str:
-    value, indices = _shown(feature, seen)
-    showing = [photos[index] for index in indices]
+    value, showing = _shown(feature, photos, seen)
     silent = [photo for photo in showing if not _names(photo.caption, feature, value)]
     if len(showing) < FUSES * len(photos) or 2 * len(silent) < len(showing):
         return ""
@@ -94,14 +93,14 @@ def _advice(feature: str, photos: Sequence[Photo], seen: list[dict[str, str]], t
     )
 
 
-def _shown(feature: str, seen: list[dict[str, str]]) -> tuple[str, list[int]]:
-    """What is shown of a feature, and in which pictures: glasses of any kind, but of place and
-    shirt, which all photos have, one and the same."""
-    values = [shown.get(feature) for shown in seen]
-    value, same = Counter(filter(None, values)).most_common(1)[0]
-    if feature in VARY:
-        return value, [index for index, found in enumerate(values) if found == value]
-    showing = [index for index, found in enumerate(values) if found]
+def _shown(
+    feature: str, photos: Sequence[Photo], seen: list[dict[str, str]]
+) -> tuple[str, list[Photo]]:
+    """What is shown of a feature, and in which photos: glasses of any kind, but of place and shirt,
+    which all photos have, one and the same."""
+    found = [(photo, shown[feature]) for photo, shown in zip(photos, seen) if feature in shown]
+    value, same = Counter(value for _, value in found).most_common(1)[0]
+    showing = [photo for photo, other in found if feature not in VARY or other == value]
     return (value if same == len(showing) else feature), showing
 
 

@@ -77,10 +77,8 @@ class CropChooser:
 
     @leave_out.setter
     def leave_out(self, wanted: bool) -> None:
-        left_out = [name for name in self._changes.left_out if name != self.photo.name]
-        if wanted:
-            left_out.append(self.photo.name)
-        self._change(left_out=left_out)
+        others = [name for name in self._changes.left_out if name != self.photo.name]
+        self._change(left_out=[*others, self.photo.name] if wanted else others)
 
     @property
     def crops(self) -> dict[str, Box]:

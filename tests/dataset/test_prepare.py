@@ -345,6 +345,25 @@ def test_a_copy_of_a_stopped_run_goes_with_its_photo(run, photos, dataset, monke
     assert done.removed == ["a.jpg"] and not done.kept and not (dataset / "a.jpg").exists()
 
 
+def test_stopped_while_photos_were_held_out_their_captions_come_back(run, dataset, monkeypatch):
+    """The files were moved, but the manifest does not know."""
+    run()
+    for name in "abcde":
+        (dataset / f"{name}.txt").write_text(f"by hand {name}")
+
+    def dying(path, content):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sdnb.dataset.manifest.write_atomically", dying)
+        run(held_out=2)
+    assert len([*(dataset / "held_out").iterdir()]) == 4
+    assert not run().kept and not [*(dataset / "held_out").iterdir()]
+    assert {(dataset / f"{n}.txt").read_text() for n in "abcde"} == {
+        f"by hand {n}" for n in "abcde"
+    }
+
+
 def test_a_file_of_others_is_never_overwritten(run, dataset):
     dataset.mkdir()
     (dataset / "c.jpg").write_bytes(b"not ours")

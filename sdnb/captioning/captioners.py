@@ -54,14 +54,7 @@ def make_captions(
     """
     photo_paths(folder, fewest=1)  # checked before a captioner of a gigabyte is fetched
     with load_captioner(config, machine) as captioner:
-        return caption_photos(
-            folder,
-            captioner,
-            prefix=config.prefix,
-            suffix=config.suffix,
-            overwrite=config.overwrite,
-            progress=progress,
-        )
+        return caption_photos(folder, captioner, config, progress)
 
 
 def load_captioner(config: CaptionConfig, machine: Machine | None = None) -> "ModelCaptioner":

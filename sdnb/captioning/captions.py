@@ -13,6 +13,7 @@ from typing import Protocol
 from PIL import Image
 from pydantic import TypeAdapter
 
+from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.decoding import open_picture
 from sdnb.dataset.manifest import HELD_OUT
 from sdnb.dataset.photos import photo_paths, read_caption
@@ -24,9 +25,10 @@ MARKS = ",.;:!?"
 
 
 class Captioner(Protocol):
-    """Anything that says what pictures show, `batch_size` of them at a time. Its `name`, if it has
-    one, tells its captions from another's."""
+    """Anything that says what pictures show, `batch_size` of them at a time. Its `name` tells its
+    captions from another's."""
 
+    name: str
     batch_size: int
 
     def __call__(self, pictures: Sequence[Image.Image]) -> list[str]: ...
@@ -57,28 +59,23 @@ class Captioned:
 
 
 def caption_photos(
-    folder: Path | str,
-    captioner: Captioner,
-    prefix: str = "",
-    suffix: str = "",
-    overwrite: bool = False,
-    progress: bool = True,
+    folder: Path | str, captioner: Captioner, config: CaptionConfig, progress: bool = True
 ) -> Captioned:
-    """Write a caption for every photo of `folder`: `prefix`, what `captioner` says, `suffix`.
+    """Write a caption for every photo of `folder`: the config's `prefix`, what `captioner` says,
+    its `suffix`.
 
     A caption written or changed by hand is kept; one of a captioner's is made anew where the
     captioner, `prefix` or `suffix` is another now. `overwrite` makes all of them anew, your own
     too. Each batch is saved before the next one begins: interrupt it and run it again, and it goes
     on with the rest. A photo that cannot be read is passed over and listed.
 
-    Raises Problem for a missing folder, one without photos, one that cannot be written, a caption
-    that is not text, and a captioner that does not give one caption for each picture.
+    Raises Problem for a missing folder, one without photos, one that cannot be written, and a
+    caption that is not text.
     """
     folder = Path(folder)
-    name = getattr(captioner, "name", type(captioner).__name__)
-    made = json.dumps([name, prefix, suffix], ensure_ascii=False)
+    made = json.dumps([captioner.name, config.prefix, config.suffix], ensure_ascii=False)
     memory = _read_memory(folder)
-    waiting, result = _sort(photo_paths(folder, fewest=1), memory, made, overwrite)
+    waiting, result = _sort(photo_paths(folder, fewest=1), memory, made, config.overwrite)
     if not waiting:
         return result
     make_writable_folder(folder)  # tried before the captioner has worked for minutes
@@ -89,9 +86,9 @@ def caption_photos(
         for start in range(0, len(waiting), captioner.batch_size):
             batch = waiting[start : start + captioner.batch_size]
             said = _describe(batch, captioner, result)
-            texts = {path: joined(prefix, words, suffix) for path, words in said.items()}
+            texts = {p: joined(config.prefix, words, config.suffix) for p, words in said.items()}
             for path, text in texts.items():
-                before = "" if overwrite else read_caption(path)
+                before = "" if config.overwrite else read_caption(path)
                 memory[path.name] = {"text": text, "made": made, "before": before}
             # Remembered first: should it end here, these are known as still to be written.
             _write_memory(folder, memory)
@@ -156,13 +153,7 @@ def _describe(batch: list[Path], captioner: Captioner, result: Captioned) -> dic
             pictures[path] = open_picture(path)
         except Problem:
             result.unreadable.append(path.name)
-    said = captioner([*pictures.values()]) if pictures else []
-    if len(said) != len(pictures):
-        raise Problem(
-            f"The captioner was shown {len(pictures)} pictures and gave {len(said)} captions",
-            do="It has to give one for each",
-        )
-    return dict(zip(pictures, said))
+    return dict(zip(pictures, captioner([*pictures.values()]))) if pictures else {}
 
 
 def _memory(folder: Path) -> Path:

@@ -9,19 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
 from PIL import Image
 
 from sdnb.dataset.photos import Photo
 from sdnb.errors import with_article
-
-if TYPE_CHECKING:  # torch is imported when CLIP is loaded, not with the package
-    import torch
-
-    from sdnb.machine import Machine
-    from sdnb.mini.judge import Judge
-    from sdnb.models.image_encoders import ClipEncoder
+from sdnb.machine import Machine, find_machine
+from sdnb.mini.judge import Judge
+from sdnb.mini.scenes import HUES_GONE, PLACES
+from sdnb.mini.words import glasses_words
+from sdnb.models.image_encoders import ClipEncoder, load_clip_encoder
 
 See = Callable[[list[Image.Image]], list[dict[str, str]]]
 FUSES = 0.6  # of the photos: shown so often, a feature becomes a part of the trigger word
@@ -76,8 +74,7 @@ def uncaptioned_features(
 
 
 def _advice(feature: str, photos: Sequence[Photo], seen: list[dict[str, str]], trigger: str) -> str:
-    value, indices = _shown(feature, seen)
-    showing = [photos[index] for index in indices]
+    value, showing = _shown(feature, photos, seen)
     silent = [photo for photo in showing if not _names(photo.caption, feature, value)]
     if len(showing) < FUSES * len(photos) or 2 * len(silent) < len(showing):
         return ""
@@ -96,14 +93,14 @@ def _advice(feature: str, photos: Sequence[Photo], seen: list[dict[str, str]], t
     )
 
 
-def _shown(feature: str, seen: list[dict[str, str]]) -> tuple[str, list[int]]:
-    """What is shown of a feature, and in which pictures: glasses of any kind, but of place and
-    shirt, which all photos have, one and the same."""
-    values = [shown.get(feature) for shown in seen]
-    value, same = Counter(filter(None, values)).most_common(1)[0]
-    if feature in VARY:
-        return value, [index for index, found in enumerate(values) if found == value]
-    showing = [index for index, found in enumerate(values) if found]
+def _shown(
+    feature: str, photos: Sequence[Photo], seen: list[dict[str, str]]
+) -> tuple[str, list[Photo]]:
+    """What is shown of a feature, and in which photos: glasses of any kind, but of place and shirt,
+    which all photos have, one and the same."""
+    found = [(photo, shown[feature]) for photo, shown in zip(photos, seen) if feature in shown]
+    value, same = Counter(value for _, value in found).most_common(1)[0]
+    showing = [photo for photo, other in found if feature not in VARY or other == value]
     return (value if same == len(showing) else feature), showing
 
 
@@ -113,16 +110,13 @@ def _names(caption: str, feature: str, value: str) -> bool:
     return bool(words & words_of(caption))
 
 
-def judge_sees(judge: "Judge") -> See:
+def judge_sees(judge: Judge) -> See:
     """The studio's judge looks at drawn photos, for what a learner may want to change: glasses,
     hat, shirt, smile, place. Who somebody is should become a part of the word, and is left out."""
     return lambda pictures: [_changeable(reading) for reading in judge.read(pictures)]
 
 
 def _changeable(reading: dict) -> dict[str, str]:
-    from sdnb.mini.scenes import HUES_GONE, PLACES
-    from sdnb.mini.words import glasses_words
-
     shown, coloured = {"place": PLACES[reading["place"]]}, reading["style"] not in HUES_GONE
     if reading["kind"] not in ("man", "woman"):
         return shown
@@ -138,16 +132,22 @@ def _changeable(reading: dict) -> dict[str, str]:
     return shown
 
 
-def clip_sees(source: str | Path = CLIP, machine: "Machine | None" = None) -> See:
+def clip_sees(source: str | Path = CLIP, machine: Machine | None = None) -> See:
     """A CLIP looks at real photos of people: which of a few sentences fits each best.
 
     `source` is a Hub id or a folder. It is loaded at the first look, which raises Problem where
     that fails.
     """
-    load = cache(lambda: _load_clip(source, machine))
     sentences = [
         f"a photo of a person {said}" for answers in QUESTIONS.values() for said in answers
     ]
+
+    @cache
+    def load() -> ClipEncoder:
+        device = (machine or find_machine()).device
+        return load_clip_encoder(
+            source, device, torch.float16 if device == "cuda" else torch.float32
+        )
 
     def see(pictures: list[Image.Image]) -> list[dict[str, str]]:
         return [_answered(row) for row in load().logits(pictures, sentences)]
@@ -155,7 +155,7 @@ def clip_sees(source: str | Path = CLIP, machine: "Machine | None" = None) -> Se
     return see
 
 
-def _answered(row: "torch.Tensor") -> dict[str, str]:
+def _answered(row: torch.Tensor) -> dict[str, str]:
     """What is seen, from the likeness (n,) of one picture to each sentence."""
     shown = {}
     parts = row.split([len(answers) for answers in QUESTIONS.values()])
@@ -166,14 +166,3 @@ def _answered(row: "torch.Tensor") -> dict[str, str]:
         if (chances[value] if nothing is None else 1 - nothing) >= SURE:
             shown[feature] = value
     return shown
-
-
-def _load_clip(source: str | Path, machine: "Machine | None") -> "ClipEncoder":
-    import torch
-
-    from sdnb.machine import find_machine
-    from sdnb.models.image_encoders import load_clip_encoder
-
-    device = (machine or find_machine()).device
-    dtype = torch.float16 if device == "cuda" else torch.float32
-    return load_clip_encoder(source, device, dtype)

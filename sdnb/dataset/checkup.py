@@ -123,20 +123,17 @@ def _check(
     measured: PhotoStatistics, config: PhotoConfig, middle: float, twin: str | None
 ) -> PhotoCheck:
     """`middle` is the median sharpness of the set, `twin` a sharper photo that shows the same."""
-    square = config.shape == "square"
+    square, subject = config.shape == "square", config.subject
     crop = propose_crop(measured.size, measured.subject, config.target_share, square)
     faults = [
-        *_subject_faults(measured, config.subject, crop),
+        *_subject_faults(measured, subject, crop),
         *_picture_faults(measured, config.size, crop, middle),
     ]
     if twin:
         faults.append((1, f"nearly the same picture as {twin}; keep one of them"))
     faults.sort(key=lambda fault: -fault[0])
-    grade = max((grade for grade, _ in faults), default=0)
-    remarks = tuple(words for _, words in faults)
-    return PhotoCheck(
-        statistics=measured, grade=grade, remarks=remarks, crop=crop, subject=config.subject
-    )
+    grade = faults[0][0] if faults else 0
+    return PhotoCheck(measured, grade, tuple(words for _, words in faults), crop, subject)
 
 
 def _subject_faults(

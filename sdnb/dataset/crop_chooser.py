@@ -77,10 +77,8 @@ class CropChooser:
 
     @leave_out.setter
     def leave_out(self, wanted: bool) -> None:
-        left_out = [name for name in self._changes.left_out if name != self.photo.name]
-        if wanted:
-            left_out.append(self.photo.name)
-        self._change(left_out=left_out)
+        others = [name for name in self._changes.left_out if name != self.photo.name]
+        self._change(left_out=[*others, self.photo.name] if wanted else others)
 
     @property
     def crops(self) -> dict[str, Box]:
@@ -99,9 +97,9 @@ class CropChooser:
         if photo.name in self._changes.left_out:
             return "left out"
         cropped, config = self._cropped(photo), self.checkup.config
-        left, top, right, bottom = cropped.crop.pixels(*photo.statistics.size)
-        words = f"{right - left} × {bottom - top} pixels"
-        if min(right - left, bottom - top) < config.size:
+        wide, high = cropped.crop.pixel_size(*photo.statistics.size)
+        words = f"{wide} × {high} pixels"
+        if min(wide, high) < config.size:
             words += f" where {config.size} a side are wanted"
         if cropped.share_cropped is not None:
             words += f"; the {NOUN[config.subject]} fills {cropped.share_cropped:.0%} of it"

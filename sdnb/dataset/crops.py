@@ -53,6 +53,11 @@ class Box:
         bottom = max(min(round(self.bottom * height), height), top + 1)
         return left, top, right, bottom
 
+    def pixel_size(self, width: int, height: int) -> tuple[int, int]:
+        """The width and height of the box in whole pixels of a picture."""
+        left, top, right, bottom = self.pixels(width, height)
+        return right - left, bottom - top
+
     def rounded(self) -> list[float]:
         """Four numbers for a file, to a ten-thousandth."""
         return [round(value, 4) for value in astuple(self)]

@@ -18,7 +18,8 @@ from sdnb.files import make_writable_folder, write_atomically, write_beside
 
 KOHYA = re.compile(r"(\d+)_(.+)")  # "10_ravo man": ten repeats of what shows a ravo man
 SKIPPED = ("__MACOSX", ".", "/")  # left behind by programs; hidden or "../"; of an absolute path
-BROKEN = (zipfile.BadZipFile, zlib.error)  # what a damaged zip may raise
+# what a damaged zip may raise, or one with a password
+BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
 LARGEST = 200_000_000  # bytes: no photo is larger, but a hostile zip may be
 
 
@@ -55,21 +56,19 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
     if not source.exists():
         raise Problem("There is no such folder or zip", source, "Check the path")
     try:
-        files = _of_zip(source) if source.is_file() else _of_folder(source)
-    except (*BROKEN, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        files = _files(source)
+    except BROKEN as error:
         raise Problem(
             "The zip cannot be read", source, "Make it anew, without a password"
         ) from error
-    photos = [path for path in files if path.suffix.lower() in SUFFIXES]
-    captions = {path.with_suffix(""): path for path in files if path.suffix.lower() == ".txt"}
+    fitting = [path for path, (size, _) in files.items() if size <= LARGEST]
+    photos = [path for path in fitting if path.suffix.lower() in SUFFIXES]
+    captions = {path.with_suffix(""): path for path in fitting if path.suffix.lower() == ".txt"}
     if not photos:
         raise Problem("There are no photos in it", source, "Choose another folder or zip")
     folder, result, used = make_writable_folder(target), Imported(), set()
     for path in photos:
-        size, read = files[path]
-        if size > LARGEST:
-            continue
-        copy = write_beside(folder / "-".join(path.parts), read())
+        copy = write_beside(folder / "-".join(path.parts), files[path][1]())
         result.photos.append(copy)
         if kohya := KOHYA.fullmatch(path.parent.name):
             result.repeats[path.parent.name] = int(kohya[1])
@@ -86,24 +85,18 @@ Files = dict[PurePosixPath, tuple[int, Callable[[], bytes]]]
 """By the path within the source: the size in bytes, and what reads them. In order of path."""
 
 
-def _of_folder(folder: Path) -> Files:
-    """Links out of the folder are left out."""
-    home, found = folder.resolve(), {}
-    for path in folder.rglob("*"):
-        if path.is_file() and path.resolve().is_relative_to(home):
-            found[path.relative_to(folder).as_posix()] = path.stat().st_size, path.read_bytes
-    return _shown(found)
-
-
-def _of_zip(file: Path) -> Files:
-    archive = zipfile.ZipFile(file)
-    if archive.testzip():
-        raise zipfile.BadZipFile
-    infos = [info for info in archive.infolist() if not info.is_dir()]
-    return _shown({i.filename: (i.file_size, partial(archive.read, i)) for i in infos})
-
-
-def _shown(files: dict) -> Files:
-    """Without hidden files and those that would lead out of a zip."""
-    found = {PurePosixPath(name): files[name] for name in sorted(files)}
-    return {p: found[p] for p in found if not any(part.startswith(SKIPPED) for part in p.parts)}
+def _files(source: Path) -> Files:
+    """The files of a folder or a zip, without hidden ones and what leads out of it."""
+    if source.is_file():
+        archive = zipfile.ZipFile(source)
+        if archive.testzip():
+            raise zipfile.BadZipFile
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        found = {i.filename: (i.file_size, partial(archive.read, i)) for i in infos}
+    else:
+        home = source.resolve()
+        paths = [path for path in source.rglob("*") if path.is_file()]
+        inside = [path for path in paths if path.resolve().is_relative_to(home)]  # links lead out
+        found = {p.relative_to(source).as_posix(): (p.stat().st_size, p.read_bytes) for p in inside}
+    files = {PurePosixPath(name): found[name] for name in sorted(found)}
+    return {p: files[p] for p in files if not any(part.startswith(SKIPPED) for part in p.parts)}

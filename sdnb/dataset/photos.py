@@ -53,26 +53,19 @@ def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
     if not folder.is_dir():
         raise Problem("The photo folder does not exist", folder, "Check the path")
     paths = photos_in(folder)
-    if not paths and any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")):
-        raise Problem(
-            "The photos lie in folders within this one",
-            folder,
-            'Bring them together: sdnb.dataset.import_photos("that folder", sdnb.Project().photos)',
-        )
-    if not paths:
-        raise Problem(
-            "There are no photos in the folder",
-            folder,
-            "Put 15 to 20 photos there (JPEG, PNG, HEIC, WebP and others)",
-        )
-    if len(paths) < fewest:
-        raise Problem(
-            f"The folder holds {len(paths)} photo{'s' * (len(paths) > 1)}, "
-            f"and training needs at least {fewest}",
-            folder,
-            "Add more; 15 to 20 are good",
-        )
-    return paths
+    if len(paths) >= fewest:
+        return paths
+    if paths:
+        photos = "1 photo" if len(paths) == 1 else f"{len(paths)} photos"
+        what = f"The folder holds {photos}, and training needs at least {fewest}"
+        do = "Add more; 15 to 20 are good"
+    elif any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")):
+        what = "The photos lie in folders within this one"
+        do = 'Bring them together: sdnb.dataset.import_photos("that folder", sdnb.Project().photos)'
+    else:
+        what = "There are no photos in the folder"
+        do = "Put 15 to 20 photos there (JPEG, PNG, HEIC, WebP and others)"
+    raise Problem(what, folder, do)
 
 
 def fingerprint(folder: Path | str) -> str:
@@ -112,15 +105,14 @@ def cut_off(width: float, height: float, target: tuple[int, int]) -> float:
     return 1 - min(wide, high) / max(wide, high)
 
 
-def loss_by_shape(
-    sizes: Sequence[tuple[int, int]], size: int = 512, step: int = 64
-) -> list[dict[str, tuple[int, int] | float]]:
-    """For each photo, (width, height) in pixels, its "bucket" (in pixels, as in `bucket`), and the
-    parts of its area that are lost in a "square" and in that bucket ("lost"), between 0 and 1."""
+def loss_by_shape(sizes: Sequence[tuple[int, int]]) -> list[dict[str, tuple[int, int] | float]]:
+    """For each photo, (width, height) in pixels, its "bucket" at 512 pixels (as in `bucket`), and
+    the parts of its area that are lost in a "square" and in that bucket ("lost"), between 0 and 1.
+    """
     rows = []
     for width, height in sizes:
-        own = bucket(width, height, size, step)
-        square, lost = cut_off(width, height, (size, size)), cut_off(width, height, own)
+        own = bucket(width, height, 512, 64)
+        square, lost = cut_off(width, height, (512, 512)), cut_off(width, height, own)
         rows.append({"bucket": own, "square": square, "lost": lost})
     return rows
 

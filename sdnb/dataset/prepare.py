@@ -72,7 +72,7 @@ def prepare_photos(
     target: Path | str,
     crops: Mapping[str, Box] | None = None,
     notes: Mapping[str, str] | None = None,
-    good: Collection[str] | None = None,
+    good: Collection[str] = (),
     progress: bool = True,
 ) -> Prepared:
     """Write a copy of every photo into the dataset `target`, and the manifest that lists them.
@@ -104,11 +104,12 @@ def prepare_photos(
     copies = _make_all(config, copies, result, progress)
     _hold_out(config.held_out, folder, copies, good)
     planned = manifest.planned | {copy.entry.copy_sha256 for copy in copies}
+    ours = planned | {entry.copy_sha256 for entry in manifest.photos}
     settings = config.model_dump(mode="json", exclude={"photos"})  # where they lie is private
     if any(copy.jpeg for copy in copies):  # should it end halfway, these are not taken for yours
         Manifest(manifest.photos, settings, planned).save(folder)
-    _remove(before, {path.name for path in paths}, result)
-    entries = [_settle(copy, planned, result) for copy in copies]
+    _remove(before, {path.name for path in paths}, ours, result)
+    entries = [_settle(copy, ours, result) for copy in copies]
     result.held_out = [entry.name for entry in entries if entry.held_out]
     Manifest(entries, settings).save(folder)
     return result
@@ -164,17 +165,18 @@ def _make(config: PhotoConfig, folder: Path, copy: _Copy) -> None:
     """Give the copy its entry, and its JPEG unless the file that is there is the right one. Raises
     Problem for a photo that cannot be read."""
     digest, old, crop = checksum(copy.photo), copy.old, copy.crop.rounded()
+    width, height = picture_size(copy.photo)
+    cropped = copy.crop.pixel_size(width, height)
+    size = config.size, config.size
+    if config.shape == "buckets":
+        size = bucket(*cropped, config.size, min(config.bucket_step, config.size // 2))
     if (
         old
-        and (old.sha256, old.crop) == (digest, crop)
-        and old.copy_size == _copy_size(config, *_pixels(copy.crop, old.width, old.height))
+        and (old.sha256, old.crop, old.copy_size) == (digest, crop, size)
         and old.copy_sha256 == checksum(folder / old.copy)
     ):
         copy.entry = replace(old, why=copy.why)
         return
-    width, height = picture_size(copy.photo)
-    cropped = _pixels(copy.crop, width, height)
-    size = _copy_size(config, *cropped)
     # a smaller picture will do as long as the crop, whole pixels of it, has the copy's
     part = max((of_copy + 1) / of_crop for of_copy, of_crop in zip(size, cropped))
     picture = open_picture(copy.photo, math.ceil(part * min(width, height)))
@@ -198,19 +200,6 @@ def _make(config: PhotoConfig, folder: Path, copy: _Copy) -> None:
     ).placed(bool(old and old.held_out))
 
 
-def _pixels(crop: Box, width: int, height: int) -> tuple[int, int]:
-    """Width and height in pixels of a crop."""
-    left, top, right, bottom = crop.pixels(width, height)
-    return right - left, bottom - top
-
-
-def _copy_size(config: PhotoConfig, width: int, height: int) -> tuple[int, int]:
-    """Width and height of the copy of a crop, in pixels."""
-    if config.shape == "square":
-        return config.size, config.size
-    return bucket(width, height, config.size, min(config.bucket_step, config.size // 2))
-
-
 def _fitting(share: float, cropped: tuple[int, int], size: tuple[int, int]) -> list[str]:
     """What is done to a picture after it is opened, in a few words each."""
     lost = round(100 * cut_off(*cropped, size))
@@ -223,9 +212,7 @@ def _fitting(share: float, cropped: tuple[int, int], size: tuple[int, int]) -> l
     return [words for words, true in found.items() if true]
 
 
-def _hold_out(
-    number: int, folder: Path, copies: Sequence[_Copy], good: Collection[str] | None
-) -> None:
+def _hold_out(number: int, folder: Path, copies: Sequence[_Copy], good: Collection[str]) -> None:
     """Choose the photos to hold out: those held out before, then an ordinary one and those that
     differ most, of the `good` ones where there are enough.
 
@@ -233,9 +220,7 @@ def _hold_out(
     nearest to the mean of all; then, again and again, the one whose nearest among the chosen is
     farthest away (farthest-point sampling).
     """
-    fit = [
-        copy for copy in copies if good is None or copy.photo.name in good or copy.entry.held_out
-    ]
+    fit = [copy for copy in copies if copy.photo.name in good or copy.entry.held_out]
     fit = fit if len(fit) >= number else copies
     chosen = [index for index, copy in enumerate(fit) if copy.entry.held_out][:number]
     if len(chosen) < number:
@@ -255,41 +240,43 @@ def _thumbnail(copy: bytes | Path) -> np.ndarray:
     return np.asarray(picture.resize((16, 16), Image.Resampling.BOX), np.float64).ravel()
 
 
-def _remove(before: Mapping[str, ManifestEntry], names: set[str], result: Prepared) -> None:
+def _remove(
+    before: Mapping[str, ManifestEntry], names: set[str], ours: set[str], result: Prepared
+) -> None:
     """Delete the copies of photos that are no longer to be prepared, where they are still ours."""
     for name in sorted(before.keys() - names):
         path = result.folder / before[name].copy
-        if checksum(path) == before[name].copy_sha256:
+        if checksum(path) in ours:
             path.unlink()
             result.removed.append(name)
         elif path.exists():
             result.kept[name] = f"{name} is gone, but {path.name} was changed by hand and stays."
 
 
-def _settle(copy: _Copy, planned: set[str], result: Prepared) -> ManifestEntry:
+def _settle(copy: _Copy, ours: set[str], result: Prepared) -> ManifestEntry:
     """Bring the copy and its caption to their place, over nothing but a copy of ours; the entry as
     it is then."""
-    entry, old, path = copy.entry, copy.old, result.folder / copy.entry.copy
-    here = result.folder / old.copy if old else path
-    for suffix in (".jpg", ".txt"):  # held out now, or no longer
-        source, place = here.with_suffix(suffix), path.with_suffix(suffix)
-        if source.exists() and not place.exists():
-            make_writable_folder(place.parent)
-            os.replace(source, place)
-    there, ours = checksum(path), old.copy_sha256 if old else None
-    if there not in (None, ours, *planned):
-        if not old or (here != path and here.exists()):
+    entry, path = copy.entry, result.folder / copy.entry.copy
+    other = result.folder / entry.placed(not entry.held_out).copy
+    caption = path.with_suffix(".txt")
+    if copy.old:  # held out now, or no longer
+        for source, place in ((other, path), (other.with_suffix(".txt"), caption)):
+            if source.exists() and not place.exists():
+                make_writable_folder(place.parent)
+                os.replace(source, place)
+    there = checksum(path)
+    if there and there not in ours:
+        if not copy.old or other.exists():
             advice = "Move it elsewhere, or choose an empty folder for the dataset"
             raise Problem("Another file is where a copy belongs", path, advice)
         advice = "delete it to have it made anew"
         result.kept[entry.name] = f"{entry.copy} was changed by hand and stays so; {advice}."
-        return old.placed(entry.held_out)
+        return copy.old.placed(entry.held_out)
     if copy.jpeg and there != entry.copy_sha256:
         write_atomically(path, copy.jpeg)
-    elsewhere = result.folder / entry.placed(not entry.held_out).copy
-    if checksum(elsewhere) in planned:  # left by a run that was stopped
-        elsewhere.unlink()
-    own, caption = copy.photo.with_suffix(".txt"), path.with_suffix(".txt")
+    if checksum(other) in ours:  # left by a run that was stopped
+        other.unlink()
+    own = copy.photo.with_suffix(".txt")
     if own.is_file() and not caption.exists():
         write_atomically(caption, own.read_bytes())
     (result.done if copy.jpeg else result.unchanged).append(entry.name)

@@ -6,6 +6,7 @@ import os
 import pytest
 from PIL import Image
 
+from sdnb.captioning import CaptionConfig
 from sdnb.captioning.captions import MEMORY, Captioned, caption_photos, joined
 from sdnb.dataset.photos import fingerprint
 from sdnb.errors import Problem
@@ -28,7 +29,8 @@ class Counting:
 
 
 def captioned(folder, captioner=None, **wishes) -> Captioned:
-    return caption_photos(folder, captioner or Counting(), progress=False, **wishes)
+    config = CaptionConfig(**wishes)
+    return caption_photos(folder, captioner or Counting(), config, progress=False)
 
 
 def captions(folder) -> dict[str, str]:
@@ -71,7 +73,7 @@ def test_every_photo_gets_a_caption(folder):
 
 
 def test_the_bar_counts_photos(folder, capsys):
-    caption_photos(folder, Counting())
+    caption_photos(folder, Counting(), CaptionConfig())
     assert "5/5" in capsys.readouterr().err
 
 
@@ -198,26 +200,6 @@ def test_the_memory_is_readable_and_no_part_of_the_set(folder):
     assert {path.name for path in folder.iterdir()} == {
         f"{i}.{end}" for i in range(5) for end in ("png", "txt")
     }
-
-
-def test_a_captioner_needs_no_name(folder):
-    class Silent(Counting):
-        def __init__(self):
-            super().__init__()
-            del self.name
-
-    captioned(folder, Silent())
-    assert json.loads((folder / MEMORY).read_text())["0.png"]["made"] == '["Silent", "", ""]'
-
-
-def test_a_captioner_that_loses_a_picture_is_told(folder):
-    class Losing(Counting):
-        def __call__(self, pictures):
-            return ["a man"]
-
-    with pytest.raises(Problem, match="shown 2 pictures and gave 1 captions"):
-        captioned(folder, Losing())
-    assert captions(folder) == {}
 
 
 def test_no_folder_and_no_photos(tmp_path):

@@ -158,7 +158,7 @@ def test_clip_counts_what_it_is_sure_of(monkeypatch):
             asked.append((len(pictures), sentences))
             return torch.stack(rows + [level] * (len(pictures) - 2))
 
-    monkeypatch.setattr(uncaptioned, "_load_clip", lambda source, machine: Clip())
+    monkeypatch.setattr(uncaptioned, "load_clip_encoder", lambda *asked: Clip())
     blank = Image.new("RGB", (8, 8))
     shown = clip_sees()([blank] * 3)
     assert shown[0] == {"glasses": "sunglasses", "place": "at the beach"}

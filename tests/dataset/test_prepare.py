@@ -53,7 +53,7 @@ def photos(tmp_path):
 def run(photos, tmp_path):
     """Prepare the photos; the originals' bytes are compared before and after."""
 
-    def call(crops=None, notes=None, good=None, **settings):
+    def call(crops=None, notes=None, good=(), **settings):
         def state():
             files = [path for path in photos.iterdir() if path.is_file()]
             return {path.name: sha256(path.read_bytes()).digest() for path in files}
@@ -325,6 +325,43 @@ def test_photos_that_left_lose_their_copies(run, photos, dataset):
     assert [*manifest(dataset)] == ["c.jpg", "d.jpg", "e.jpg"]
     there = {p.name for p in dataset.iterdir()}
     assert "a.jpg" not in there and {"a.txt", "b.jpg", "mine.jpg"} <= there
+
+
+def test_a_copy_of_a_stopped_run_goes_with_its_photo(run, photos, dataset, monkeypatch):
+    """The run wrote a copy and no manifest; then the photo is taken away."""
+    run()
+    real, calls = prepare.write_atomically, iter(range(3))
+
+    def dying(path, content):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        real(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(prepare, "write_atomically", dying)
+        run(size=80)
+    (photos / "a.jpg").unlink()
+    done = run(size=80)
+    assert done.removed == ["a.jpg"] and not done.kept and not (dataset / "a.jpg").exists()
+
+
+def test_stopped_while_photos_were_held_out_their_captions_come_back(run, dataset, monkeypatch):
+    """The files were moved, but the manifest does not know."""
+    run()
+    for name in "abcde":
+        (dataset / f"{name}.txt").write_text(f"by hand {name}")
+
+    def dying(path, content):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sdnb.dataset.manifest.write_atomically", dying)
+        run(held_out=2)
+    assert len([*(dataset / "held_out").iterdir()]) == 4
+    assert not run().kept and not [*(dataset / "held_out").iterdir()]
+    assert {(dataset / f"{n}.txt").read_text() for n in "abcde"} == {
+        f"by hand {n}" for n in "abcde"
+    }
 
 
 def test_a_file_of_others_is_never_overwritten(run, dataset):

@@ -153,7 +153,13 @@ def _describe(batch: list[Path], captioner: Captioner, result: Captioned) -> dic
             pictures[path] = open_picture(path)
         except Problem:
             result.unreadable.append(path.name)
-    return dict(zip(pictures, captioner([*pictures.values()]))) if pictures else {}
+    said = captioner([*pictures.values()]) if pictures else []
+    if len(said) != len(pictures):
+        raise Problem(
+            f"The captioner was shown {len(pictures)} pictures and gave {len(said)} captions",
+            do="It has to give one for each",
+        )
+    return dict(zip(pictures, said))
 
 
 def _memory(folder: Path) -> Path:

@@ -216,3 +216,13 @@ def test_a_folder_of_somebody_else_is_told_before_the_work(locked_folder, ordina
     os.chmod(locked_folder, 0o555)
     captioner = Counting(stop=1)  # would be interrupted if it were asked at all
     assert "The folder cannot be written" in ordinary_user(captioned, locked_folder, captioner)
+
+
+def test_a_captioner_that_loses_a_picture_is_told(folder):
+    class Losing(Counting):
+        def __call__(self, pictures):
+            return ["a man"]
+
+    with pytest.raises(Problem, match="shown 2 pictures and gave 1 captions"):
+        captioned(folder, Losing())
+    assert captions(folder) == {}

@@ -265,10 +265,8 @@ def _widget(model: FormModel, entry: FormLine) -> widgets.Widget:
     wanted = {"options": list(entry.choices)} if entry.choices else {}
     width, kind = WIDTH.get(entry.kind, WIDTH["text"]), WIDGETS.get(entry.kind, widgets.Text)
     if entry.kind == "slider":
-        kind = (
-            widgets.IntSlider if isinstance(model.typed[entry.name], int) else widgets.FloatSlider
-        )
-        wanted = {"min": entry.low, "max": entry.high, "step": entry.step}
+        kind = widgets.IntSlider if entry.type is int else widgets.FloatSlider
+        wanted = dict(zip(("min", "max", "step"), entry.slide))
     line = kind(
         value=model.typed[entry.name],
         description=entry.label,

@@ -125,9 +125,9 @@ SDXL = Family(
 FAMILIES = (SD1, MINI, SD2, SD2_V, SDXL)
 
 
-def family_of(text_width: int | None, v_prediction: bool = False) -> Family | None:
-    """The family whose UNet takes tokens of this width; None where there is none. Of the two kinds
+def family_of(text_width: int, v_prediction: bool = False) -> Family:
+    """The family whose UNet takes tokens of this width, MINI where there is none. Of the two kinds
     of SD 2 the one with that prediction."""
     alike = [family for family in FAMILIES if family.text_width == text_width]
     same = [family for family in alike if family.v_prediction is v_prediction]
-    return next(iter(same or alike), None)
+    return [*same, *alike, MINI][0]

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sdnb.adapters.layers import has_adapters
+from sdnb.adapters.layers import tuner_layers
 from sdnb.adapters.words import NewWords, embeddings_of
 from sdnb.errors import Problem
 from sdnb.export.kohya import modelspec
@@ -63,7 +63,7 @@ def _named(prefix: str, part: nn.Module, names: dict[str, str]) -> dict[str, tor
 
 
 def _check_plain(model: Model, path: Path) -> None:
-    if any(has_adapters(part) for part in model.modules):
+    if any(tuner_layers(part) for part in model.modules):
         raise Problem(
             "A LoRA is loaded in the model",
             path,

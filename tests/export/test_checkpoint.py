@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sdnb.adapters import load_lora, merge_lora
-from sdnb.adapters.layers import has_adapters, tuner_layers
+from sdnb.adapters.layers import tuner_layers
 from sdnb.errors import Problem
 from sdnb.export import to_checkpoint, to_kohya
 from sdnb.inference import make_images
@@ -87,7 +87,7 @@ def test_merging_adds_the_change_and_leaves_plain_modules(tiny, config, settings
             expected[at] = before[at] + 0.5 * layer.get_delta_weight("default").detach()
     merge_lora(tiny, weight=0.5)
     after = states(tiny)
-    assert tiny.moved and not any(has_adapters(part) for part in tiny.modules)
+    assert tiny.moved and not any(tuner_layers(part) for part in tiny.modules)
     assert after.keys() == before.keys()
     for at, tensor in after.items():
         torch.testing.assert_close(tensor, expected[at], rtol=1e-6, atol=1e-6)
@@ -134,7 +134,7 @@ def test_a_sum_that_is_no_number_is_a_problem(tiny, config):
     train(tiny, config, std=1e30)
     with pytest.raises(Problem, match="too large"):
         merge_lora(tiny)
-    assert tiny.moved and not has_adapters(tiny.unet)
+    assert tiny.moved and not tuner_layers(tiny.unet)
 
 
 def test_sdxl_as_a_folder(make_xl, tmp_path):

@@ -194,7 +194,6 @@ def _profile(base: str, machine: Machine) -> list[Finding]:
 
 
 def _downloaded(sources: tuple[str, ...]) -> bool:
-    try:
-        return bool({repo.repo_id for repo in scan_cache_dir().repos} & set(sources))
-    except CacheNotFound:
-        return False
+    with suppress(CacheNotFound):
+        return any(repo.repo_id in sources for repo in scan_cache_dir().repos)
+    return False

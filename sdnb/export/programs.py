@@ -104,12 +104,9 @@ def install(
     text = target.with_suffix(".json")
     wanted = place.contents.kind == "lora" and place.program != "comfyui"
     content = _text_beside(place.contents)
+    free = not os.path.lexists(text) or (text.is_file() and text.read_bytes() == content)
     if not os.path.lexists(target):
-        if (
-            wanted
-            and os.path.lexists(text)
-            and not (text.is_file() and text.read_bytes() == content)
-        ):
+        if wanted and not free:
             raise _taken(text)
         _copy(file, target)
     elif not _same(file, target):

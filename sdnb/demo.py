@@ -39,6 +39,7 @@ WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
     "photo of ravo wearing round glasses and a blue cap, in the desert",
 )
 OTHERS = ("photo of a woman with long red hair, in a room", "photo of a green mug with a red heart")
+HATS = ("top hat", "beanie", "cap")
 PER_WISH = 2  # pictures of each wish for the numbers; the grid shows the first
 
 
@@ -117,19 +118,13 @@ def _measure(model: Model, clip: ClipEncoder, photos, before, after) -> dict:
 def _obeyed(readings: list[dict], wishes: list[str]) -> dict[str, float]:
     """Shares of the pictures in which the judge finds what the words asked for."""
     pairs = list(zip(readings, wishes, strict=True))
-    wears = {True: [], False: []}
-    for reading, wish in pairs:
-        wears["glasses" in wish].append(reading["glasses"] != "none")
-    hats = [
-        reading["hat"] == hat
-        for reading, wish in pairs
-        for hat in ("top hat", "beanie", "cap")
-        if hat in wish
-    ]
+    hats = [seen["hat"] == hat for seen, wish in pairs for hat in HATS if hat in wish]
+    asked = [seen["glasses"] != "none" for seen, wish in pairs if "glasses" in wish]
+    unasked = [seen["glasses"] != "none" for seen, wish in pairs if "glasses" not in wish]
     return {
         "hats obeyed": round(fmean(hats), 3),
-        "glasses where asked": round(fmean(wears[True]), 3),
-        "glasses where not asked": round(fmean(wears[False]), 3),
+        "glasses where asked": round(fmean(asked), 3),
+        "glasses where not asked": round(fmean(unasked), 3),
     }
 
 

@@ -36,8 +36,13 @@ class Finding:
     do: str = ""
     needed: bool = True
 
+    @property
+    def missing(self) -> bool:
+        """Whether the lessons do not run as it is."""
+        return bool(self.do) and self.needed
+
     def __str__(self) -> str:
-        mark = "ok" if not self.do else "MISSING" if self.needed else "note"
+        mark = "MISSING" if self.missing else "note" if self.do else "ok"
         line = f"{mark:>8}  {self.name:<12} {self.fact}"
         return f"{line}\n{'':23}{self.do}" if self.do else line
 
@@ -60,7 +65,7 @@ def check_machine(base: str | None = None) -> list[Finding]:
 
 def report(findings: list[Finding]) -> str:
     """The screen: a line for each finding, and last whether the lessons run."""
-    lacking = [f.name for f in findings if f.do and f.needed]
+    lacking = [f.name for f in findings if f.missing]
     outcome = (
         f"The lessons cannot run yet; see {', '.join(lacking)} above."
         if lacking
@@ -71,7 +76,7 @@ def report(findings: list[Finding]) -> str:
 
 def healthy(findings: list[Finding]) -> bool:
     """Whether the lessons run: nothing that is needed is missing."""
-    return not any(f.do and f.needed for f in findings)
+    return not any(f.missing for f in findings)
 
 
 def write_findings(findings: list[Finding], path: Path | str) -> Path:
@@ -189,7 +194,6 @@ def _profile(base: str, machine: Machine) -> list[Finding]:
 
 
 def _downloaded(sources: tuple[str, ...]) -> bool:
-    try:
-        return bool({repo.repo_id for repo in scan_cache_dir().repos} & set(sources))
-    except CacheNotFound:
-        return False
+    with suppress(CacheNotFound):
+        return any(repo.repo_id in sources for repo in scan_cache_dir().repos)
+    return False

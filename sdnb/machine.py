@@ -4,7 +4,6 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import psutil
 import torch
@@ -12,9 +11,7 @@ import torch
 from sdnb.errors import Problem
 
 GIB = 2**30  # bytes
-DTYPES = MappingProxyType(
-    {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32},
-)
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate")  # what a run stands on
 
 

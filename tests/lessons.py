@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from nbmake.nb_run import NotebookRun
 
-from sdnb.notebook.lesson_bands import MIME, Band
+from sdnb.notebook.lessons import MIME, Band
 
 NOTEBOOKS = sorted(Path(__file__).parents[1].glob("notebooks/*.ipynb"))
 

@@ -5,7 +5,7 @@ import pytest
 
 from sdnb.errors import Problem
 from sdnb.inference import make_images
-from sdnb.notebook.lesson_bands import Band, summary
+from sdnb.notebook.lessons import Band, summary
 from sdnb.training.loop import fit
 from sdnb.training.run import photos_for, prepare, train
 from sdnb.training.run_folder import finished_runs

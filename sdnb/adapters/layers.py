@@ -22,11 +22,6 @@ class Detached:
     settings: tuple[tuple[nn.Module, dict], ...]
 
 
-def has_adapters(part: nn.Module) -> bool:
-    """Whether there are matrices beside any of its layers."""
-    return bool(tuner_layers(part))
-
-
 def add_adapter(part: nn.Module, config: PeftConfig, name: str = "default") -> None:
     """Add fresh matrices to `part`, which peft draws from torch's generator.
 

@@ -7,11 +7,11 @@ on text encoders with some versions of transformers (its issue 13984), and finds
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from statistics import mode
 
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
@@ -30,16 +30,13 @@ PREFIXES = {  # of kohya's names, by part
     "lora_te1_": "text_encoder",
     "lora_te2_": "text_encoder_2",
 }
-ENDS = {  # how a name may end, and peft's word for it
-    r"lora_A(\.\w+)?\.weight": "lora_A.weight",
-    r"lora_B(\.\w+)?\.weight": "lora_B.weight",
-    r"(lora|lora_linear_layer)\.down\.weight": "lora_A.weight",
-    r"(lora|lora_linear_layer)\.up\.weight": "lora_B.weight",
-    r"lora_down\.weight": "lora_A.weight",
-    r"lora_up\.weight": "lora_B.weight",
-    r"(hada_w[12]_[ab]|hada_t[12]|lokr_w[12](_[ab])?|lokr_t2|alpha)": "",
-}
-END = re.compile(r"\.(?:" + "|".join(f"(?:{end})" for end in ENDS) + r")$")
+END = re.compile(  # how a name may end: with a half of a LoRA's product, or as in peft
+    r"\.(?:"
+    r"(?P<down>(?:lora_A(?:\.\w+)?|lora_down|(?:lora|lora_linear_layer)\.down)\.weight)"
+    r"|(?P<up>(?:lora_B(?:\.\w+)?|lora_up|(?:lora|lora_linear_layer)\.up)\.weight)"
+    r"|hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|alpha)$"
+)
+HALVES = {"down": "lora_A.weight", "up": "lora_B.weight"}
 HADA = frozenset(f"hada_w{i}_{half}" for i in (1, 2) for half in "ab")
 SECOND = [{"lokr_w2"}, {"lokr_w2_a", "lokr_w2_b"}, {"lokr_w2_a", "lokr_w2_b", "lokr_t2"}]
 WHOLE = [  # what has to stand together
@@ -136,12 +133,8 @@ def _flat_names(part_name: str, part: nn.Module) -> dict[str, str]:
 def _place(name: str, homes: dict[str, dict[str, str]]) -> tuple[str, str, str]:
     """Part, module path and peft's ending of a tensor's name."""
     cut = END.search(name)
-    end = cut[0][1:]
-    end = next((to for ends, to in ENDS.items() if re.fullmatch(ends, end) and to), end)
-    stem = name[: cut.start()]
-    # the very old spelling of diffusers' attention processors
-    stem = re.sub(r"\.processor\.(to_[qkv]|to_out)_lora$", r".\1", stem)
-    stem = re.sub(r"\.to_out$", ".to_out.0", stem)
+    end = HALVES.get(cut.lastgroup, cut[0][1:])
+    stem = re.sub(r"\.to_out$", ".to_out.0", name[: cut.start()])
     for prefix, part in PREFIXES.items():
         if stem.startswith(prefix):
             return part, homes.get(part, {}).get(stem.removeprefix(prefix), ""), end
@@ -157,8 +150,8 @@ def _check(path: Path, module: str, ends: dict[str, torch.Tensor], weight: torch
             f"A part of the LoRA is missing for {module}", path, "Download or copy it again"
         )
     try:
-        fits = _update_sizes(ends) == {(weight.shape[0], weight[0].numel())}
-    except IndexError:  # too few dimensions
+        fits = _update_sizes(ends) == {weight.flatten(1).shape}
+    except (IndexError, RuntimeError):  # too few dimensions, or matrices that contradict each other
         fits = False
     if not fits:
         raise Problem(
@@ -168,39 +161,36 @@ def _check(path: Path, module: str, ends: dict[str, torch.Tensor], weight: torch
         )
 
 
-def _update_sizes(ends: dict[str, torch.Tensor]) -> set[tuple[int, int]]:
-    """Outputs, and inputs times the kernel, of every product that the update is made of: more than
-    one size, or none, where the matrices contradict each other."""
-    shape = {end: tuple(tensor.shape) for end, tensor in ends.items()}
+def _update_sizes(ends: dict[str, torch.Tensor]) -> set[torch.Size]:
+    """Outputs, and inputs times the kernel, of every product that the update is made of; calculated
+    without the numbers. Raises what torch does where the matrices contradict each other."""
+    ends = {end: tensor.to("meta", torch.float32) for end, tensor in ends.items()}
     kind = _kind(ends)
     if kind == "lora":
-        down, up = shape["lora_A.weight"], shape["lora_B.weight"]
-        return {(up[0], prod(down[1:]))} if down[0] == up[1] else set()
-    if kind == "hada":
-        kernel = _kernel(shape.get("hada_t1"))
-        pairs = ((shape[f"hada_w{i}_a"], shape[f"hada_w{i}_b"]) for i in (1, 2))
-        return {_product(a, b, kernel) for a, b in pairs}
-    if "lokr_w1" in shape:
-        first = shape["lokr_w1"]
+        products = [ends["lora_B.weight"].flatten(1) @ ends["lora_A.weight"].flatten(1)]
+    elif kind == "hada":
+        products = [_product(ends, f"hada_w{i}", f"hada_t{i}") for i in (1, 2)]
     else:
-        first = _product(shape["lokr_w1_a"], shape["lokr_w1_b"], kernel=1)
-    if "lokr_w2" in shape:
-        second = (shape["lokr_w2"][0], prod(shape["lokr_w2"][1:]))
-    else:
-        kernel = _kernel(shape.get("lokr_t2"))
-        second = _product(shape["lokr_w2_a"], shape["lokr_w2_b"], kernel)
-    return {(first[0] * second[0], first[1] * second[1])}  # the Kronecker product
+        first, second = _factors(ends)
+        products = [torch.kron(first, second.flatten(1))]
+    return {product.flatten(1).shape for product in products}
 
 
-def _kernel(core: tuple[int, ...] | None) -> int:
-    """How many places of a kernel a Tucker core (rank, rank, height, width) has."""
-    return prod(core[2:]) if core else 1
+def _product(ends: dict[str, torch.Tensor], name: str, core: str) -> torch.Tensor:
+    """Two matrices multiplied, around a Tucker core where there is one: the kernel apart from the
+    channels."""
+    a, b = ends[f"{name}_a"].float(), ends[f"{name}_b"].float()
+    if core in ends:
+        return torch.einsum("ijkl,ip,jq->pqkl", ends[core].float(), a, b)
+    return a @ b
 
 
-def _product(a: tuple[int, ...], b: tuple[int, ...], kernel: int) -> tuple[int, int]:
-    """The size of a product, (outputs, rank) times (rank, inputs). Around a Tucker core the first
-    matrix is (rank, outputs)."""
-    return (a[1] if kernel > 1 else a[0]), b[1] * kernel
+def _factors(ends: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    """A LoKr's two factors in full."""
+    return [
+        ends[name].float() if name in ends else _product(ends, name, core)
+        for name, core in (("lokr_w1", ""), ("lokr_w2", "lokr_t2"))
+    ]
 
 
 def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftConfig:
@@ -212,7 +202,7 @@ def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftCon
     for module, ends in modules.items():
         ranks[module] = _rank(ends)
         alphas[module] = float(ends.get("alpha", ranks[module]))
-    rank, alpha = (Counter(each.values()).most_common(1)[0][0] for each in (ranks, alphas))
+    rank, alpha = mode(ranks.values()), mode(alphas.values())
     common = {
         "r": rank,
         "target_modules": list(modules),
@@ -251,16 +241,9 @@ def _multiplied(ends: dict[str, torch.Tensor], weight: torch.Tensor) -> dict[str
     split is not peft's. Two full factors have the scale 1 whatever alpha says (as the web UIs)."""
     rank = next((ends[f"lokr_{w}_b"].shape[0] for w in ("w1", "w2") if f"lokr_{w}_b" in ends), None)
     scale = 1.0 if rank is None else float(ends.get("alpha", rank)) / rank
-    first, second = (ends.get(f"lokr_{w}") for w in ("w1", "w2"))
-    if first is None:
-        first = ends["lokr_w1_a"].float() @ ends["lokr_w1_b"].float()
-    if second is None:
-        a, b = ends["lokr_w2_a"].float(), ends["lokr_w2_b"].float()
-        if "lokr_t2" in ends:  # Tucker: the kernel apart from the channels
-            second = torch.einsum("ijkl,ip,jq->pqkl", ends["lokr_t2"].float(), a, b)
-        else:
-            second = (a @ b).reshape(a.shape[0], -1, *weight.shape[2:])
-    return {"lokr_w1": first.float() * scale, "lokr_w2": second.float()}
+    first, second = _factors(ends)
+    second = second.reshape(second.shape[0], -1, *weight.shape[2:])
+    return {"lokr_w1": first * scale, "lokr_w2": second}
 
 
 def text_width(shapes: Mapping[str, Sequence[int]]) -> int | None:

@@ -13,8 +13,9 @@ from PIL import Image
 from sdnb.errors import Problem
 from sdnb.evaluation.lineup import LineUp
 from sdnb.inference.images import make_images
+from sdnb.mini.judge import Judge
 from sdnb.models.base import Model
-from sdnb.models.image_encoders import ImageEncoder, ImageTextEncoder, JudgeEncoder
+from sdnb.models.image_encoders import ImageEncoder, ImageTextEncoder
 from sdnb.training.latents import encode_images
 
 MEASURES = {  # in the order in which they are shown
@@ -141,7 +142,7 @@ def measure(
     found: dict[str, dict[str, Number]] = {name: {} for name in MEASURES}
     for encoder in encoders:
         name, embedded = encoder.name, image_set.embed_with(encoder)
-        if lineup and isinstance(encoder, JudgeEncoder):
+        if lineup and isinstance(encoder, Judge):
             found["line-up"][name] = recognised(embedded, lineup.known)
         if photos:
             found["likeness"][name] = likeness(embedded, encoder.embed(photos))

@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sdnb.adapters.layers import has_adapters
+from sdnb.adapters.layers import tuner_layers
 from sdnb.adapters.words import NewWords, embeddings_of
 from sdnb.errors import Problem
-from sdnb.export.writing import checked, modelspec
+from sdnb.export.kohya import modelspec
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
 from sdnb.models.conditioning import core_of
@@ -21,28 +21,22 @@ CLIP = "cond_stage_model.transformer.text_model."  # with the name that transfor
 
 
 def to_checkpoint(model: Model, path: Path | str) -> Path:
-    """Write the model as one file where its family allows that, else as a folder; the path gets or
-    loses its .safetensors accordingly, and is returned."""
-    path = Path(path)
-    bare = path.with_suffix("") if path.suffix == ".safetensors" else path
-    if model.info.family.one_file:
-        return export_checkpoint(model, bare.with_name(f"{bare.name}.safetensors"))
-    return export_folder(model, bare)
+    """Write the model in fp16: as one file, named as CompVis/stable-diffusion named it, where its
+    family allows that, else as a diffusers folder. The path gets or loses its .safetensors
+    accordingly, and is returned.
 
-
-def export_checkpoint(model: Model, path: Path | str) -> Path:
-    """Write an SD 1 (or mini) model as one fp16 file, named as CompVis/stable-diffusion named it.
-
-    Raises Problem for another family, where a LoRA or a learned word is loaded in the model, and
-    where a number does not fit into fp16 (65504).
+    Raises Problem where a LoRA or a learned word is loaded in the model, where a number does not
+    fit into fp16 (65504), and where the folder would replace something other than a model.
     """
-    path = checked(path, "")
+    path = Path(path)
+    path = path.with_suffix("") if path.suffix == ".safetensors" else path
     if not model.info.family.one_file:
-        raise Problem(
-            f"A model of the family {model.info.family.name} is not written as one file here",
-            path,
-            "Use export_folder(model, path): a diffusers folder, which ComfyUI reads too",
-        )
+        if path.exists() and not (path / "model_index.json").is_file():
+            raise Problem("There is something else already", path, "Choose another name")
+        _check_plain(model, path)
+        save_folder(model, path)
+        return path
+    path = path.with_name(f"{path.name}.safetensors")
     _check_plain(model, path)
     tensors = held_in(original_tensors(model), "fp16", path)
     header = {"format": "pt", **modelspec(model, path.stem)}
@@ -64,23 +58,12 @@ def original_tensors(model: Model) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def export_folder(model: Model, path: Path | str) -> Path:
-    """Write the model as a diffusers folder, fp16. Raises Problem as `export_checkpoint`, and where
-    something other than a model is at `path`."""
-    path = Path(path)
-    if path.exists() and not (path / "model_index.json").is_file():
-        raise Problem("There is something else already", path, "Choose another name")
-    _check_plain(model, path)
-    save_folder(model, path)
-    return path
-
-
 def _named(prefix: str, part: nn.Module, names: dict[str, str]) -> dict[str, torch.Tensor]:
     return {prefix + renamed(name, names): tensor for name, tensor in part.state_dict().items()}
 
 
 def _check_plain(model: Model, path: Path) -> None:
-    if any(has_adapters(part) for part in model.modules):
+    if any(tuner_layers(part) for part in model.modules):
         raise Problem(
             "A LoRA is loaded in the model",
             path,

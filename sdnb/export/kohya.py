@@ -1,9 +1,10 @@
-"""A trained LoRA, LoCon, LoHa or LoKr as kohya_ss would have saved it: the format that every web UI
-reads (networks/lora.py in kohya-ss/sd-scripts, LyCORIS for LoHa and LoKr)."""
+"""A trained LoRA, LoCon, LoHa or LoKr, and a learned word, as kohya_ss would have saved them: the
+formats that every web UI reads (networks/lora.py in kohya-ss/sd-scripts; LyCORIS for LoHa, LoKr).
+"""
 
+import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,19 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import save as to_bytes
 
 from sdnb.adapters.lora_file import LoraFile, read_lora
-from sdnb.export.writing import IN_PROMPTS, checked, model_hash, modelspec
+from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
 from sdnb.models.original_keys import kohya_name, unet_names
 from sdnb.models.saving import held_in
+from sdnb.models.tensors import read_tensors
+from sdnb.training.methods.textual_inversion import KEY
 
+IN_PROMPTS = {  # what means something there, so that no file called by its name may have it
+    "lora": ":<>",  # <lora:name:1>
+    "embedding": " ,:()[]<>|\\",
+}
+SGM = "https://github.com/Stability-AI/generative-models"
 MATRICES = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight"}
 
 
@@ -33,24 +41,15 @@ class Layer:
     matrices: dict[str, torch.Tensor]
 
 
-def to_kohya(
-    model: Model,
-    file: Path | str,
-    path: Path | str,
-    *,
-    name: str | None = None,
-    metadata: Mapping[str, str] = {},
-    precision: str = "fp16",
-) -> Path:
+def to_kohya(model: Model, file: Path | str, path: Path | str, precision: str = "fp16") -> Path:
     """Write the LoRA in `file`, which training saved, to `path` in kohya's format. `model` is the
-    base model it was trained on, `name` the title shown (default: the file's name), and `metadata`
-    goes into the header over what stands there by itself. Nothing of the photos, the captions or
-    this machine does. `precision` is "fp16", "bf16" or "fp32".
+    base model it was trained on. Nothing of the photos, the captions or this machine goes into the
+    header. `precision` is "fp16", "bf16" or "fp32".
 
     Raises Problem where the file is no LoRA or not one for this base model, where a number does
     not fit into fp16 (65504), and where `path` cannot be a LoRA's.
     """
-    path = checked(path, IN_PROMPTS["lora"], file)
+    path = _checked(path, "lora", file)
     layers = list(_layers(read_lora(file, {"unet": model.unet, **model.encoders})))
     sgm = unet_names(model.unet) if model.info.family.original_names else None
     tensors, alphas = {}, {}
@@ -61,22 +60,63 @@ def to_kohya(
         alphas[f"{stem}.alpha"] = torch.tensor(alpha)
     tensors = held_in(tensors, precision, path) | alphas
     header = {
-        **modelspec(model, name or path.stem, "lora"),
+        **modelspec(model, path.stem, "lora"),
         **_kohya_metadata(model, layers, path.stem),
-        "sshs_model_hash": model_hash(tensors),
-        **{key: str(value) for key, value in metadata.items()},
+        "sshs_model_hash": _model_hash(tensors),
     }
     write_atomically(path, to_bytes(tensors, header))
     return path
 
 
-def tag_metadata(captions: Sequence[str], folder: str) -> dict[str, str]:
-    """Metadata that shows the training's tags in the web UIs: how often each part of the captions
-    between commas occurs, under the folder's name."""
-    tags = Counter(
-        tag.strip().lower() for caption in captions for tag in caption.split(",") if tag.strip()
-    )
-    return {"ss_tag_frequency": json.dumps({folder: dict(tags)})}
+def to_embedding(file: Path | str, path: Path | str) -> Path:
+    """Write the learned word in `file`, one tensor (n, d), to `path`, fp32. In a prompt it is
+    called by `path`'s name without the ending, so give it the word's.
+
+    Raises Problem where the file is no embedding, or the name cannot be written in a prompt.
+    """
+    path = _checked(path, "embedding", file)
+    tensors, _ = read_tensors(file)
+    rows = next(iter(tensors.values()), None)
+    if len(tensors) != 1 or rows.ndim != 2:
+        raise Problem("The file is not an embedding", file, "Choose a file with one learned word")
+    write_atomically(path, to_bytes(held_in({KEY: rows}, "fp32", path), {"format": "pt"}))
+    return path
+
+
+def modelspec(model: Model, title: str, kind: str = "") -> dict[str, str]:
+    """What a file says of itself by ModelSpec 1.0.1, as kohya-ss/sd-scripts writes it
+    (library/sai_model_spec.py). `kind` is "lora", or nothing for a whole model. The mini model
+    passes for an SD 1, whose layout it has."""
+    family = model.info.family
+    architecture = family.architecture
+    header = {
+        "sai_model_spec": "1.0.1",
+        "architecture": f"{architecture}/{kind}" if kind else architecture,
+        "implementation": SGM if not kind or family.original_names else "diffusers",
+        "title": title,
+        "resolution": f"{model.info.resolution}x{model.info.resolution}",
+        "prediction_type": "v" if family.v_prediction else "epsilon",
+    }
+    if model.info.licence != "unknown":
+        header["license"] = model.info.licence
+    return {f"modelspec.{name}": value for name, value in header.items()}
+
+
+def _checked(path: Path | str, kind: str, source: Path | str) -> Path:
+    """The path of a file to export. Raises Problem where it does not end in .safetensors, its name
+    cannot be written in a prompt, or it is `source`."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise Problem("The web UIs find files by their ending", path, "Let it end in .safetensors")
+    if found := [character for character in IN_PROMPTS[kind] if character in path.stem]:
+        raise Problem(
+            f"The file's name is written into prompts, where {found[0]!r} means something else",
+            path,
+            "Choose a name of letters and digits",
+        )
+    if path.resolve() == Path(source).resolve():
+        raise Problem("That would overwrite what was trained", path, "Choose another name")
+    return path
 
 
 def _layers(file: LoraFile) -> Iterator[Layer]:
@@ -131,3 +171,10 @@ def _kohya_metadata(model: Model, layers: Sequence[Layer], stem: str) -> dict[st
         "ss_network_alpha": f"{common.scale * common.rank:g}",
         "ss_network_args": json.dumps(arguments),
     }
+
+
+def _model_hash(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of what stands behind the header, which the web UIs take for the file's own hash
+    (precalculate_safetensors_hashes in kohya-ss/sd-scripts)."""
+    content = to_bytes(tensors)
+    return hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()

@@ -28,7 +28,10 @@ def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
 
 class Judge(nn.Module):
     """Pictures (n, 3, 128, 128) in -1..1 to a dict of logits by feature and identity embeddings (n,
-    64), unit length. `layers` gives the maps between, for the autoencoder's perceptual loss."""
+    64), unit length. `layers` gives the maps between, for the autoencoder's perceptual loss. It is
+    an image encoder: of pictures drawn here it tells who is in them."""
+
+    name = "judge"
 
     def __init__(self, width: int = 32):
         super().__init__()

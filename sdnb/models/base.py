@@ -250,7 +250,7 @@ def _read_folder(folder: Path) -> ModelInfo:
             f"Choose one of {names}, or a folder with model_index.json",
         ) from error
     single_file.refuse_other_inputs(channels, folder)
-    family = SDXL if "XL" in kind else family_of(width, v_prediction) or MINI
+    family = SDXL if "XL" in kind else family_of(width, v_prediction)
     if width == MINI.text_width:
         step = MINI.bucket_step  # what was made from the mini knows squares only, as it does
     return ModelInfo(folder.name, family, resolution, (str(folder),), bucket_step=step)

@@ -3,7 +3,7 @@
 No other module knows a family's widths, keys, names or needs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
@@ -92,18 +92,11 @@ SD2 = Family(
     kohya="sd_v2",
     architecture="stable-diffusion-v2-512",
 )
-SD2_V = Family(
-    name="sd2",
-    title="SD 2.x",
+SD2_V = replace(
+    SD2,
     resolution=768,
-    text_width=1024,
     folder="sd2-v",
-    keys=SD2.keys,
     v_prediction=True,
-    pad_token="!",
-    memory_gib=8.0,
-    disk_gib=10.0,
-    web_ui="SD2",
     kohya="sd_v2_v",
     architecture="stable-diffusion-v2-768-v",
 )
@@ -125,9 +118,9 @@ SDXL = Family(
 FAMILIES = (SD1, MINI, SD2, SD2_V, SDXL)
 
 
-def family_of(text_width: int | None, v_prediction: bool = False) -> Family | None:
-    """The family whose UNet takes tokens of this width; None where there is none. Of the two kinds
+def family_of(text_width: int, v_prediction: bool = False) -> Family:
+    """The family whose UNet takes tokens of this width, MINI where there is none. Of the two kinds
     of SD 2 the one with that prediction."""
     alike = [family for family in FAMILIES if family.text_width == text_width]
     same = [family for family in alike if family.v_prediction is v_prediction]
-    return next(iter(same or alike), None)
+    return [*same, *alike, MINI][0]

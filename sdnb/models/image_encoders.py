@@ -8,6 +8,7 @@ of one kind apart.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -25,7 +26,7 @@ from transformers import (
 )
 
 from sdnb.errors import Problem
-from sdnb.mini.judge import Judge, as_tensor, load_judge
+from sdnb.mini.judge import as_tensor, load_judge
 from sdnb.models.base import Model, quiet
 from sdnb.models.conditioning import core_of
 from sdnb.models.loading import loading
@@ -64,18 +65,6 @@ class ImageTextEncoder(ImageEncoder, Protocol):
         """(n, d) on the CPU, each row of unit length."""
 
 
-class JudgeEncoder:
-    """The mini model's judge (64 dimensions): who somebody drawn is."""
-
-    name = "judge"
-
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
-
-    def embed(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        return self.judge.embed(list(images))
-
-
 class _InBatches:
     """Embeds any number of images, of any mode, by `_embed_batch`."""
 
@@ -86,13 +75,14 @@ class _InBatches:
         return F.normalize(torch.cat(rows).float(), dim=1).cpu()
 
 
+@dataclass(eq=False)
 class ClipEncoder(_InBatches):
     """A CLIP with its tokenizer."""
 
-    def __init__(
-        self, name: str, clip: CLIPModel, tokenizer: CLIPTokenizer, preprocess: Preprocess
-    ) -> None:
-        self.name, self.clip, self.tokenizer, self.preprocess = name, clip, tokenizer, preprocess
+    name: str
+    clip: CLIPModel
+    tokenizer: CLIPTokenizer
+    preprocess: Preprocess
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -114,12 +104,13 @@ class ClipEncoder(_InBatches):
         return self.clip.visual_projection(pooled)
 
 
+@dataclass(eq=False)
 class DinoEncoder(_InBatches):
     """A DINO or DINOv2: the class token behind the last layer's norm."""
 
-    def __init__(self, name: str, network: PreTrainedModel) -> None:
-        self.name, self.network = name, network
-        self.preprocess = _preprocess(RESIZED, CROPPED, image_mean=MEAN, image_std=DEVIATION)
+    name: str
+    network: PreTrainedModel
+    preprocess: Preprocess
 
     def _embed_batch(self, images: list[Image.Image]) -> torch.Tensor:
         pixels = self.preprocess(images).to(self.network.device)
@@ -134,7 +125,7 @@ def image_encoders_for(model: Model) -> list[ImageEncoder]:
     Raises Problem where one cannot be loaded.
     """
     if model.info.family.name == "mini":
-        return [JudgeEncoder(load_judge()), load_clip(model)]
+        return [load_judge(), load_clip(model)]
     return [load_clip_encoder(device=model.device), load_dino_encoder(device=model.device)]
 
 
@@ -172,7 +163,9 @@ def load_dino_encoder(
     source: str | Path = DINOV2, device: torch.device | str = "cpu"
 ) -> DinoEncoder:
     """A DINO or DINOv2 from the Hub or a folder. Raises Problem as `load_clip_encoder` does."""
-    return DinoEncoder(_name(source), _load(AutoModel, source, device, torch.float32))
+    network = _load(AutoModel, source, device, torch.float32)
+    preprocess = _preprocess(RESIZED, CROPPED, image_mean=MEAN, image_std=DEVIATION)
+    return DinoEncoder(_name(source), network, preprocess)
 
 
 def _load(kind, source: str | Path, device: torch.device | str, dtype) -> PreTrainedModel:

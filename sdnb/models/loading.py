@@ -97,32 +97,28 @@ def _read_model(info: ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
 
 
 def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipeline:
+    how = _dtype_argument(dtype)
     if Path(source).is_file():
-        pipeline = load_single_file(Path(source), **_dtype_argument(dtype))
+        pipeline = load_single_file(Path(source), **how)
     else:
         safety = {"safety_checker": None, "requires_safety_checker": False}
-        pipeline = DiffusionPipeline.from_pretrained(
-            source,
-            use_safetensors=True,
-            **({} if info.family.two_encoders else safety),
-            **_dtype_argument(dtype),
-        )
+        more = {} if info.family.two_encoders else safety
+        pipeline = DiffusionPipeline.from_pretrained(source, use_safetensors=True, **more, **how)
     if info.unet:
-        pipeline.unet = UNet2DConditionModel.from_pretrained(info.unet, **_dtype_argument(dtype))
+        pipeline.unet = UNet2DConditionModel.from_pretrained(info.unet, **how)
     return pipeline
 
 
 def _from_first(info: ModelInfo, load: Callable[[str], Any]) -> Any:
     """What `load` makes of the first of the model's sources that it can be loaded from."""
-    failures = []
+    problems = []
     for source in info.sources:
         try:
-            with quiet():
+            with loading(f"The base model {info.name}", source):
                 return load(source)
-        except Exception as error:  # a broken folder fails in any of five libraries
-            failures.append(error)
-    what = f"The base model {info.name}"
-    raise loading_problem(what, info.sources[0], failures[0]) from failures[0]
+        except Problem as problem:
+            problems.append(problem)
+    raise problems[0]
 
 
 def _dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:

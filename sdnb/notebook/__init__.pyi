@@ -1,5 +1,4 @@
 from .colab import download as download, upload_photos as upload_photos, use_drive as use_drive
-from .diagrams import flow_chart as flow_chart
 from .exercises import check as check
 from .forms import caption_editor as caption_editor, crop_form as crop_form, form as form
-from .lesson_bands import lesson_says as lesson_says
+from .lessons import flow_chart as flow_chart, lesson_says as lesson_says

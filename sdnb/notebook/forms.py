@@ -60,18 +60,18 @@ def caption_editor(
 
 
 class Shown:
-    """Shows itself at the end of a cell: by the widgets of the module `view`, and as text where
-    there is no ipywidgets."""
+    """Shows itself at the end of a cell: by a function of `views`, and as text where there is no
+    ipywidgets."""
 
-    view = "sdnb.notebook.settings_form_view"
+    show = "show_settings"
 
     def _ipython_display_(self) -> None:
         try:
-            show = import_module(self.view).show
+            views = import_module("sdnb.notebook.views")
         except ImportError:
             print(self)
         else:
-            show(self.model)
+            getattr(views, self.show)(self.model)
 
 
 class Form(Shown):
@@ -112,7 +112,7 @@ class Form(Shown):
 class CropForm(Shown):
     """Crops to move. It writes no pictures: `crops` and `config` are what it is for."""
 
-    view = "sdnb.notebook.crop_view"
+    show = "show_crops"
 
     def __init__(self, model: CropChooser) -> None:
         self.model = model
@@ -136,7 +136,7 @@ class CropForm(Shown):
 class CaptionForm(Shown):
     """Captions to edit; every change is saved at once."""
 
-    view = "sdnb.notebook.caption_view"
+    show = "show_captions"
 
     def __init__(self, model: CaptionEditor) -> None:
         self.model = model

@@ -3,8 +3,7 @@ of the site."""
 
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
@@ -12,7 +11,7 @@ from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.config import PhotoConfig
 from sdnb.inference.config import ImageConfig
 from sdnb.mini.yourself import PersonConfig
-from sdnb.notebook.settings_form import form_line
+from sdnb.notebook.settings_form import FormLine, form_line
 from sdnb.settings import Settings
 from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig
 
@@ -80,7 +79,7 @@ def _explained(name: str) -> str:
     paragraphs = []
     for cls, field in owners.items():
         entry = form_line(name, field, cls)
-        facts = _facts(field, entry.bounds)
+        facts = _facts(field, entry)
         paragraphs.append(f"{entry.help}\n\n`{name}` in {_link(cls)}: {facts}\n")
     return "\n".join([f"({anchor(name)})=\n### {title}\n", *paragraphs])
 
@@ -89,18 +88,15 @@ def _link(cls: type[Settings]) -> str:
     return f"[`{cls.__name__}`](#{anchor(cls.__name__)})"
 
 
-def _facts(field: FieldInfo, bounds: str) -> str:
+def _facts(field: FieldInfo, entry: FormLine) -> str:
     """What it may be, and what it is unless said."""
-    whole = field.annotation
-    inner = [part for part in get_args(whole) if part is not NoneType]
-    optional = NoneType in get_args(whole)
-    kind = inner[0] if optional else get_origin(whole) or whole
-    values = [f"`{value}`" for value in inner]
-    if kind is Literal and len(values) == 1:
-        return f"always {values[0]}."
-    what = KINDS[kind] if kind is not Literal else " or ".join(values)
-    what = f"{what}, {bounds}" if bounds else what
-    return f"{what}{', or empty' if optional else ''}; {_shown(field.get_default())} unless set."
+    choices = " or ".join(f"`{choice}`" for choice in entry.choices)
+    if len(entry.choices) == 1:
+        return f"always {choices}."
+    what = choices or KINDS[entry.type]
+    what = f"{what}, {entry.bounds}" if entry.bounds else what
+    empty = ", or empty" if entry.optional else ""
+    return f"{what}{empty}; {_shown(field.get_default())} unless set."
 
 
 def _shown(value: Any) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
 from PIL import Image
 from pydantic.fields import FieldInfo
 
@@ -28,30 +27,25 @@ ASIDE = {  # what changes neither memory nor file, so that a new value of it nee
     "preview_every": 0,
     "save_every": 1,
 }
-BOUNDS = (
-    (Ge, "ge", "at least"),
-    (Gt, "gt", "more than"),
-    (Le, "le", "at most"),
-    (Lt, "lt", "below"),
-)
+KINDS = {bool: "check", Literal: "choice", tuple: "lines"}  # of a form's lines
+LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "below"}
 
 
 @dataclass(frozen=True)
 class FormLine:
-    """One line of a form: `kind` is "choice", "check", "slider", "lines" or "text"; a slider has
-    `low`, `high` and `step`."""
+    """One line of a form. `type` is the setting's own, without its parts and None; `kind` is
+    "choice", "check", "slider", "lines" or "text"; `slide` a slider's ends and its step."""
 
     name: str
     label: str
     help: str
+    type: type
     kind: str
-    choices: tuple = ()
-    optional: bool = False
-    basic: bool = False
-    bounds: str = ""
-    low: float = 0
-    high: float = 0
-    step: float = 0
+    choices: tuple
+    optional: bool
+    basic: bool
+    bounds: str
+    slide: tuple[float, ...]
 
 
 def form_lines(settings: type[Settings]) -> list[FormLine]:
@@ -62,36 +56,25 @@ def form_lines(settings: type[Settings]) -> list[FormLine]:
 
 def form_line(name: str, field: FieldInfo, settings: type[Settings]) -> FormLine:
     """The line for one setting of the class, as its type and bounds ask for."""
-    kind, choices, slide = "text", (), ()
-    optional = NoneType in get_args(field.annotation)
-    if field.annotation is bool:
-        kind = "check"
-    elif get_origin(field.annotation) is Literal:
-        kind, choices = "choice", get_args(field.annotation)
-    elif get_origin(field.annotation) is tuple:
-        kind = "lines"
-    elif step := (field.json_schema_extra or {}).get("step"):
-        low, high = (
-            next(getattr(m, key) for m in field.metadata if isinstance(m, rule))
-            for rule, key in ((Ge, "ge"), (Le, "le"))
-        )
-        kind, slide = "slider", (low, high, step)
-    limits = [
-        f"{words} {getattr(rule, key):,.10g}"
-        for rule in field.metadata
-        for type_, key, words in BOUNDS
-        if isinstance(rule, type_)
-    ]
+    whole = field.annotation
+    optional = NoneType in get_args(whole)
+    inner = next(part for part in get_args(whole) if part is not NoneType) if optional else whole
+    plain = get_origin(inner) or inner
+    limits = {
+        key: getattr(rule, key) for key in LIMITS for rule in field.metadata if hasattr(rule, key)
+    }
+    step = (field.json_schema_extra or {}).get("step")
     return FormLine(
-        name,
-        field.title or name.replace("_", " ").capitalize(),
-        " ".join((field.description or "").split()),
-        kind,
-        choices,
-        optional,
-        name in settings.basics,
-        " and ".join(limits),
-        *slide,
+        name=name,
+        label=field.title or name.replace("_", " ").capitalize(),
+        help=" ".join((field.description or "").split()),
+        type=plain,
+        kind="slider" if step else KINDS.get(plain, "text"),
+        choices=get_args(inner) if plain is Literal else (),
+        optional=optional,
+        basic=name in settings.basics,
+        bounds=" and ".join(f"{LIMITS[key]} {limit:,.10g}" for key, limit in limits.items()),
+        slide=(limits["ge"], limits["le"], step) if step else (),
     )
 
 
@@ -104,27 +87,30 @@ class FormModel:
 
     def __init__(self, start: Settings) -> None:
         self.start, self.lines = start, form_lines(type(start))
-        self.typed = {e.name: _as_typed(getattr(start, e.name), e) for e in self.lines}
+        self.typed = self._as_typed(start)
         self.watchers: list[Callable[[], object]] = []
 
     def type(self, name: str, value: str | bool | float) -> None:
         """A line was changed."""
-        self.typed[name] = value
-        for tell in self.watchers:
-            tell()
+        self._take({name: value})
 
     def fill(self, config: Settings, keep: tuple[str, ...] = ()) -> None:
         """Put another config's values into the lines, as a preset does; `keep` stay as typed."""
-        for entry in self.lines:
-            if entry.name not in keep:
-                self.typed[entry.name] = _as_typed(getattr(config, entry.name), entry)
+        filled = self._as_typed(config)
+        self._take({name: value for name, value in filled.items() if name not in keep})
+
+    def _take(self, typed: dict[str, str | bool | float]) -> None:
+        self.typed |= typed
         for tell in self.watchers:
             tell()
+
+    def _as_typed(self, config: Settings) -> dict[str, str | bool | float]:
+        return {entry.name: _as_typed(getattr(config, entry.name), entry) for entry in self.lines}
 
     @property
     def changed(self) -> dict[str, str | bool | float]:
         """What is typed in the lines that differ from `start`."""
-        begun = {e.name: _as_typed(getattr(self.start, e.name), e) for e in self.lines}
+        begun = self._as_typed(self.start)
         return {name: typed for name, typed in self.typed.items() if typed != begun[name]}
 
     def known(self, typed: dict[str, Any]) -> dict[str, str | bool | float]:
@@ -186,8 +172,7 @@ class FormModel:
     @property
     def picture(self) -> Image.Image | None:
         """What these settings look like, where their class can show it (a method `preview`)."""
-        preview = getattr(self.config, "preview", None)
-        return preview() if preview else None
+        return self.config.preview() if hasattr(self.start, "preview") else None
 
     @property
     def twin(self) -> str:
@@ -199,7 +184,9 @@ class FormModel:
             if getattr(config, entry.name) != getattr(plain, entry.name)
         ]
         name = f"sdnb.{type(config).__name__}"
-        return "\n".join([f"config = {name}(", *changed, ")"]) if changed else f"config = {name}()"
+        return "\n".join(
+            [f"config = {name}(", *changed, ")"] if changed else [f"config = {name}()"]
+        )
 
 
 def _unsaid(config: TrainConfig, photos: list[Path]) -> str:

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sdnb.adapters import load_embedding, load_lora
-from sdnb.adapters.layers import has_adapters
+from sdnb.adapters.layers import tuner_layers
 from sdnb.dataset.photos import read_photos
 from sdnb.errors import Problem
 from sdnb.evaluation import picker
@@ -119,7 +119,7 @@ def test_a_damaged_checkpoint_is_a_problem_and_changes_nothing(run, tmp_path):
             with trained(model, run.config, path):
                 pass
         assert np.array_equal(picture(model), base)
-        assert not has_adapters(model.unet) and not has_adapters(model.text_encoder)
+        assert not tuner_layers(model.unet) and not tuner_layers(model.text_encoder)
 
 
 def test_picking(run, photos, mean_encoder, by_mean):

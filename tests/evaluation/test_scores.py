@@ -16,7 +16,7 @@ from sdnb.evaluation.scores import (
     measure,
     prompt_fit,
 )
-from sdnb.models.image_encoders import JudgeEncoder
+from sdnb.mini.judge import Judge
 
 RED, LIME, BLUE, BLACK = (1.0, 0.0), (0.0, 1.0), (0.6, 0.8), (-1.0, 0.0)
 SEEN = torch.tensor([[RED, LIME], [BLUE, BLACK]])  # two prompts, two seeds
@@ -112,11 +112,11 @@ def test_clip_compares_with_the_texts(drawn, painted, clip):
 
 
 def test_the_line_up_is_the_judges(drawn, painted, colours):
-    class Judge:
+    class Colours(Judge):
         embed = staticmethod(colours.embed)
 
     lineup = LineUp((None, None), torch.tensor([LIME, RED]))  # lime is the subject
-    scores = measure(drawn, [], [JudgeEncoder(Judge()), colours], lineup=lineup)
+    scores = measure(drawn, [], [Colours(), colours], lineup=lineup)
     # red no, lime yes; blue is nearer to lime (0.8) than to red, and so is black (0)
     assert is_number(scores["line-up"]["judge"], 0.75, 0.25 * 2**0.5)
     assert "likeness" not in scores.numbers

@@ -10,10 +10,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sdnb.adapters import load_lora, merge_lora
-from sdnb.adapters.layers import has_adapters, tuner_layers
+from sdnb.adapters.layers import tuner_layers
 from sdnb.errors import Problem
 from sdnb.export import to_checkpoint, to_kohya
-from sdnb.export.checkpoint import export_checkpoint, export_folder
 from sdnb.inference import make_images
 from sdnb.models.base import quiet
 from sdnb.models.loading import load_model
@@ -51,7 +50,7 @@ def train(model, config, std=0.1):
 
 def test_diffusers_reads_every_number_of_the_file(tiny, tiny_folder, tmp_path):
     before = states(tiny)
-    path = export_checkpoint(tiny, tmp_path / "ravo.safetensors")
+    path = to_checkpoint(tiny, tmp_path / "ravo.safetensors")
     assert all(torch.equal(tensor, before[at]) for at, tensor in states(tiny).items())
     tensors = load_file(path)
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
@@ -88,7 +87,7 @@ def test_merging_adds_the_change_and_leaves_plain_modules(tiny, config, settings
             expected[at] = before[at] + 0.5 * layer.get_delta_weight("default").detach()
     merge_lora(tiny, weight=0.5)
     after = states(tiny)
-    assert tiny.moved and not any(has_adapters(part) for part in tiny.modules)
+    assert tiny.moved and not any(tuner_layers(part) for part in tiny.modules)
     assert after.keys() == before.keys()
     for at, tensor in after.items():
         torch.testing.assert_close(tensor, expected[at], rtol=1e-6, atol=1e-6)
@@ -122,7 +121,7 @@ def test_one_picture(tiny_folder, config, tmp_path, settings, std):
     assert np.abs(picture(fresh) - live).max() <= 2
     merge_lora(fresh)
     assert np.abs(picture(fresh) - live).max() <= 2
-    whole = export_checkpoint(fresh, tmp_path / "whole.safetensors")
+    whole = to_checkpoint(fresh, tmp_path / "whole.safetensors")
     assert np.abs(picture(read_single_file(whole, fresh, tiny_folder)) - live).max() <= 2
 
 
@@ -135,7 +134,7 @@ def test_a_sum_that_is_no_number_is_a_problem(tiny, config):
     train(tiny, config, std=1e30)
     with pytest.raises(Problem, match="too large"):
         merge_lora(tiny)
-    assert tiny.moved and not has_adapters(tiny.unet)
+    assert tiny.moved and not tuner_layers(tiny.unet)
 
 
 def test_sdxl_as_a_folder(make_xl, tmp_path):
@@ -153,7 +152,7 @@ def test_sdxl_as_a_folder(make_xl, tmp_path):
         torch.float16
     )
     assert {tensor.dtype for tensor in states(xl).values()} == {torch.float32}
-    export_folder(xl, path)  # an earlier export is replaced
+    to_checkpoint(xl, path)  # an earlier export is replaced
 
 
 def test_the_family_decides(tiny, tmp_path):
@@ -161,16 +160,10 @@ def test_the_family_decides(tiny, tmp_path):
     assert to_checkpoint(tiny, tmp_path / "v1.5.safetensors") == tmp_path / "v1.5.safetensors"
 
 
-def test_sdxl_is_no_single_file(make_xl, tmp_path):
-    with pytest.raises(Problem, match="export_folder"):
-        export_checkpoint(make_xl(), tmp_path / "ravo.safetensors")
-    assert not list(tmp_path.iterdir())
-
-
 def test_photos_are_not_overwritten(make_xl, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"photo")
     with pytest.raises(Problem, match="something else"):
-        export_folder(make_xl(), tmp_path)
+        to_checkpoint(make_xl(), tmp_path)
     assert (tmp_path / "photo.jpg").exists()
 
 
@@ -178,13 +171,13 @@ def test_a_model_that_is_not_plain_is_a_problem(tiny, config, configs, tmp_path)
     path = tmp_path / "ravo.safetensors"
     train(tiny, config)
     with pytest.raises(Problem, match="merge_lora"):
-        export_checkpoint(tiny, path)
+        to_checkpoint(tiny, path)
     Lora().remove(tiny)
     TextualInversion().prepare(tiny, configs["textual_inversion"])
     with pytest.raises(Problem, match="unload_embeddings"):
-        export_checkpoint(tiny, path)
+        to_checkpoint(tiny, path)
     TextualInversion().remove(tiny)
     tiny.unet.conv_in.weight.data[0, 0, 0, 0] = 1e5
     with pytest.raises(Problem, match="cannot be saved in fp16"):
-        export_checkpoint(tiny, path)
+        to_checkpoint(tiny, path)
     assert not list(tmp_path.iterdir())

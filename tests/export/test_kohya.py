@@ -20,7 +20,6 @@ from sdnb.adapters import load_lora
 from sdnb.adapters.layers import tuner_layers
 from sdnb.errors import Problem
 from sdnb.export import to_kohya
-from sdnb.export.kohya import tag_metadata
 from sdnb.models.base import quiet
 from sdnb.models.families import SD1, SD2, SD2_V
 from sdnb.models.loading import load_model
@@ -190,8 +189,7 @@ def test_the_header(tiny, config, tmp_path):
     file = tmp_path / "lora.safetensors"
     settings = config.replace(**LORAS["LoCon"])
     trained(tiny, settings, file)
-    more = {"modelspec.author": "me", "modelspec.trigger_phrase": "ravo"}
-    path = to_kohya(tiny, file, tmp_path / "my ravo.safetensors", name="Ravo", metadata=more)
+    path = to_kohya(tiny, file, tmp_path / "my ravo.safetensors")
     told = header(path)
     assert json.loads(told.pop("ss_network_args")) == {"conv_dim": "2", "conv_alpha": "1.5"}
     content = path.read_bytes()
@@ -208,12 +206,11 @@ def test_the_header(tiny, config, tmp_path):
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.architecture": "stable-diffusion-v1/lora",
         "modelspec.implementation": "diffusers",
-        "modelspec.title": "Ravo",
+        "modelspec.title": "my ravo",
         "modelspec.resolution": "64x64",
         "modelspec.prediction_type": "epsilon",
-        **more,
     }
-    again = to_kohya(tiny, file, tmp_path / "b" / "my ravo.safetensors", name="Ravo")
+    again = to_kohya(tiny, file, tmp_path / "b" / "my ravo.safetensors")
     assert again.read_bytes()[-1000:] == content[-1000:]
     assert str(tmp_path) not in str(header(again))
 
@@ -248,14 +245,6 @@ def test_sdxl_and_the_relatives_in_the_header(make_xl, config, tmp_path):
     assert told["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
     assert told["ss_network_module"] == "lycoris.kohya"
     assert json.loads(told["ss_network_args"]) == {"algo": "loha"}
-
-
-def test_tags():
-    captions = ["photo of ravo man, glasses", "photo of ravo man, Snow, ", "a mug"]
-    told = tag_metadata(captions, "5_ravo man")
-    assert json.loads(told["ss_tag_frequency"]) == {
-        "5_ravo man": {"photo of ravo man": 2, "glasses": 1, "snow": 1, "a mug": 1}
-    }
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Shown:
     """The displayed editor, its parts by their labels."""
 
     def __init__(self, form, monkeypatch):
-        view = pytest.importorskip("sdnb.notebook.caption_view")
+        view = pytest.importorskip("sdnb.notebook.views")
         boxes, self.form = [], form
         monkeypatch.setattr(view, "display", boxes.append)
         form._ipython_display_()
@@ -152,7 +152,7 @@ def test_without_widgets_it_is_text(folder, monkeypatch, capsys):
     text = "0.jpg: photo of ravo wearing a hat\n1 & <b>.jpg: (none)\n2.png: photo of <i>ravo</i>\n"
     assert repr(form) == text + "1 & <b>.jpg is <silent>."
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    monkeypatch.delitem(sys.modules, "sdnb.notebook.caption_view", raising=False)
+    monkeypatch.delitem(sys.modules, "sdnb.notebook.views", raising=False)
     form._ipython_display_()
     assert capsys.readouterr().out == repr(form) + "\n"
 

@@ -37,7 +37,7 @@ class Shown:
     """The displayed form, its parts by their labels."""
 
     def __init__(self, form, monkeypatch):
-        view = pytest.importorskip("sdnb.notebook.crop_view")
+        view = pytest.importorskip("sdnb.notebook.views")
         boxes, self.form = [], form
         monkeypatch.setattr(view, "display", boxes.append)
         form._ipython_display_()
@@ -172,6 +172,6 @@ def test_without_widgets_it_is_text(checkup, monkeypatch, capsys):
     text = "0.png: left out.\n1.png: 256 × 256 pixels.\n2 & <b>.png: 256 × 256 pixels."
     assert repr(form) == text
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    monkeypatch.delitem(sys.modules, "sdnb.notebook.crop_view", raising=False)
+    monkeypatch.delitem(sys.modules, "sdnb.notebook.views", raising=False)
     form._ipython_display_()
     assert capsys.readouterr().out == text + "\n"

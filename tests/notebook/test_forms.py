@@ -143,11 +143,11 @@ def test_without_widgets_it_is_text():
 
 
 def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
-    view = pytest.importorskip("sdnb.notebook.settings_form_view")
+    view = pytest.importorskip("sdnb.notebook.views")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(LoraConfig)
-    view.show(form_.model)
+    view.show_settings(form_.model)
     chooser, top, folded, answer = shown[0].children
     basic, picture = top.children
     assert picture.layout.display == "none"  # settings of a training look like nothing
@@ -162,20 +162,20 @@ def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
 
 
 def test_the_widgets_say_the_plan(monkeypatch):
-    view = pytest.importorskip("sdnb.notebook.settings_form_view")
+    view = pytest.importorskip("sdnb.notebook.views")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
-    view.show(FormModel(sdnb.ImageConfig()))
+    view.show_settings(FormModel(sdnb.ImageConfig()))
     *_, answer = shown[0].children
     assert "1 × 4 = 4 pictures." in answer.value
 
 
 def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
-    view = pytest.importorskip("sdnb.notebook.settings_form_view")
+    view = pytest.importorskip("sdnb.notebook.views")
     shown = []
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(sdnb.mini.PersonConfig)
-    view.show(form_.model)
+    view.show_settings(form_.model)
     basic, picture = shown[0].children[0].children
     lines = {box.children[0].description: box.children[0] for box in basic.children}
     before = picture.value
@@ -183,7 +183,7 @@ def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
     lines["Head's share"].value = 0.1
     lines["Photos"].value = 7
     assert form_.config.head_share == 0.1 and form_.config.photos == 7
-    assert picture.layout.display == "" and picture.value != before
+    assert picture.layout.display is None and picture.value != before
     again = form(sdnb.mini.PersonConfig)  # the next day
     assert again.config == form_.config
 

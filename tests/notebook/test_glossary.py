@@ -97,13 +97,13 @@ def test_without_an_installed_package_there_is_no_address(monkeypatch):
 def test_a_form_leads_to_it(monkeypatch, url):
     """Below the settings that are folded away."""
     widgets = pytest.importorskip("ipywidgets")
-    from sdnb.notebook import settings_form_view as view
+    from sdnb.notebook import views as view
     from sdnb.notebook.settings_form import FormModel
 
     shown = []
     monkeypatch.setattr(view, "address", lambda cls: url if cls is ImageConfig else "wrong")
     monkeypatch.setattr(view, "display", shown.append)
-    view.show(FormModel(ImageConfig()))
+    view.show_settings(FormModel(ImageConfig()))
     (folded,) = (part for part in shown[0].children if isinstance(part, widgets.Accordion))
     link = folded.children[0].children[-1].value
     assert (f'href="{url}"' in link) == ("All settings explained" in link) == bool(url)

@@ -1,30 +1,28 @@
-"""Put it there: where another program looks for a finished file, and what it is called there.
+"""Where another program looks for a finished file, what it is called there, and installing it.
 
 Folders and sentences are in programs.toml, after Forge, AUTOMATIC1111 1.10.1 and ComfyUI
 (folder_paths.py); the text beside a LoRA is what the first two read (ui_extra_networks_lora.py).
 """
 
 import filecmp
-import io
 import json
 import os
 import re
 import shutil
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdnb.adapters.lora_file import text_width
-from sdnb.dataset.decoding import open_picture
 from sdnb.errors import Problem, nearest
-from sdnb.export.writing import IN_PROMPTS
+from sdnb.export.kohya import IN_PROMPTS
 from sdnb.files import write_atomically, write_folder_atomically
 from sdnb.models.base import find_model
 from sdnb.models.families import FAMILIES, MINI, family_of
 from sdnb.models.single_file import UNET, read_family
 from sdnb.models.tensors import opened
 
-TABLE = tomllib.loads(Path(__file__).with_name("programs.toml").read_text(encoding="utf-8"))
+TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 PROGRAMS, SHELVES = TABLE["programs"], TABLE["shelves"]
 OF_DIFFUSERS = r"(unet|text_encoder(_2)?|base_model)\.|lora_te[12]?_encoder_"
 
@@ -70,36 +68,30 @@ def where_to_install(file: Path | str, program: str, trigger: str = "") -> Place
     if program not in PROGRAMS:
         raise Problem(f"{program} is not known here", do=nearest(program, PROGRAMS))
     found = _look_into(file)
+    found = replace(found, trigger=trigger or found.trigger)
     name = file.name if found.kind == "folder" else file.stem
     odd = re.search(r"^\.|[\\\x00-\x1f]", name) or set(name) & set(IN_PROMPTS.get(found.kind, ""))
     if odd or not name:
         raise Problem("The file's name does not do where it is to be used", file, "Rename it")
     shelf = SHELVES[PROGRAMS[program]["shelves"]].get(found.kind, {"folder": "", "how": ""})
     how = shelf["how"].format(name=file.name, stem=file.stem)
-    if (trigger := trigger or found.trigger) and found.kind != "embedding":
-        how += f" Its trigger word goes into the prompt: {trigger}."
+    if found.trigger and found.kind != "embedding":
+        how += f" Its trigger word goes into the prompt: {found.trigger}."
     unread = _unread(file, PROGRAMS[program]["title"], found, shelf["folder"])
     return Place(program, file, found, shelf["folder"], how, unread)
 
 
 def install(
-    file: Path | str,
-    installation: Path | str,
-    program: str | None = None,
-    *,
-    trigger: str = "",
-    description: str = "",
-    weight: float = 1.0,
-    preview: Path | str | None = None,
+    file: Path | str, installation: Path | str, program: str | None = None, trigger: str = ""
 ) -> Path:
     """Copy the file or diffusers folder to where the program in the folder `installation` looks
     for it, and return the copy.
 
-    Beside a LoRA, Forge and AUTOMATIC1111 get NAME.json (trigger, description, weight) and, from
-    `preview`, NAME.png. Another file of the same name is never overwritten, nor is a text beside a
-    LoRA that is there already, which may have been edited in the program. Of the copy's path only
-    the name comes from the file. A link that stands for `models` or a folder in it is followed, for
-    whoever keeps models elsewhere has made it; one in the place of the file is not.
+    Beside a LoRA, Forge and AUTOMATIC1111 get NAME.json with its trigger word. Another file of the
+    same name is never overwritten, nor is a text beside a LoRA that is there already, which may
+    have been edited in the program. Of the copy's path only the name comes from the file. A link
+    that stands for `models` or a folder in it is followed, for whoever keeps models elsewhere has
+    made it; one in the place of the file is not.
 
     Raises Problem where no known program is in the folder, where it could make nothing of the
     file, where another file has its name, and where the disk is full or not writable.
@@ -108,34 +100,28 @@ def install(
     place = where_to_install(file, _recognised_program(root, program), trigger)
     if place.unread:
         raise place.unread
-    target, beside = root / place.folder / file.name, {}
-    if place.contents.kind == "lora" and place.program != "comfyui":
-        word = trigger or place.contents.trigger
-        beside[".json"] = _sidecar(place.contents.family, word, description, weight)
-        if preview:
-            picture = io.BytesIO()
-            open_picture(Path(preview)).save(picture, "PNG")
-            beside[".png"] = picture.getvalue()
-    beside = {target.with_suffix(ending): content for ending, content in beside.items()}
+    target = root / place.folder / file.name
+    text = target.with_suffix(".json")
+    wanted = place.contents.kind == "lora" and place.program != "comfyui"
+    content = _text_beside(place.contents)
+    free = not os.path.lexists(text) or (text.is_file() and text.read_bytes() == content)
     if not os.path.lexists(target):
-        for path, content in beside.items():
-            if os.path.lexists(path) and not (path.is_file() and path.read_bytes() == content):
-                raise _taken(path)
+        if wanted and not free:
+            raise _taken(text)
         _copy(file, target)
     elif not _same(file, target):
         raise _taken(target)
-    for path, content in beside.items():
-        if not os.path.lexists(path):
-            write_atomically(path, content)
+    if wanted and not os.path.lexists(text):
+        write_atomically(text, content)
     return target
 
 
-def _sidecar(family: str, trigger: str, description: str, weight: float) -> bytes:
+def _text_beside(lora: Contents) -> bytes:
     values = {
-        "description": description,
-        "sd version": family,
-        "activation text": trigger,
-        "preferred weight": weight,
+        "description": "",
+        "sd version": lora.family,
+        "activation text": lora.trigger,
+        "preferred weight": 1.0,
     }
     return json.dumps(values, indent=2, ensure_ascii=False).encode()
 
@@ -170,14 +156,14 @@ def _look_into(file: Path) -> Contents:
     if set(shapes) == {"clip_l", "clip_g"} and len(widths) == 2:
         return Contents("embedding", "SDXL")
     if len(shapes) == len(widths) == 1:
-        return Contents("embedding", (family_of(widths[0]) or MINI).web_ui)
+        return Contents("embedding", family_of(widths[0]).web_ui)
     raise Problem("The file is no LoRA, embedding or whole model", file, "Choose another file")
 
 
 def _family(shapes: dict[str, list[int]], header: dict[str, str]) -> str:
     """By the width of the text that the first cross-attention takes; else by what the file says."""
     if width := text_width(shapes):
-        return (family_of(width) or MINI).web_ui
+        return family_of(width).web_ui
     said = header.get("ss_base_model_version", "")
     alike = (family.web_ui for family in FAMILIES if said[:5] == family.kohya[:5])
     return next(alike, "Unknown")

@@ -1,0 +1,350 @@
+"""How the forms look: widgets around what they know. No other module imports ipywidgets.
+
+Only widgets and arguments that ipywidgets 7.7.1 and 8.1 share, for Colab has the former: Text,
+Textarea, Checkbox, Dropdown, IntSlider, FloatSlider, Button, HTML, Image, HBox, VBox, Accordion,
+all of them older than 7.0.
+"""
+
+import io
+from collections.abc import Callable
+from html import escape
+
+import ipywidgets as widgets
+from IPython.display import display
+from PIL import Image, ImageOps
+
+from sdnb.captioning.editor import CaptionEditor
+from sdnb.dataset.crop_chooser import CropChooser
+from sdnb.dataset.crops import show_crop
+from sdnb.dataset.decoding import open_picture
+from sdnb.errors import Problem
+from sdnb.notebook.glossary import address
+from sdnb.notebook.settings_form import FormLine, FormModel
+from sdnb.settings import Settings
+from sdnb.training.config import preset, presets
+
+RED = "var(--jp-error-color1, #d32f2f)"  # JupyterLab's own, which suits its theme; Colab has none
+LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}
+WIDGETS = {"choice": widgets.Dropdown, "check": widgets.Checkbox, "lines": widgets.Textarea}
+BEGIN = "as this form began"
+BEFORE, AFTER, CAPTIONED = 320, 256, 384  # pixels of a picture's long side; a cell has 700
+AS_WIDE = {"description_width": "initial"}  # as its words
+SLIDERS = {"size": "Size", "left_right": "Left-right", "up_down": "Up-down"}
+
+
+def show_settings(model: FormModel) -> None:
+    """Display the form; what is typed goes to the model at once, and its answer is shown below."""
+    lines = {entry.name: _widget(model, entry) for entry in model.lines}
+    answer, picture = widgets.HTML(), _picture("png")
+    picture.layout.display = "none"
+
+    def refresh() -> None:
+        for name, line in lines.items():
+            if line.value != model.typed[name]:
+                line.value = model.typed[name]
+        answer.value = _answer(model)
+        shown = None if model.problems else model.picture
+        if shown:
+            _put(shown, picture)
+
+    model.watchers.append(refresh)
+    refresh()
+    basic, more = (
+        widgets.VBox([_with_help(lines[e.name], e) for e in model.lines if e.basic is wanted])
+        for wanted in (True, False)
+    )
+    more.children += (widgets.HTML(_glossary_link(model)),)
+    folded = widgets.Accordion([more], selected_index=None)
+    folded.set_title(0, "More settings")
+    display(widgets.VBox([*_chooser(model), _row(basic, picture), folded, answer]))
+
+
+def show_crops(model: CropChooser) -> None:
+    """Display the crop form."""
+    display(_CropView(model).box)
+
+
+def show_captions(model: CaptionEditor) -> None:
+    """Display the caption editor."""
+    display(_CaptionView(model).box)
+
+
+class _PhotoView:
+    """One of several photos at a time, and buttons that lead to the others. A view arranges its
+    widgets in `box` and shows the model as it is now in `refresh`."""
+
+    box: widgets.VBox
+
+    def __init__(self, model: CropChooser | CaptionEditor, count: int) -> None:
+        self.model, self.count = model, count
+        self.place, self.said = widgets.HTML(), widgets.HTML()
+        self.previous = self.button("Previous", lambda: model.show(-1))
+        self.next = self.button("Next", lambda: model.show(1))
+        self.arrange()
+        model.watchers.append(self.refresh)
+        self.refresh()
+
+    def arrange(self) -> None:
+        raise NotImplementedError
+
+    def refresh(self) -> None:
+        self.previous.disabled = self.model.index == 0
+        self.next.disabled = self.model.index == self.count - 1
+
+    def button(self, label: str, deed: Callable[[], str | None]) -> widgets.Button:
+        """As wide as its label."""
+        made = widgets.Button(description=label, layout={"width": "auto"})
+        made.on_click(lambda _: self.do(deed))
+        return made
+
+    def on_change(self, widget: widgets.Widget, deed: Callable[..., str | None]) -> None:
+        widget.observe(lambda change: self.do(deed, change["new"]), "value")
+
+    def do(self, deed: Callable[..., str | None], *given: object) -> None:
+        """Do it, and say what came of it; something may be done and yet not saved."""
+        self.said.value = ""
+        try:
+            if words := deed(*given):
+                self.say(words)
+        except Problem as problem:
+            self.said.value += _alert(problem)
+
+    def say(self, words: str) -> None:
+        self.said.value = f'<div role="status">{escape(words)}</div>'
+
+
+class _CropView(_PhotoView):
+    """The pictures are the small ones of the checkup, and so follow a slider as it is moved."""
+
+    def __init__(self, model: CropChooser) -> None:
+        super().__init__(model, len(model.checkup.photos))
+
+    def arrange(self) -> None:
+        self.before, self.after = _picture("jpeg"), _picture("jpeg")
+        self.sliders = {name: self._slider(name) for name in SLIDERS}
+        self.left_out = widgets.Checkbox(description="Leave this photo out", indent=False)
+        self.on_change(self.left_out, self._leave_out)
+        self.back = self.button("As proposed", self.model.as_proposed)
+        self.box = widgets.VBox(
+            [
+                self.place,
+                _row(self.before, self.after),
+                self.said,
+                *self.sliders.values(),
+                self.left_out,
+                _row(self.previous, self.next, self.back),
+            ]
+        )
+
+    def _slider(self, name: str) -> widgets.IntSlider:
+        slider = widgets.IntSlider(
+            description=SLIDERS[name],
+            style={"description_width": "6em"},
+            layout={"width": "34em", "max_width": "100%"},
+        )
+        self.on_change(slider, lambda percent: self._slide(name, percent))
+        return slider
+
+    def _slide(self, name: str, percent: int) -> None:
+        """Move the crop, unless it was the crop that moved the slider."""
+        if self.model.standing[name] not in (None, percent):
+            self.model.move(**{name: percent})
+
+    def _leave_out(self, wanted: bool) -> None:
+        if wanted != self.model.leave_out:
+            self.model.leave_out = wanted
+
+    def refresh(self) -> None:
+        super().refresh()
+        model, photo = self.model, self.model.photo
+        place = f"<b>{model.index + 1} of {self.count}:</b>"
+        self.place.value = f"{place} {escape(str(photo))}"
+        for name, percent in model.standing.items():
+            self.sliders[name].disabled = percent is None
+            self.sliders[name].value = 50 if percent is None else percent
+        self.left_out.value = model.leave_out
+        self.back.disabled = model.crop == photo.crop
+        self.say(f"Now: {model.outcome(photo)}.")
+        self._show_pictures()
+
+    def _show_pictures(self) -> None:
+        photo, crop = self.model.photo.statistics, self.model.crop
+        before = ImageOps.contain(photo.thumbnail, (BEFORE, BEFORE))
+        _put(show_crop(before, crop, photo.subject), self.before)
+        kept = photo.thumbnail.crop(crop.pixels(*photo.thumbnail.size))
+        square = self.model.checkup.config.shape == "square"  # so is what rounding made 50 × 51
+        fit = ImageOps.fit if square else ImageOps.contain
+        _put(fit(kept, (AFTER, AFTER)), self.after)
+
+
+class _CaptionView(_PhotoView):
+    """What is typed arrives when its line is left: a click on a button right after would overtake
+    the last keys, and the change would be another photo's."""
+
+    def __init__(self, model: CaptionEditor) -> None:
+        self.pictured = None  # the path of the photo in `picture`
+        super().__init__(model, len(model.paths))
+
+    def arrange(self) -> None:
+        model = self.model
+        self.picture, self.remarks = _picture("jpeg"), widgets.HTML()
+        self.caption = widgets.Textarea(
+            description="Caption",
+            rows=6,
+            continuous_update=False,
+            style=AS_WIDE,
+            layout={"width": "auto"},
+        )
+        self.on_change(self.caption, lambda text: "Saved." if model.edit(text) else "")
+        search, new, phrase = _line("Find"), _line("Replace with"), _line("Phrase", model.trigger)
+        replace = self.button(
+            "Replace everywhere", lambda: _changed(model.replace(search.value, new.value))
+        )
+        add = self.button("Add everywhere", lambda: _changed(model.add(phrase.value)))
+        remove = self.button("Remove everywhere", lambda: _changed(model.remove(phrase.value)))
+        self.undo = self.button(
+            "Undo", lambda: f"Took back the last change, in {_captions(model.undo())}."
+        )
+        words = widgets.VBox(
+            [self.place, self.caption, _row(self.previous, self.next, self.undo)],
+            layout={"flex": "1 1 18em"},  # below the picture where a cell is narrow
+        )
+        self.box = widgets.VBox(
+            [
+                _row(self.picture, words),
+                _row(search, new, replace),
+                _row(phrase, add, remove),
+                self.said,
+                self.remarks,
+            ]
+        )
+
+    def refresh(self) -> None:
+        super().refresh()
+        model = self.model
+        if self.pictured != model.path:  # not at every change of its caption
+            self.pictured = model.path
+            self._show_picture()
+        if " ".join(self.caption.value.split()) != model.caption:
+            self.caption.value = model.caption
+        self.undo.disabled = not model.can_undo
+        remarks = "".join(f"<li>{escape(remark)}</li>" for remark in model.remarks)
+        self.remarks.value = f"<ul>{remarks}</ul>" if remarks else ""
+
+    def _show_picture(self) -> None:
+        self.place.value = f"<b>{escape(self.model.place)}</b>"
+        try:
+            picture = open_picture(self.model.path)
+        except Problem as problem:
+            self.picture.layout.display = "none"
+            self.place.value += _alert(problem)
+        else:
+            picture.thumbnail((CAPTIONED, CAPTIONED))
+            _put(picture, self.picture)
+
+
+def _line(label: str, value: str = "") -> widgets.Text:
+    return widgets.Text(
+        value=value,
+        description=label,
+        continuous_update=False,
+        style=AS_WIDE,
+        layout={"width": "16em"},
+    )
+
+
+def _changed(captions: int) -> str:
+    return f"Changed {_captions(captions)}."
+
+
+def _captions(count: int) -> str:
+    return f"{count or 'no'} caption{'s' * (count != 1)}"
+
+
+def _widget(model: FormModel, entry: FormLine) -> widgets.Widget:
+    wanted = {"options": list(entry.choices)} if entry.choices else {}
+    width, kind = WIDTH.get(entry.kind, WIDTH["text"]), WIDGETS.get(entry.kind, widgets.Text)
+    if entry.kind == "slider":
+        kind = widgets.IntSlider if entry.type is int else widgets.FloatSlider
+        wanted = dict(zip(("min", "max", "step"), entry.slide))
+    line = kind(
+        value=model.typed[entry.name],
+        description=entry.label,
+        style=LABEL,
+        layout=widgets.Layout(width=width, max_width="100%"),
+        **wanted,
+    )
+    line.observe(lambda change: model.type(entry.name, change["new"]), "value")
+    return line
+
+
+def _with_help(line: widgets.Widget, entry: FormLine) -> widgets.VBox:
+    words = escape(entry.help) + (f" ({escape(entry.bounds)})" if entry.bounds else "")
+    style = "margin-left:14.5em; line-height:1.35; opacity:0.7; font-size:smaller; max-width:46em"
+    return widgets.VBox([line, widgets.HTML(f'<div style="{style}">{words}</div>')])
+
+
+def _chooser(model: FormModel) -> list[widgets.Dropdown]:
+    """A choice of the named settings of this class, if any; it fills the lines and keeps the
+    photos."""
+    found = {name: preset(name) for name in presets()}
+    mine = [name for name, config in found.items() if isinstance(config, type(model.start))]
+    if not mine:
+        return []
+    chooser = widgets.Dropdown(
+        options=[BEGIN, *mine],
+        description="Start from",
+        style=LABEL,
+        layout={"width": WIDTH["text"]},
+    )
+
+    def fill(change: dict) -> None:
+        chosen: Settings = found.get(change["new"], model.start)
+        model.fill(chosen, keep=("photos", "trigger", "class_word"))
+
+    chooser.observe(fill, "value")
+    return [chooser]
+
+
+def _glossary_link(model: FormModel) -> str:
+    """To the page that explains every setting, as HTML; it leaves the notebook open."""
+    url = address(type(model.start))
+    if not url:
+        return ""
+    where = f'href="{escape(url)}" target="_blank" rel="noopener"'
+    return f'<a {where} style="font-size:smaller; opacity:0.7">All settings explained</a>'
+
+
+def _answer(model: FormModel) -> str:
+    """What is wrong; or the plan, and the same settings as Python. As HTML."""
+    if model.problems:
+        sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in model.problems)
+        return f'<ul role="alert" style="color:{RED}; font-weight:bold">{sentences}</ul>'
+    return (
+        f'<div role="status" style="margin:0.5em 0">{escape(model.plan)}</div>'
+        f"<details><summary>The same in Python</summary><pre>{escape(model.twin)}</pre></details>"
+    )
+
+
+def _row(*parts: widgets.Widget) -> widgets.HBox:
+    """Side by side, and below one another where a cell is narrow."""
+    return widgets.HBox(parts, layout={"flex_flow": "row wrap"})
+
+
+def _picture(kind: str) -> widgets.Image:
+    """Of the kind "jpeg" or "png"."""
+    # flex-start: a row would stretch the picture to the height of what is beside it
+    layout = {"max_width": "100%", "margin": "2px", "align_self": "flex-start"}
+    return widgets.Image(format=kind, layout=layout)
+
+
+def _put(picture: Image.Image, widget: widgets.Image) -> None:
+    """Show the picture in the widget."""
+    file = io.BytesIO()
+    picture.save(file, widget.format, quality=90)  # which a PNG has no use for
+    widget.value, widget.layout.display = file.getvalue(), None
+
+
+def _alert(problem: Problem) -> str:
+    """The problem as HTML."""
+    return f'<div role="alert" style="color:{RED}">{escape(str(problem))}</div>'

@@ -4,7 +4,7 @@ formats that every web UI reads (networks/lora.py in kohya-ss/sd-scripts; LyCORI
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +41,18 @@ class Layer:
     matrices: dict[str, torch.Tensor]
 
 
-def to_kohya(model: Model, file: Path | str, path: Path | str, precision: str = "fp16") -> Path:
+def to_kohya(
+    model: Model,
+    file: Path | str,
+    path: Path | str,
+    *,
+    metadata: Mapping[str, str] = {},
+    precision: str = "fp16",
+) -> Path:
     """Write the LoRA in `file`, which training saved, to `path` in kohya's format. `model` is the
-    base model it was trained on. Nothing of the photos, the captions or this machine goes into the
-    header. `precision` is "fp16", "bf16" or "fp32".
+    base model it was trained on. `metadata` goes into the header over what stands there by itself,
+    which is nothing of the photos, the captions or this machine. `precision` is "fp16", "bf16" or
+    "fp32".
 
     Raises Problem where the file is no LoRA or not one for this base model, where a number does
     not fit into fp16 (65504), and where `path` cannot be a LoRA's.
@@ -63,6 +71,7 @@ def to_kohya(model: Model, file: Path | str, path: Path | str, precision: str = 
         **modelspec(model, path.stem, "lora"),
         **_kohya_metadata(model, layers, path.stem),
         "sshs_model_hash": _model_hash(tensors),
+        **{key: str(value) for key, value in metadata.items()},
     }
     write_atomically(path, to_bytes(tensors, header))
     return path

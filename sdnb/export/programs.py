@@ -5,6 +5,7 @@ Folders and sentences are in programs.toml, after Forge, AUTOMATIC1111 1.10.1 an
 """
 
 import filecmp
+import io
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdnb.adapters.lora_file import text_width
+from sdnb.dataset.decoding import open_picture
 from sdnb.errors import Problem, nearest
 from sdnb.export.kohya import IN_PROMPTS
 from sdnb.files import write_atomically, write_folder_atomically
@@ -82,16 +84,23 @@ def where_to_install(file: Path | str, program: str, trigger: str = "") -> Place
 
 
 def install(
-    file: Path | str, installation: Path | str, program: str | None = None, trigger: str = ""
+    file: Path | str,
+    installation: Path | str,
+    program: str | None = None,
+    *,
+    trigger: str = "",
+    description: str = "",
+    weight: float = 1.0,
+    preview: Path | str | None = None,
 ) -> Path:
     """Copy the file or diffusers folder to where the program in the folder `installation` looks
     for it, and return the copy.
 
-    Beside a LoRA, Forge and AUTOMATIC1111 get NAME.json with its trigger word. Another file of the
-    same name is never overwritten, nor is a text beside a LoRA that is there already, which may
-    have been edited in the program. Of the copy's path only the name comes from the file. A link
-    that stands for `models` or a folder in it is followed, for whoever keeps models elsewhere has
-    made it; one in the place of the file is not.
+    Beside a LoRA, Forge and AUTOMATIC1111 get NAME.json (trigger word, description, weight) and,
+    from `preview`, NAME.png. Another file of the same name is never overwritten, nor is a text
+    beside a LoRA that is there already, which may have been edited in the program. Of the copy's
+    path only the name comes from the file. A link that stands for `models` or a folder in it is
+    followed, for whoever keeps models elsewhere has made it; one in the place of the file is not.
 
     Raises Problem where no known program is in the folder, where it could make nothing of the
     file, where another file has its name, and where the disk is full or not writable.
@@ -100,30 +109,31 @@ def install(
     place = where_to_install(file, _recognised_program(root, program), trigger)
     if place.unread:
         raise place.unread
-    target = root / place.folder / file.name
-    text = target.with_suffix(".json")
-    wanted = place.contents.kind == "lora" and place.program != "comfyui"
-    content = _text_beside(place.contents)
-    free = not os.path.lexists(text) or (text.is_file() and text.read_bytes() == content)
+    target, beside = root / place.folder / file.name, {}
+    if place.contents.kind == "lora" and place.program != "comfyui":
+        values = {
+            "description": description,
+            "sd version": place.contents.family,
+            "activation text": trigger or place.contents.trigger,
+            "preferred weight": weight,
+        }
+        text = json.dumps(values, indent=2, ensure_ascii=False).encode()
+        beside[target.with_suffix(".json")] = text
+        if preview:
+            picture = io.BytesIO()
+            open_picture(Path(preview)).save(picture, "PNG")
+            beside[target.with_suffix(".png")] = picture.getvalue()
     if not os.path.lexists(target):
-        if wanted and not free:
-            raise _taken(text)
+        for path, content in beside.items():
+            if os.path.lexists(path) and not (path.is_file() and path.read_bytes() == content):
+                raise _taken(path)
         _copy(file, target)
     elif not _same(file, target):
         raise _taken(target)
-    if wanted and not os.path.lexists(text):
-        write_atomically(text, content)
+    for path, content in beside.items():
+        if not os.path.lexists(path):
+            write_atomically(path, content)
     return target
-
-
-def _text_beside(lora: Contents) -> bytes:
-    values = {
-        "description": "",
-        "sd version": lora.family,
-        "activation text": lora.trigger,
-        "preferred weight": 1.0,
-    }
-    return json.dumps(values, indent=2, ensure_ascii=False).encode()
 
 
 def _recognised_program(root: Path, program: str | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sdnb.adapters.layers import detach, reattach
 from sdnb.adapters.loading import unload_lora, use_loras
 from sdnb.adapters.words import embeddings_of, load_embedding
-from sdnb.dataset.samples import PLACES
+from sdnb.dataset.samples import FOLDERS
 from sdnb.errors import Problem
 from sdnb.inference.prompts import read_prompt, without_calls
 from sdnb.models.base import Model
@@ -105,14 +105,14 @@ def _files(folder: Path | None) -> list[Path]:
             raise Problem("There is no such folder", folder, "Check the path")
         own = [file for file in sorted(folder.rglob(FILES)) if file.is_file()]
     taken = {file.stem for file in own}
-    samples = [file for place in PLACES for file in sorted(place.glob(f"trained/{FILES}"))]
+    samples = [file for place in FOLDERS for file in sorted(place.glob(f"trained/{FILES}"))]
     return own + [file for file in samples if file.stem not in taken]
 
 
 def _called(stem: str, files: list[Path], folder: Path | None, embedding: bool) -> Path | None:
     """The one file of this name and kind. None is looked into that lies outside of the folder."""
     found = [file for file in files if file.stem == stem]
-    homes = [home.resolve() for home in (*PLACES, *([folder] if folder else []))]
+    homes = [home.resolve() for home in (*FOLDERS, *([folder] if folder else []))]
     for file in found:
         if not any(file.resolve().is_relative_to(home) for home in homes):
             raise Problem(

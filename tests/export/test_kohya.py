@@ -189,7 +189,8 @@ def test_the_header(tiny, config, tmp_path):
     file = tmp_path / "lora.safetensors"
     settings = config.replace(**LORAS["LoCon"])
     trained(tiny, settings, file)
-    path = to_kohya(tiny, file, tmp_path / "my ravo.safetensors")
+    more = {"modelspec.author": "me", "modelspec.trigger_phrase": "ravo"}
+    path = to_kohya(tiny, file, tmp_path / "my ravo.safetensors", metadata=more)
     told = header(path)
     assert json.loads(told.pop("ss_network_args")) == {"conv_dim": "2", "conv_alpha": "1.5"}
     content = path.read_bytes()
@@ -209,6 +210,7 @@ def test_the_header(tiny, config, tmp_path):
         "modelspec.title": "my ravo",
         "modelspec.resolution": "64x64",
         "modelspec.prediction_type": "epsilon",
+        **more,
     }
     again = to_kohya(tiny, file, tmp_path / "b" / "my ravo.safetensors")
     assert again.read_bytes()[-1000:] == content[-1000:]

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from sdnb.errors import Problem
@@ -230,16 +231,27 @@ def test_the_trigger_word_comes_from_the_learner_or_the_file(tmp_path):
 @pytest.mark.parametrize("program", ["forge", "automatic1111"])
 def test_what_stands_beside_a_lora(tmp_path, request, program):
     file = lora(tmp_path / "ravo.safetensors", 1024)
+    Image.new("RGB", (3, 2), (200, 30, 40)).save(tmp_path / "p.bmp")
     root = request.getfixturevalue(program)
-    copy = install(file, root, trigger="ravo män")
+    copy = install(
+        file,
+        root,
+        trigger="ravo män",
+        description="Mine",
+        weight=0.8,
+        preview=tmp_path / "p.bmp",
+    )
     assert json.loads(copy.with_suffix(".json").read_text("utf-8")) == {
-        "description": "",
+        "description": "Mine",
         "sd version": "SD2",
         "activation text": "ravo män",
-        "preferred weight": 1.0,
+        "preferred weight": 0.8,
     }
+    with Image.open(copy.with_suffix(".png")) as picture:
+        assert (picture.format, picture.size) == ("PNG", (3, 2))
+        assert picture.getpixel((2, 1)) == (200, 30, 40)
     names = {path.name for path in copy.parent.iterdir()}
-    assert names == {"ravo.safetensors", "ravo.json"}
+    assert names == {"ravo.safetensors", "ravo.json", "ravo.png"}
 
 
 def test_comfyui_gets_the_lora_alone(tmp_path, comfyui):
@@ -334,3 +346,10 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, comfyui, kind):
     with pytest.raises(Problem, match=r"disk is full|cannot be written"):
         install(file, comfyui)
     assert everything(comfyui) == before
+
+
+def test_a_preview_that_is_no_picture(tmp_path, forge):
+    before = everything(forge)
+    with pytest.raises(Problem, match="cannot be read"):
+        install(lora(tmp_path / "ravo.safetensors"), forge, preview=tmp_path / "ravo.safetensors")
+    assert everything(forge) == before

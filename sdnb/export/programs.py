@@ -111,14 +111,7 @@ def install(
         raise place.unread
     target, beside = root / place.folder / file.name, {}
     if place.contents.kind == "lora" and place.program != "comfyui":
-        values = {
-            "description": description,
-            "sd version": place.contents.family,
-            "activation text": trigger or place.contents.trigger,
-            "preferred weight": weight,
-        }
-        text = json.dumps(values, indent=2, ensure_ascii=False).encode()
-        beside[target.with_suffix(".json")] = text
+        beside[target.with_suffix(".json")] = _text_beside(place.contents, description, weight)
         if preview:
             picture = io.BytesIO()
             open_picture(Path(preview)).save(picture, "PNG")
@@ -134,6 +127,16 @@ def install(
         if not os.path.lexists(path):
             write_atomically(path, content)
     return target
+
+
+def _text_beside(lora: Contents, description: str, weight: float) -> bytes:
+    values = {
+        "description": description,
+        "sd version": lora.family,
+        "activation text": lora.trigger,
+        "preferred weight": weight,
+    }
+    return json.dumps(values, indent=2, ensure_ascii=False).encode()
 
 
 def _recognised_program(root: Path, program: str | None) -> str:

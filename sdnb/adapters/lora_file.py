@@ -18,7 +18,7 @@ from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
 from peft.tuners.lokr.layer import factorization
 from torch import nn
 
-from sdnb.adapters.lora_header import peft_config, read_header
+from sdnb.adapters.lora_header import LARGEST, peft_config, read_header
 from sdnb.errors import Problem
 from sdnb.models.families import FAMILIES
 from sdnb.models.original_keys import renamed, unet_names
@@ -36,6 +36,7 @@ END = re.compile(  # how a name may end: with a half of a LoRA's product, or as 
     r"|(?P<up>(?:lora_B(?:\.\w+)?|lora_up|(?:lora|lora_linear_layer)\.up)\.weight)"
     r"|hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|alpha)$"
 )
+ADAPTER = re.compile(r"\.lora_[AB](\.\w+|)\.weight$")  # peft's name of it, often none
 HALVES = {"down": "lora_A.weight", "up": "lora_B.weight"}
 HADA = frozenset(f"hada_w{i}_{half}" for i in (1, 2) for half in "ab")
 SECOND = [{"lokr_w2"}, {"lokr_w2_a", "lokr_w2_b"}, {"lokr_w2_a", "lokr_w2_b", "lokr_t2"}]
@@ -79,6 +80,9 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
             "Choose a LoRA, LoCon, LoHa or LoKr",
         )
     _refuse_other_families(path, tensors, parts["unet"])
+    adapters = {found[1] for name in tensors if (found := ADAPTER.search(name))}
+    if len(adapters) > 1:
+        raise Problem("The file holds matrices of several LoRAs", path, "Choose a file of one")
     found: dict[str, dict[str, dict[str, torch.Tensor]]] = {}  # part, module, end
     homes = {name: _flat_names(name, part) for name, part in parts.items()}
     for name, tensor in tensors.items():
@@ -89,8 +93,15 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
                 path,
                 "Use the base model it was trained on",
             )
-        found.setdefault(part, {}).setdefault(module, {})[end] = tensor
-    header = read_header(metadata)
+        ends = found.setdefault(part, {}).setdefault(module, {})
+        if end in ends:
+            raise Problem(
+                f"The file holds a matrix twice, in two spellings: {name[:80]}",
+                path,
+                "Choose another LoRA",
+            )
+        ends[end] = tensor
+    header = read_header(metadata, path)
     layers, configs = {}, {}
     for part, modules in found.items():
         own = any(key.startswith(f"{part}.") for key in header)
@@ -149,6 +160,9 @@ def _check(path: Path, module: str, ends: dict[str, torch.Tensor], weight: torch
         raise Problem(
             f"A part of the LoRA is missing for {module}", path, "Download or copy it again"
         )
+    alpha = ends.get("alpha")
+    if alpha is not None and (alpha.numel() != 1 or abs(alpha.item()) > LARGEST):
+        raise Problem(f"The alpha of {module} makes no sense", path, "Choose another LoRA")
     try:
         fits = _update_sizes(ends) == {weight.flatten(1).shape}
     except (IndexError, RuntimeError):  # too few dimensions, or matrices that contradict each other

@@ -1,41 +1,64 @@
-"""What a LoRA file's header says of its matrices, as far as it is taken."""
+"""What a LoRA file's header says of its matrices, as far as it is taken.
 
-import json
-from collections.abc import Iterable
+A header describes tensors; it does not act. peft would act on the rest of its settings:
+init_lora_weights = "pissa" rewrites the base's own weights, and a pattern is a regular expression,
+which may run for ever. So values are checked one by one, and patterns are names of layers.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
+from typing import Annotated, Literal
 
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from sdnb.errors import Problem
 
 HEADER = "lora_adapter_metadata"  # where diffusers keeps peft's settings, as JSON
 KINDS = {"LORA": LoraConfig, "LOHA": LoHaConfig, "LOKR": LoKrConfig}  # by peft's names
-# What is taken from a header: how large the matrices are and how they are scaled. Nothing else, for
-# peft acts on the rest: init_lora_weights = "pissa" rewrites the base's own weights.
-TAKEN = {
-    "r": int,
-    "lora_alpha": int | float,
-    "alpha": int | float,
-    "rank_pattern": dict,
-    "alpha_pattern": dict,
-    "use_rslora": bool,
-    "use_effective_conv2d": bool,  # these three say which factors a LoHa's or LoKr's layers have
-    "decompose_both": bool,
-    "decompose_factor": int,
-}
+LARGEST = 1e6  # alpha: far above any that was ever trained with, far below what overflows
+
+Rank = Annotated[int, Field(ge=1, le=100_000)]
+Alpha = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]  # not NaN either
 
 
-def read_header(metadata: dict[str, str]) -> dict:
-    """peft's settings as diffusers keeps them; empty where there are none that can be read."""
+class _Taken(BaseModel):
+    """How large the matrices of one part are, and how they are scaled. Nothing else is taken."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    peft_type: Literal["LORA", "LOHA", "LOKR"] = "LORA"
+    r: Rank = 8
+    lora_alpha: Alpha = 8
+    alpha: Alpha = 8
+    rank_pattern: dict[str, Rank] = {}
+    alpha_pattern: dict[str, Alpha] = {}
+    use_rslora: bool = False
+    use_effective_conv2d: bool = False  # these three say which factors a LoHa's or LoKr's have
+    decompose_both: bool = False
+    decompose_factor: int = -1
+
+
+def read_header(metadata: dict[str, str], path: Path) -> dict:
+    """peft's settings as diffusers keeps them; empty where the file has none. Raises Problem where
+    they cannot be read."""
     try:
-        header = json.loads(metadata.get(HEADER, "{}"))
-    except ValueError:
-        return {}
-    return header if isinstance(header, dict) else {}
+        header = from_json(metadata.get(HEADER, "{}"))
+    except ValueError:  # also where it is nested too deep
+        header = None
+    if not isinstance(header, dict):
+        raise Problem(
+            "The settings in the file's header cannot be read", path, "Choose another LoRA"
+        )
+    return header
 
 
-def peft_config(header: dict, part: str, modules: Iterable[str], path: Path) -> PeftConfig:
-    """peft's settings from what the header says of the part, for the layers that the file has."""
+def peft_config(header: dict, part: str, layers: Collection[str], path: Path) -> PeftConfig:
+    """peft's settings from what the header says of the part, for the layers that the file has.
+    Raises Problem where that makes no sense."""
     values = {
         name.removeprefix(f"{part}."): value
         for name, value in header.items()
@@ -43,15 +66,37 @@ def peft_config(header: dict, part: str, modules: Iterable[str], path: Path) -> 
     }
     if values.get("use_dora"):
         raise Problem("The file is a DoRA, which cannot be used here", path, "Choose another LoRA")
-    kind = KINDS.get(str(values.get("peft_type", "LORA")))
-    taken = {name: values[name] for name in TAKEN if name in values}
     try:
-        if not all(isinstance(value, TAKEN[name]) for name, value in taken.items()):
-            raise TypeError("a value of another type")
-        if taken.get("r", 1) < 1:
-            raise ValueError("a rank below 1")
-        return kind(target_modules=list(modules), **taken)
-    except (TypeError, ValueError) as error:
+        taken = _Taken(**values).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        fault = error.errors()[0]
         raise Problem(
-            "The settings in the file's header make no sense", path, "Choose another LoRA"
+            f"The settings in the file's header make no sense: {fault['loc'][0]} is "
+            f"{str(fault['input'])[:40]}",
+            path,
+            "Choose another LoRA",
         ) from error
+    for pattern in ("rank_pattern", "alpha_pattern"):
+        if pattern in taken:
+            taken[pattern] = _by_layer(taken[pattern], layers, path)
+    kind = KINDS[taken.pop("peft_type", "LORA")]
+    names = {field.name for field in fields(kind)}  # a LoHa has an alpha, a LoRA a lora_alpha
+    own = {name: value for name, value in taken.items() if name in names}
+    return kind(target_modules=list(layers), **own)
+
+
+def _by_layer(pattern: dict[str, float], layers: Collection[str], path: Path) -> dict[str, float]:
+    """A pattern as peft takes it, for each layer that one of its keys names, by its whole path or
+    by the end of it. Raises Problem where a key is no name."""
+    found = {}
+    for key, value in pattern.items():
+        if not re.fullmatch(r"[\w.]+", key):
+            raise Problem(
+                f"The file's header names layers by a pattern, which is not read: {key[:60]}",
+                path,
+                "Choose another LoRA",
+            )
+        for layer in layers:
+            if f".{layer}".endswith(f".{key}") or f".{key}".endswith(f".{layer}"):
+                found[re.escape(layer)] = value
+    return found

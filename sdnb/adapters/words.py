@@ -2,6 +2,7 @@
 vectors (Textual Inversion, arXiv 2208.01618), and taken out again."""
 
 import copy
+import re
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ from sdnb.errors import Problem
 from sdnb.models.base import Model
 from sdnb.models.conditioning import core_of
 from sdnb.models.tensors import read_tensors
+
+WORD = re.compile(r"[^\s()\[\]:,|\\]+")  # what a prompt reads as one: bad-hands-5, <cat-toy>
 
 
 class NewWords(nn.Module):
@@ -69,11 +72,15 @@ def add_word(model: Model, word: str, rows: torch.Tensor) -> None:
     already, or could not be distinguished from the tokens of a word that is loaded.
     """
     word = word.lower()
-    known = model.tokenizer.tokenize(word)
-    if not word.isidentifier() or len(known) < 2:
+    if not WORD.fullmatch(word) or not word.isprintable():
         raise Problem(
-            f"{word!r} cannot be a new word: "
-            + ("the model knows it already" if word.isidentifier() else "it is not one plain word"),
+            f"{word!r} cannot be a new word: prompts give spaces and the signs ( ) [ ] : , | \\ "
+            "another meaning",
+            do="Choose a made-up word of letters",
+        )
+    if is_known(model, word):
+        raise Problem(
+            f"{word!r} cannot be a new word: the model knows it already",
             do="Choose a made-up word of letters",
         )
     names = [word, *(f"{word}_{i}" for i in range(1, len(rows)))]
@@ -84,14 +91,20 @@ def add_word(model: Model, word: str, rows: torch.Tensor) -> None:
             do="Unload the other one first, or give one of them another name",
         )
     embeddings = embeddings_of(model.text_encoder)
-    if not isinstance(embeddings.token_embedding, NewWords):
-        embeddings.token_embedding = NewWords(embeddings.token_embedding, model.tokenizer)
-        model.tokenizer = copy.deepcopy(model.tokenizer)
+    words, tokenizer = embeddings.token_embedding, copy.deepcopy(model.tokenizer)
+    if not isinstance(words, NewWords):
+        words = NewWords(words, model.tokenizer)
     # whole words only: "ravo" must not be found in "bravo"
-    model.tokenizer.add_tokens([AddedToken(name, single_word=True) for name in names])
-    words = embeddings.token_embedding
-    rows = rows.to(words.rows)
-    words.rows = nn.Parameter(torch.cat([words.rows.detach(), rows]), requires_grad=False)
+    tokenizer.add_tokens([AddedToken(name, single_word=True) for name in names])
+    new = torch.cat([words.rows.detach(), rows.to(words.rows)])
+    words.rows = nn.Parameter(new, requires_grad=False)
+    embeddings.token_embedding, model.tokenizer = words, tokenizer
+
+
+def is_known(model: Model, word: str) -> bool:
+    """Whether the word is one token already: the model's own, whose meaning is not overwritten, or
+    one that was learned."""
+    return len(model.tokenizer.tokenize(word.lower())) < 2
 
 
 def _mixed_up_with(tokenizer: CLIPTokenizer, word: str, names: list[str]) -> str:
@@ -120,6 +133,7 @@ def read_rows(
             "The file is not an embedding", file, "Choose a file with one tensor of vectors"
         )
     (rows,) = tensors.values()
+    rows = rows[None] if rows.ndim == 1 else rows  # diffusers writes a word of one vector so
     if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
         raise Problem(
             f"The embedding has the shape {tuple(rows.shape)}; this base model needs (n, {width})",

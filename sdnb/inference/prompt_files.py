@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdnb.adapters.layers import detach, reattach
 from sdnb.adapters.loading import unload_lora, use_loras
-from sdnb.adapters.words import embeddings_of, load_embedding
+from sdnb.adapters.words import embeddings_of, is_known, load_embedding
 from sdnb.dataset.samples import FOLDERS
 from sdnb.errors import Problem
 from sdnb.inference.prompts import read_prompt, without_calls
@@ -72,7 +72,11 @@ def loaded(
         if embeddings:
             undo.enter_context(_words_restored(model))
         for file in embeddings:
-            if file.stem.lower() not in model.tokenizer.get_added_vocab():
+            if file.stem.lower() in model.tokenizer.get_added_vocab():
+                continue
+            if is_known(model, file.stem):
+                print(f"{file.name} is not used: the model has a word {file.stem!r} of its own.")
+            else:
                 load_embedding(model, file, file.stem)
         if loras:
             undo.callback(reattach, detach(model.unet, *model.encoders.values()))

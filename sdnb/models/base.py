@@ -159,14 +159,16 @@ class Model:
         """The prompt with "ravo" as "ravo ravo_1 ravo_2" where these are tokens. As diffusers'
         maybe_convert_prompt, which would find "ravo" in "bravo" too."""
         added = self.tokenizer.added_tokens_encoder
-        for word in added:
-            tokens = [word]
-            while (further := f"{word}_{len(tokens)}") in added:
+        longest_first = sorted(map(re.escape, added), key=len, reverse=True)
+        words = re.compile(rf"(?<!\w)({'|'.join(longest_first)})(?!\w)", re.IGNORECASE)
+
+        def with_further_vectors(found: re.Match) -> str:
+            tokens = [found[0].lower()]
+            while (further := f"{tokens[0]}_{len(tokens)}") in added:
                 tokens.append(further)
-            if len(tokens) > 1:
-                word_alone = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
-                prompt = word_alone.sub(" ".join(tokens), prompt)
-        return prompt
+            return " ".join(tokens) if len(tokens) > 1 else found[0]
+
+        return words.sub(with_further_vectors, prompt)
 
     @torch.no_grad()
     def text_embeddings(self, prompts: list[str], clip_skip: int = 0) -> torch.Tensor:

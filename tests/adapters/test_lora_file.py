@@ -237,8 +237,13 @@ def test_a_header_says_how_large_and_how_strong_and_acts_on_nothing(tiny, traine
         {"use_dora": True},
         {"r": "four"},
         {"r": 0},
+        {"r": 10**9},
+        {"r": True},
         {"lora_alpha": [1.0]},
+        {"lora_alpha": float("nan")},
+        {"lora_alpha": 1e300},
         {"rank_pattern": [1]},
+        {"alpha_pattern": {"to_q": float("inf")}},
         {"peft_type": "OFT"},
     ],
     ids=str,
@@ -269,4 +274,66 @@ def test_a_load_that_breaks_off_between_two_parts_gives_back_what_was_there(
         load_lora(tiny, trained)
     after = deltas(tiny)
     assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("key", ["((((", "(a+)+$", ".*to_q"])
+def test_a_pattern_in_a_header_is_not_read(tiny, trained, tmp_path, key):
+    """peft would take it for a regular expression, which can be broken or run for ever."""
+    with pytest.raises(Problem, match="names layers by a pattern"):
+        load_lora(tiny, with_header(trained, tmp_path / "odd.safetensors", rank_pattern={key: 4}))
+
+
+def test_a_header_nested_a_thousand_deep_is_refused(tiny, trained, tmp_path):
+    deep = {"lora_adapter_metadata": "[" * 100_000 + "]" * 100_000}
+    save_file(load_file(trained), tmp_path / "deep.safetensors", deep)
+    with pytest.raises(Problem, match="header cannot be read"):
+        load_lora(tiny, tmp_path / "deep.safetensors")
+
+
+@pytest.mark.parametrize("by", ["end", "path"])
+def test_a_rank_and_an_alpha_of_its_own_by_name(tiny, trained, tmp_path, by):
+    load_lora(tiny, trained)
+    plain = deltas(tiny)
+    layer = next(name for name in plain if name.startswith("unet") and name.endswith("attn2.to_q"))
+    key = {"end": "attn2.to_q", "path": layer.partition(".")[2]}[by]
+    load_lora(tiny, with_header(trained, tmp_path / "own.safetensors", alpha_pattern={key: 64.0}))
+    found = deltas(tiny)
+    scaled = {n for n in plain if not torch.equal(found[n], plain[n])}
+    assert layer in scaled and all(n.endswith("attn2.to_q") for n in scaled)
+    assert len(scaled) == 1 or by == "end"
+
+
+def spoilt(tensors, how):
+    name = next(name for name in tensors if name.endswith("lora_A.weight"))
+    if how == "twice":
+        tensors[name.replace("lora_A.weight", "lora.down.weight")] = 2 * tensors[name]
+    if how == "several":
+        swaps = {"lora_A.weight": "lora_A.one.weight", "lora_B.weight": "lora_B.two.weight"}
+        tensors = {
+            n.replace(end, swaps[end]): t for n, t in tensors.items() for end in swaps if end in n
+        }
+    if how == "two alphas":
+        tensors[name.replace("lora_A.weight", "alpha")] = torch.tensor([1.0, 2.0])
+    if how == "a giant alpha":
+        tensors[name.replace("lora_A.weight", "alpha")] = torch.tensor(1e30)
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("how", "cause"),
+    [
+        ("twice", "a matrix twice"),
+        ("several", "several LoRAs"),
+        ("two alphas", "alpha of .* makes no sense"),
+        ("a giant alpha", "alpha of .* makes no sense"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(tiny, trained, tmp_path, how, cause):
+    load_lora(tiny, trained)
+    before = deltas(tiny)
+    save_file(spoilt(load_file(trained), how), tmp_path / "odd.safetensors")
+    with pytest.raises(Problem, match=cause):
+        load_lora(tiny, tmp_path / "odd.safetensors")
+    after = deltas(tiny)
     assert all(torch.equal(before[name], after[name]) for name in before)

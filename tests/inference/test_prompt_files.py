@@ -148,11 +148,9 @@ def test_a_failure_leaves_the_model_as_it_was(tiny, folder, reference):
     before = reference("a ravo")
     odd = {f"unet.nowhere.lora_{letter}.weight": torch.ones(1, 1) for letter in "AB"}
     save_file(odd, folder / "odd.safetensors")
-    save_word(folder / "man.safetensors", seed=5)  # the tiny model knows this word
     for prompt, words in (
         ("ravo <lora:odd:1>", "odd.safetensors"),
         ("ravo <lora:nobody:1>", "no LoRA called 'nobody'"),
-        ("ravo man", "knows it already"),
     ):
         with pytest.raises(Problem, match=words):
             generate(tiny, steps(prompt, folder=folder))

@@ -166,7 +166,7 @@ def test_words_that_would_share_a_token_are_refused(tiny, first, second):
     assert words(tiny.token_ids(["mira"]))[0, 1, 0] == 7.0
 
 
-@pytest.mark.parametrize("word", ["man", "two words", "<ravo>", "a:b"])
+@pytest.mark.parametrize("word", ["man", "two words", "(ravo)", "a:b"])
 def test_what_cannot_be_a_new_word_is_a_problem(tiny, word):
     with pytest.raises(Problem, match="cannot be a new word"):
         add_word(tiny, word, torch.zeros(1, 32))

@@ -13,6 +13,7 @@ from peft import (
     get_peft_model_state_dict,
 )
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import get_pattern_key
 
 from sdnb.adapters.layers import add_adapter, detach, inject, tuner_layers
 from sdnb.adapters.loading import load_lora
@@ -74,8 +75,7 @@ class Lora(Method):
             f"{name}_lora_layers": get_peft_model_state_dict(part) for name, part in parts.items()
         }
         metadata = {
-            f"{name}_lora_adapter_metadata": header_of(part.peft_config["default"])
-            for name, part in parts.items()
+            f"{name}_lora_adapter_metadata": header_of(part) for name, part in parts.items()
         }
         write_atomically(
             path,
@@ -89,9 +89,11 @@ class Lora(Method):
         load_lora(model, path)
 
 
-def header_of(config: PeftConfig) -> dict:
+def header_of(part: torch.nn.Module) -> dict:
     """The settings that say what the tensors mean, and no more: a newer peft's every field would
-    stop an older one from loading the file, and the base's path is nobody's business."""
+    stop an older one from loading the file, and the base's path is nobody's business. Ranks and
+    alphas of their own stand there layer by layer, not by a pattern."""
+    config = part.peft_config["default"]
     values, plain = config.to_dict(), type(config)().to_dict()
     kept = {name: value for name, value in values.items() if value != plain.get(name)}
     for private in ("base_model_name_or_path", "peft_version", "inference_mode"):
@@ -99,6 +101,10 @@ def header_of(config: PeftConfig) -> dict:
     alpha = "lora_alpha" if "lora_alpha" in values else "alpha"
     # diffusers asks for the patterns even where they are empty
     kept |= {n: values[n] for n in ("peft_type", "r", alpha, "rank_pattern", "alpha_pattern")}
+    layers = [name for name, module in part.named_modules() if isinstance(module, BaseTunerLayer)]
+    for pattern in ("rank_pattern", "alpha_pattern"):
+        own = {name: get_pattern_key(values[pattern], name) for name in layers}
+        kept[pattern] = {n: values[pattern][k] for n, k in own.items() if k in values[pattern]}
     if not isinstance(layers := values["target_modules"], str):
         kept["target_modules"] = sorted(layers)  # a set: another order in every process
     return kept

@@ -80,6 +80,31 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
             "Choose a LoRA, LoCon, LoHa or LoKr",
         )
     _refuse_other_families(path, tensors, parts["unet"])
+    found = _by_layer(path, tensors, parts)
+    header = read_header(metadata, path)
+    layers, configs = {}, {}
+    for part, modules in found.items():
+        own = any(key.startswith(f"{part}.") for key in header)
+        for module, ends in modules.items():
+            weight = weight_of(parts[part].get_submodule(module))
+            _check(path, module, ends, weight)
+            if _kind(ends) == "lokr" and not own:
+                modules[module] = _multiplied(ends, weight)
+        configs[part] = peft_config(header, part, modules, path) if own else _guessed(modules, path)
+        layers[part] = {
+            f"{module}.{end}": tensor
+            for module, ends in modules.items()
+            for end, tensor in ends.items()
+            if end != "alpha"
+        }
+    return LoraFile(path, layers, configs)
+
+
+def _by_layer(
+    path: Path, tensors: dict[str, torch.Tensor], parts: dict[str, nn.Module]
+) -> dict[str, dict[str, dict[str, torch.Tensor]]]:
+    """The tensors by part, module and end. Raises Problem where one belongs nowhere, and where two
+    say the same."""
     adapters = {found[1] for name in tensors if (found := ADAPTER.search(name))}
     if len(adapters) > 1:
         raise Problem("The file holds matrices of several LoRAs", path, "Choose a file of one")
@@ -101,23 +126,7 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
                 "Choose another LoRA",
             )
         ends[end] = tensor
-    header = read_header(metadata, path)
-    layers, configs = {}, {}
-    for part, modules in found.items():
-        own = any(key.startswith(f"{part}.") for key in header)
-        for module, ends in modules.items():
-            weight = weight_of(parts[part].get_submodule(module))
-            _check(path, module, ends, weight)
-            if _kind(ends) == "lokr" and not own:
-                modules[module] = _multiplied(ends, weight)
-        configs[part] = peft_config(header, part, modules, path) if own else _guessed(modules, path)
-        layers[part] = {
-            f"{module}.{end}": tensor
-            for module, ends in modules.items()
-            for end, tensor in ends.items()
-            if end != "alpha"
-        }
-    return LoraFile(path, layers, configs)
+    return found
 
 
 def weight_of(layer: nn.Module) -> torch.Tensor:

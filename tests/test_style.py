@@ -17,7 +17,7 @@ FUNCTION = 50  # lines; the aim is 40
 BUDGETS = {
     "root": 830,
     "models": 850,
-    "adapters": 530,
+    "adapters": 575,
     "dataset": 1085,
     "captioning": 635,
     "inference": 740,
@@ -27,7 +27,7 @@ BUDGETS = {
     "notebook": 850,
     "mini": 2420,
 }
-PACKAGE, MODULES = 8400, 98  # in all, without mini: read in an evening or two
+PACKAGE, MODULES = 8430, 98  # in all, without mini: read in an evening or two
 
 
 def test_ruff_is_content():

@@ -1,9 +1,11 @@
 """LoRA files of every spelling, read into what peft calls things, and checked before use.
 
-Read are diffusers' names (`unet.mid_block....lora_A.weight`, also the older `.lora.down.weight`),
-kohya_ss's (`lora_unet_mid_block_....lora_down.weight` with `.alpha`; SDXL also by the original
-model's blocks), and LoHa and LoKr in both. diffusers' own reader takes only a part of these, fails
-on text encoders with some versions of transformers (its issue 13984), and finds out late.
+Read are diffusers' names (`unet.mid_block....lora_A.weight`, also the older `.lora.down.weight` and
+`.processor.to_q_lora.down.weight`), kohya_ss's (`lora_unet_mid_block_....lora_down.weight` with
+`.alpha`; SDXL also by the original model's blocks), LyCORIS's, ComfyUI's (`diffusion_model.`) and
+peft's own (`base_model.model.`, with adapter_config.json beside the file); LoHa and LoKr too.
+diffusers' own reader takes only a part of these, fails on text encoders with some versions of
+transformers (its issue 13984), and finds out late.
 """
 
 import re
@@ -18,7 +20,7 @@ from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
 from peft.tuners.lokr.layer import factorization
 from torch import nn
 
-from sdnb.adapters.lora_header import LARGEST, peft_config, read_header
+from sdnb.adapters.lora_header import LARGEST, peft_config, read_beside, read_header
 from sdnb.errors import Problem
 from sdnb.models.families import FAMILIES
 from sdnb.models.original_keys import renamed, unet_names
@@ -29,6 +31,19 @@ PREFIXES = {  # of kohya's names, by part
     "lora_te_": "text_encoder",
     "lora_te1_": "text_encoder",
     "lora_te2_": "text_encoder_2",
+    "lycoris_": "unet",
+}
+DOTTED = {"diffusion_model": "unet", "clip_l": "text_encoder", "clip_g": "text_encoder_2"}
+PEFT = "base_model.model."
+OLD = re.compile(r"\.processor\.(to_[qkv]|to_out)_lora\.(down|up)\.weight$")  # long ago
+FOREIGN = {  # what is not read, by a mark in its names
+    r"dora_scale|lora_magnitude_vector": "a DoRA",
+    r"\.lora_mid\.": "a LoCon with a Tucker decomposition",
+    r"\.(diff|diff_b|w_norm|b_norm)$": "a LyCORIS of whole weights or norms",
+    r"\.scalar$": "a LyCORIS with a trained scalar",
+    r"\.oft_|\.boft_": "an OFT",
+    r"\.[ab][12]\.weight$": "a GLoRA",
+    r"\.on_input$|ia3": "an (IA)³",
 }
 END = re.compile(  # how a name may end: with a half of a LoRA's product, or as in peft
     r"\.(?:"
@@ -72,16 +87,13 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
     """
     path = Path(file)
     tensors, metadata = read_tensors(path)
-    if not tensors or not all(END.search(name) for name in tensors):
-        other = next((name for name in tensors if not END.search(name)), "nothing")
-        raise Problem(
-            f"The file is not a LoRA that can be used here: it holds {other[:80]}",
-            path,
-            "Choose a LoRA, LoCon, LoHa or LoKr",
-        )
-    _refuse_other_families(path, tensors, parts["unet"])
-    found = _by_layer(path, tensors, parts)
+    named = [(OLD.sub(r".\1.lora.\2.weight", name), tensor) for name, tensor in tensors.items()]
+    _refuse_other_kinds(path, [name for name, _ in named])
+    _refuse_other_families(path, dict(named), parts["unet"])
+    found = _by_layer(path, named, parts)
     header = read_header(metadata, path)
+    if not header and any(name.startswith(PEFT) for name in tensors):
+        header = {f"{part}.{k}": v for k, v in read_beside(path).items() for part in parts}
     layers, configs = {}, {}
     for part, modules in found.items():
         own = any(key.startswith(f"{part}.") for key in header)
@@ -100,17 +112,34 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
     return LoraFile(path, layers, configs)
 
 
+def _refuse_other_kinds(path: Path, names: list[str]) -> None:
+    for mark, kind in FOREIGN.items():
+        if any(re.search(mark, name) for name in names):
+            raise Problem(
+                f"The file is {kind}, which cannot be used here",
+                path,
+                "Choose a LoRA, LoCon, LoHa or LoKr",
+            )
+    if not names or not all(map(END.search, names)):
+        other = next((name for name in names if not END.search(name)), "nothing")
+        raise Problem(
+            f"The file is not a LoRA that can be used here: it holds {other[:80]}",
+            path,
+            "Choose a LoRA, LoCon, LoHa or LoKr",
+        )
+
+
 def _by_layer(
-    path: Path, tensors: dict[str, torch.Tensor], parts: dict[str, nn.Module]
+    path: Path, named: list[tuple[str, torch.Tensor]], parts: dict[str, nn.Module]
 ) -> dict[str, dict[str, dict[str, torch.Tensor]]]:
     """The tensors by part, module and end. Raises Problem where one belongs nowhere, and where two
     say the same."""
-    adapters = {found[1] for name in tensors if (found := ADAPTER.search(name))}
+    adapters = {found[1] for name, _ in named if (found := ADAPTER.search(name))}
     if len(adapters) > 1:
         raise Problem("The file holds matrices of several LoRAs", path, "Choose a file of one")
     found: dict[str, dict[str, dict[str, torch.Tensor]]] = {}  # part, module, end
     homes = {name: _flat_names(name, part) for name, part in parts.items()}
-    for name, tensor in tensors.items():
+    for name, tensor in named:
         part, module, end = _place(name, homes)
         if not module:
             raise Problem(
@@ -125,8 +154,20 @@ def _by_layer(
                 path,
                 "Choose another LoRA",
             )
-        ends[end] = tensor
+        ends[end] = _shaped(tensor, end, weight_of(parts[part].get_submodule(module)))
     return found
+
+
+def _shaped(tensor: torch.Tensor, end: str, weight: torch.Tensor) -> torch.Tensor:
+    """A half of a LoRA in the shape that peft has for the layer: sd-scripts writes the matrices of
+    some linear layers as 1 x 1 convolutions, and others write those of a convolution flat."""
+    if weight.ndim == 2 and tensor.shape[2:] == (1, 1):
+        return tensor.flatten(1)
+    if weight.ndim == 4 and tensor.ndim == 2 and end in HALVES.values():
+        up = end == HALVES["up"]
+        if up or tensor.shape[1] == weight[0].numel():
+            return tensor.reshape(len(tensor), -1, *((1, 1) if up else weight.shape[2:]))
+    return tensor
 
 
 def weight_of(layer: nn.Module) -> torch.Tensor:
@@ -158,9 +199,14 @@ def _place(name: str, homes: dict[str, dict[str, str]]) -> tuple[str, str, str]:
     for prefix, part in PREFIXES.items():
         if stem.startswith(prefix):
             return part, homes.get(part, {}).get(stem.removeprefix(prefix), ""), end
+    stem = stem.removeprefix(PEFT)
     part, _, path = stem.partition(".")
-    known = homes.get(part, {})
-    return part, known.get(path, known.get(path.replace(".", "_"), "")), end
+    part = DOTTED.get(part, part)
+    for place, rest in [(part, path)] if part in homes else [(each, stem) for each in homes]:
+        known = homes[place]
+        if module := known.get(rest) or known.get(rest.replace(".", "_")):
+            return place, module, end
+    return part, "", end
 
 
 def _check(path: Path, module: str, ends: dict[str, torch.Tensor], weight: torch.Tensor) -> None:

@@ -56,6 +56,22 @@ def read_header(metadata: dict[str, str], path: Path) -> dict:
     return header
 
 
+def read_beside(path: Path) -> dict:
+    """peft's settings from the adapter_config.json that it writes beside a file of its own. Raises
+    Problem where it is missing: alpha stands nowhere else."""
+    try:
+        values = from_json((path.with_name("adapter_config.json")).read_bytes())
+    except (OSError, ValueError):
+        values = None
+    if not isinstance(values, dict):
+        raise Problem(
+            "The file's alpha stands in adapter_config.json, which is not beside it",
+            path,
+            "Copy that file too, as it lies beside this one where you found it",
+        )
+    return values
+
+
 def peft_config(header: dict, part: str, layers: Collection[str], path: Path) -> PeftConfig:
     """peft's settings from what the header says of the part, for the layers that the file has.
     Raises Problem where that makes no sense."""

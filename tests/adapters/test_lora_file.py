@@ -14,6 +14,7 @@ from sdnb.adapters.loading import use_loras
 from sdnb.adapters.lora_header import HEADER
 from sdnb.errors import Problem
 from sdnb.inference import make_images
+from sdnb.models.original_keys import renamed, unet_names
 from sdnb.training.loop import fit
 from sdnb.training.run import photos_for, prepare, train
 
@@ -337,3 +338,92 @@ def test_a_file_that_contradicts_itself_is_refused(tiny, trained, tmp_path, how,
         load_lora(tiny, tmp_path / "odd.safetensors")
     after = deltas(tiny)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def respelled(model, file, folder, how):
+    """The UNet's part of the file as another program writes it."""
+    path, tensors = folder / "other.safetensors", {}
+    for name, tensor in load_file(file).items():
+        part, _, rest = name.partition(".")
+        module, half = re.fullmatch(r"(.*)\.lora_([AB])\.weight", rest).groups()
+        word = {"A": "down", "B": "up"}[half]
+        if part != "unet" or "attn" not in module:
+            continue
+        if how.startswith("processor"):
+            attention, _, projection = module.removesuffix(".0").rpartition(".")
+            stem = f"{attention}.processor.{projection}_lora.{word}.weight"
+            tensors[f"unet.{stem}" if how == "processor, unet" else stem] = tensor
+        elif how == "lycoris":
+            tensors[f"lycoris_{module.replace('.', '_')}.lora_{word}.weight"] = tensor
+        elif how == "diffusion_model":  # ComfyUI's: the original's blocks
+            original = renamed(module, unet_names(model.unet))
+            tensors[f"diffusion_model.{original}.lora_{word}.weight"] = tensor
+        elif how == "no part":
+            tensors[f"{module}.lora_{half}.weight"] = tensor
+        elif how == "peft":
+            tensors[f"base_model.model.{module}.lora_{half}.weight"] = tensor
+        elif how == "4-D":
+            stem = f"lora_unet_{module.replace('.', '_')}"
+            tensors[f"{stem}.lora_{word}.weight"] = tensor[..., None, None]
+    save_file(tensors, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["processor", "processor, unet", "lycoris", "diffusion_model", "no part", "peft", "4-D"],
+)
+def test_other_programs_spellings_mean_the_same(tiny, trained, tmp_path, how):
+    """Within 1e-6 of what was trained; without an alpha of their own they count as alpha = rank, so
+    twice as much as this LoRA of rank 4 and alpha 2."""
+    load_lora(tiny, trained)
+    own = {name: delta for name, delta in deltas(tiny).items() if "attn" in name}
+    if how == "peft":
+        (tmp_path / "adapter_config.json").write_text('{"r": 4, "lora_alpha": 4, "bias": "all"}')
+    load_lora(tiny, respelled(tiny, trained, tmp_path, how))
+    theirs = deltas(tiny)
+    assert theirs and theirs.keys() <= own.keys()
+    for name, delta in theirs.items():
+        torch.testing.assert_close(delta, 2 * own[name], rtol=1e-6, atol=1e-8)
+
+
+def test_pefts_own_file_needs_its_settings(tiny, trained, tmp_path):
+    with pytest.raises(Problem, match=r"alpha stands in adapter_config\.json"):
+        load_lora(tiny, respelled(tiny, trained, tmp_path, "peft"))
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [
+        ("dora_scale", "a DoRA"),
+        ("lora_mid.weight", "Tucker"),
+        ("diff", "whole weights"),
+        ("diff_b", "whole weights"),
+        ("w_norm", "whole weights"),
+        ("scalar", "trained scalar"),
+        ("oft_blocks", "an OFT"),
+        ("a1.weight", "a GLoRA"),
+        ("on_input", "an \\(IA\\)³"),
+    ],
+)
+def test_another_kind_is_refused_by_its_own_name(tiny, trained, tmp_path, ending, kind):
+    tensors = load_file(kohya(trained, tmp_path / "kohya.safetensors"))
+    stem = next(iter(tensors)).partition(".")[0]
+    save_file(tensors | {f"{stem}.{ending}": torch.ones(1)}, tmp_path / "kind.safetensors")
+    with pytest.raises(Problem, match=f"is {kind}|{kind}"):
+        load_lora(tiny, tmp_path / "kind.safetensors")
+
+
+def test_a_convolutions_matrices_may_be_flat(tiny, tmp_path):
+    out, inner, *kernel = tiny.unet.conv_in.weight.shape
+    down, up = torch.randn(2, inner, *kernel), torch.randn(out, 2, 1, 1)
+    found = []
+    for shape in (lambda matrix: matrix, lambda matrix: matrix.flatten(1)):
+        tensors = {"lora_unet_conv_in.lora_down.weight": shape(down)}
+        tensors["lora_unet_conv_in.lora_up.weight"] = shape(up)
+        save_file(tensors, tmp_path / "conv.safetensors")
+        load_lora(tiny, tmp_path / "conv.safetensors")
+        found.append(deltas(tiny)["unet.conv_in"])
+    assert torch.equal(*found)
+    wanted = torch.einsum("or,rikl->oikl", up.flatten(1), down)
+    torch.testing.assert_close(found[0], wanted, rtol=1e-5, atol=1e-6)

@@ -94,11 +94,11 @@ def tiny_folder(tmp_path_factory):
 
 
 @pytest.fixture
-def tiny(tiny_folder):
-    """The tiny model, freshly loaded."""
+def tiny(tiny_folder, cpu):
+    """The tiny model, freshly loaded, on the CPU."""
     from sdnb.models.loading import load_model
 
-    return load_model(tiny_folder)
+    return load_model(tiny_folder, machine=cpu)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.machine import GIB, PACKAGES, Machine, find_machine, on_colab
 from sdnb.models.base import MODELS, default_base
+from sdnb.models.families import MINI
 from sdnb.project import Project
 from sdnb.training.run_folder import READY, finished_runs, ready_runs
 
@@ -171,7 +172,7 @@ def _profile(base: str, machine: Machine) -> list[Finding]:
     info = MODELS.get(base)
     if info is None:
         return [Finding("own photos", f"base model {Path(base).name}")]
-    if info.family.name == "mini":
+    if info.family is MINI:
         real = "For real faces open the course on Colab (free GPU)"
         do = "" if machine.device == "cuda" else real
         return [Finding("own photos", "base model mini: a rehearsal only", do, needed=False)]

@@ -16,8 +16,8 @@ PARTS = ("unet", "text_encoder", "text_encoder_2")
 
 
 def load_lora(model: Model | DiffusionPipeline, file: Path | str, weight: float = 1.0) -> None:
-    """Add the LoRA in `file` (diffusers' or kohya's format; LoCon, LoHa and LoKr too) to `model`,
-    in place of any before. `weight` scales it: 0 is the base model, 1 as trained.
+    """Add the LoRA in `file` (LoCon, LoHa and LoKr too; see `lora_file` for the spellings that are
+    read) to `model`, in place of any before. `weight` scales it: 0 is the base model, 1 as trained.
 
     Raises Problem where the file is missing or not a LoRA for this model; the model is then as it
     was before.

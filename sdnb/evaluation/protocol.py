@@ -13,6 +13,7 @@ from PIL import Image
 from sdnb.errors import Problem
 from sdnb.evaluation.scores import Scores, fit, likeness, make_image_set
 from sdnb.models.base import Model
+from sdnb.models.families import MINI
 from sdnb.models.image_encoders import (
     CLIP,
     DINO,
@@ -123,6 +124,6 @@ def dreambooth_protocol(
 def protocol_encoders(model: Model) -> list[ImageEncoder]:
     """CLIP and DINO ViT-S/16 as in the paper, which does not name its CLIP: ViT-B/32 is what others
     take. For the mini model its own, whose numbers have nothing to do with the paper's."""
-    if model.info.family.name == "mini":
+    if model.info.family is MINI:
         return image_encoders_for(model)
     return [load_clip_encoder(CLIP, model.device), load_dino_encoder(DINO, model.device)]

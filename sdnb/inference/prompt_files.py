@@ -66,8 +66,9 @@ def loaded(
 ) -> Iterator[None]:
     """The model with these LoRAs (file, weight on the UNet, on the text encoders) in place of its
     own, which stay where there are none, and with these embeddings, each as the word that its file
-    is called. Words that the model has been taught already stay as they are. Afterwards it is as it
-    was. Raises Problem where a file does not suit the model."""
+    is called. A word that the model has been taught already stays as it is; for one of its own
+    vocabulary no file is used, and a remark is printed. Afterwards it is as it was. Raises Problem
+    where a file does not suit the model."""
     with ExitStack() as undo:
         if embeddings:
             undo.enter_context(_words_restored(model))

@@ -64,19 +64,18 @@ SD1 = Family(
     architecture="stable-diffusion-v1",
     one_file=True,
 )
-MINI = Family(  # has SD 1's layout, and passes for one in files
+MINI = replace(  # has SD 1's layout, and passes for one in files
+    SD1,
     name="mini",
     title="a mini model",
     resolution=128,
     text_width=128,
     folder=MINI_FOLDER,
-    keys=SD1_KEYS,
     bucket_step=0,
     guidance=4.0,
+    memory_gib=0.0,
+    disk_gib=0.0,
     web_ui="mini",
-    kohya="sd_v1",
-    architecture="stable-diffusion-v1",
-    one_file=True,
 )
 SD2 = Family(
     name="sd2",

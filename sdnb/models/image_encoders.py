@@ -29,6 +29,7 @@ from sdnb.errors import Problem
 from sdnb.mini.judge import as_tensor, load_judge
 from sdnb.models.base import Model, quiet
 from sdnb.models.conditioning import core_of
+from sdnb.models.families import MINI
 from sdnb.models.loading import loading
 
 CLIP = "openai/clip-vit-base-patch32"
@@ -124,7 +125,7 @@ def image_encoders_for(model: Model) -> list[ImageEncoder]:
     Ask for them before anything is trained into `model`: its text encoder is the mini CLIP's.
     Raises Problem where one cannot be loaded.
     """
-    if model.info.family.name == "mini":
+    if model.info.family is MINI:
         return [load_judge(), load_clip(model)]
     return [load_clip_encoder(device=model.device), load_dino_encoder(device=model.device)]
 

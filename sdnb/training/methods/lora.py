@@ -101,9 +101,9 @@ def header_of(part: torch.nn.Module) -> dict:
     alpha = "lora_alpha" if "lora_alpha" in values else "alpha"
     # diffusers asks for the patterns even where they are empty
     kept |= {n: values[n] for n in ("peft_type", "r", alpha, "rank_pattern", "alpha_pattern")}
-    layers = [name for name, module in part.named_modules() if isinstance(module, BaseTunerLayer)]
+    names = [name for name, module in part.named_modules() if isinstance(module, BaseTunerLayer)]
     for pattern in ("rank_pattern", "alpha_pattern"):
-        own = {name: get_pattern_key(values[pattern], name) for name in layers}
+        own = {name: get_pattern_key(values[pattern], name) for name in names}
         kept[pattern] = {n: values[pattern][k] for n, k in own.items() if k in values[pattern]}
     if not isinstance(layers := values["target_modules"], str):
         kept["target_modules"] = sorted(layers)  # a set: another order in every process

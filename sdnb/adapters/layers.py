@@ -44,6 +44,11 @@ def inject(
     """Add matrices to `part` and fill them with `tensors` (peft's names). `weight` scales them.
     Raises what peft does where they do not fit; see `detach`."""
     add_adapter(part, config, name)
+    for key in tensors:
+        if ".lokr_" in key:  # LyCORIS splits a layer by any factor, peft by one of its own
+            module, _, kind = key.rpartition(".")
+            matrices = getattr(part.get_submodule(module), kind)
+            matrices[name] = nn.Parameter(matrices[name].new_empty(tensors[key].shape))
     found = set_peft_model_state_dict(part, tensors, name)
     if found.unexpected_keys:
         raise ValueError(f"left over: {found.unexpected_keys[0]}")

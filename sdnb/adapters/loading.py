@@ -29,7 +29,8 @@ def use_loras(
     model: Model | DiffusionPipeline, loras: Sequence[tuple[Path | str, float, float]]
 ) -> None:
     """Several LoRAs at once, in place of any before: for each the file, its weight on the UNet and
-    its weight on the text encoders. Raises Problem as `load_lora` does."""
+    its weight on the text encoders. Learned words that a file brings along are named in a printed
+    sentence, unless the model knows them. Raises Problem as `load_lora` does."""
     mend_peft()
     parts = _parts(model)
     files = [read_lora(file, parts) for file, _, _ in loras]  # nothing has been changed yet
@@ -58,6 +59,13 @@ def use_loras(
             file.path,
             "Use the base model it was trained on",
         ) from error
+    known = model.tokenizer.get_added_vocab()
+    for file in files:
+        for word in (word for word in file.words if word.lower() not in known):
+            print(
+                f"{file.path.name} brings the word {word!r} along: "
+                f"load_embedding(model, file, {word!r}) teaches it to the model."
+            )
 
 
 def unload_lora(model: Model | DiffusionPipeline) -> None:

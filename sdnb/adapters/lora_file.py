@@ -3,7 +3,8 @@
 Read are diffusers' names (`unet.mid_block....lora_A.weight`, also the older `.lora.down.weight` and
 `.processor.to_q_lora.down.weight`), kohya_ss's (`lora_unet_mid_block_....lora_down.weight` with
 `.alpha`; SDXL also by the original model's blocks), LyCORIS's, ComfyUI's (`diffusion_model.`) and
-peft's own (`base_model.model.`, with adapter_config.json beside the file); LoHa and LoKr too.
+peft's own (`base_model.model.`, with adapter_config.json beside the file); LoHa and LoKr too. The
+words that OneTrainer bundles with a LoRA (`bundle_emb.`) are read by `load_embedding`.
 diffusers' own reader takes only a part of these, fails on text encoders with some versions of
 transformers (its issue 13984), and finds out late.
 """
@@ -17,33 +18,43 @@ from statistics import mode
 
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
-from peft.tuners.lokr.layer import factorization
 from torch import nn
 
 from sdnb.adapters.lora_header import LARGEST, peft_config, read_beside, read_header
+from sdnb.adapters.words import bundled_words
 from sdnb.errors import Problem
 from sdnb.models.families import FAMILIES
 from sdnb.models.original_keys import renamed, unet_names
 from sdnb.models.tensors import read_tensors
 
-PREFIXES = {  # of kohya's names, by part
-    "lora_unet_": "unet",
-    "lora_te_": "text_encoder",
-    "lora_te1_": "text_encoder",
-    "lora_te2_": "text_encoder_2",
-    "lycoris_": "unet",
+PARTS = {  # how a layer's name may begin, before a dot or a stroke; the longer one first
+    "text_encoder_2": "text_encoder_2",
+    "text_encoder": "text_encoder",
+    "unet": "unet",
+    "lora_unet": "unet",  # kohya_ss's
+    "lora_te1": "text_encoder",
+    "lora_te2": "text_encoder_2",
+    "lora_te": "text_encoder",
+    "lycoris": "unet",
+    "diffusion_model": "unet",  # ComfyUI's
+    "clip_l": "text_encoder",
+    "clip_h": "text_encoder",
+    "clip_g": "text_encoder_2",
 }
-DOTTED = {"diffusion_model": "unet", "clip_l": "text_encoder", "clip_g": "text_encoder_2"}
 PEFT = "base_model.model."
+BEFORE = re.compile(r"^(base_model\.model\.)?(text_encoders\.)?")  # peft's, and ComfyUI's
 OLD = re.compile(r"\.processor\.(to_[qkv]|to_out)_lora\.(down|up)\.weight$")  # long ago
 FOREIGN = {  # what is not read, by a mark in its names
     r"dora_scale|lora_magnitude_vector": "a DoRA",
     r"\.lora_mid\.": "a LoCon with a Tucker decomposition",
     r"\.(diff|diff_b|w_norm|b_norm)$": "a LyCORIS of whole weights or norms",
     r"\.scalar$": "a LyCORIS with a trained scalar",
-    r"\.oft_|\.boft_": "an OFT",
+    r"\.oft_|\.boft_": "an OFT or a BOFT",
     r"\.[ab][12]\.weight$": "a GLoRA",
     r"\.on_input$|ia3": "an (IA)³",
+    r"double_blocks|single_(transformer_)?blocks": "a LoRA for FLUX",
+    r"joint_blocks|attn_add_|add_[kqv]_proj": "a LoRA for SD 3",
+    r"motion_modules": "a LoRA for videos",
 }
 END = re.compile(  # how a name may end: with a half of a LoRA's product, or as in peft
     r"\.(?:"
@@ -72,11 +83,13 @@ READS_TEXT = (  # matrices (..., width) of a cross-attention, or of its whole we
 @dataclass(frozen=True)
 class LoraFile:
     """What a file holds. `layers` are, by part of the model ("unet", "text_encoder", ...), tensors
-    by peft's names; `configs` peft's settings of each part."""
+    by peft's names; `configs` peft's settings of each part; `words` are learned words that came
+    along, as OneTrainer bundles them."""
 
     path: Path
     layers: dict[str, dict[str, torch.Tensor]]
     configs: dict[str, PeftConfig]
+    words: tuple[str, ...] = ()
 
 
 def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
@@ -87,6 +100,8 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
     """
     path = Path(file)
     tensors, metadata = read_tensors(path)
+    words = bundled_words(tensors)
+    tensors = {name: t for name, t in tensors.items() if not name.startswith("bundle_emb.")}
     named = [(OLD.sub(r".\1.lora.\2.weight", name), tensor) for name, tensor in tensors.items()]
     _refuse_other_kinds(path, [name for name, _ in named])
     _refuse_other_families(path, dict(named), parts["unet"])
@@ -109,7 +124,7 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
             for end, tensor in ends.items()
             if end != "alpha"
         }
-    return LoraFile(path, layers, configs)
+    return LoraFile(path, layers, configs, tuple(words))
 
 
 def _refuse_other_kinds(path: Path, names: list[str]) -> None:
@@ -196,17 +211,14 @@ def _place(name: str, homes: dict[str, dict[str, str]]) -> tuple[str, str, str]:
     cut = END.search(name)
     end = HALVES.get(cut.lastgroup, cut[0][1:])
     stem = re.sub(r"\.to_out$", ".to_out.0", name[: cut.start()])
-    for prefix, part in PREFIXES.items():
-        if stem.startswith(prefix):
-            return part, homes.get(part, {}).get(stem.removeprefix(prefix), ""), end
-    stem = stem.removeprefix(PEFT)
-    part, _, path = stem.partition(".")
-    part = DOTTED.get(part, part)
-    for place, rest in [(part, path)] if part in homes else [(each, stem) for each in homes]:
-        known = homes[place]
+    stem = BEFORE.sub("", stem)
+    prefix = next((word for word in PARTS if re.match(rf"{word}[._]", stem)), "")
+    rest = stem[len(prefix) + 1 :].removeprefix("transformer.") if prefix else stem
+    for part in [PARTS[prefix]] if prefix else homes:
+        known = homes.get(part, {})
         if module := known.get(rest) or known.get(rest.replace(".", "_")):
-            return place, module, end
-    return part, "", end
+            return part, module, end
+    return "", "", end
 
 
 def _check(path: Path, module: str, ends: dict[str, torch.Tensor], weight: torch.Tensor) -> None:
@@ -283,14 +295,7 @@ def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftCon
     if kind == "hada":
         tucker = any("hada_t1" in ends for ends in modules.values())
         return LoHaConfig(alpha=alpha, use_effective_conv2d=tucker, **common)
-    pairs = [(ends["lokr_w1"], ends["lokr_w2"]) for ends in modules.values()]
-    by_size = all(  # peft's own choice for each layer, near the square root
-        first.shape[i] == factorization(first.shape[i] * second.shape[i])[0]
-        for first, second in pairs
-        for i in (0, 1)
-    )
-    factor = -1 if by_size else max(max(first.shape) for first, _ in pairs)
-    return LoKrConfig(alpha=alpha, decompose_factor=factor, **common)
+    return LoKrConfig(alpha=alpha, **common)
 
 
 def _kind(ends: dict[str, torch.Tensor]) -> str:

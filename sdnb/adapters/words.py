@@ -3,6 +3,7 @@ vectors (Textual Inversion, arXiv 2208.01618), and taken out again."""
 
 import copy
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -13,8 +14,11 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from sdnb.errors import Problem
 from sdnb.models.base import Model
 from sdnb.models.conditioning import core_of
-from sdnb.models.tensors import read_tensors
+from sdnb.models.tensors import read_pickle, read_tensors
 
+PICKLES = (".pt", ".bin")  # how embeddings were saved before safetensors
+LONGEST = 75  # vectors: more than that is no prompt
+BUNDLED = re.compile(r"bundle_emb\.(.+)\.(string_to_param\.\*|emb_params|clip_[lh])")
 WORD = re.compile(r"[^\s()\[\]:,|\\]+")  # what a prompt reads as one: bad-hands-5, <cat-toy>
 
 
@@ -39,8 +43,9 @@ class NewWords(nn.Module):
 
 def load_embedding(model: Model, file: Path | str, word: str | None = None) -> str:
     """Teach `model` the word in `file`, a safetensors file with one tensor (n, d), beside any words
-    learned before. Returns the word: `word`, else the one the file names, else the file's name, as
-    the web UIs call it.
+    learned before. An older .pt or .bin will do too, and a LoRA that OneTrainer bundled with words.
+    Returns the word: `word`, else the one the file names, else the file's name, as the web UIs call
+    it.
 
     Raises Problem where the file is missing, holds no embedding, or one of another family's width,
     and where the model is an SDXL, whose embeddings are pairs.
@@ -51,7 +56,7 @@ def load_embedding(model: Model, file: Path | str, word: str | None = None) -> s
             file,
             "Choose a base of SD 1 or 2",
         )
-    rows, named = read_rows(file, model)
+    rows, named = read_rows(file, model, word=word)
     add_word(model, word or named, rows)
     return word or named
 
@@ -117,24 +122,36 @@ def _mixed_up_with(tokenizer: CLIPTokenizer, word: str, names: list[str]) -> str
     return next((name for name in (*names, f"{word}_{len(names)}") if name in there), "")
 
 
+def bundled_words(names: Iterable[str]) -> dict[str, str]:
+    """The words in a LoRA that OneTrainer bundled with them, each with its tensor's name."""
+    return {found[1]: name for name in names if (found := BUNDLED.fullmatch(name))}
+
+
 def read_rows(
-    file: Path | str, model: Model, vectors: int | None = None
+    file: Path | str, model: Model, vectors: int | None = None, word: str | None = None
 ) -> tuple[torch.Tensor, str]:
     """The vectors (n, d) in an embedding's file, and the word it names: its header's, else the
-    file's own name, as the web UIs call it.
+    file's own name, as the web UIs call it. In a LoRA with several words `word` says which.
 
     Raises Problem where the file is missing or damaged, holds no embedding, one of another
     family's width, or another number of `vectors`.
     """
-    tensors, metadata = read_tensors(file)
+    pickled = Path(file).suffix in PICKLES
+    tensors, metadata = (read_pickle(file), {}) if pickled else read_tensors(file)
+    named = metadata.get("token") or Path(file).stem
     width = model.text_encoder.config.hidden_size
+    if words := bundled_words(tensors):
+        if len(words) > 1 and word not in words:
+            raise Problem(f"The file holds several words: {', '.join(words)}", file, "Name one")
+        named = word if word in words else next(iter(words))
+        tensors = {named: tensors[words[named]]}
     if len(tensors) != 1:
         raise Problem(
             "The file is not an embedding", file, "Choose a file with one tensor of vectors"
         )
     (rows,) = tensors.values()
     rows = rows[None] if rows.ndim == 1 else rows  # diffusers writes a word of one vector so
-    if rows.ndim != 2 or rows.shape[1] != width or not len(rows):
+    if rows.ndim != 2 or rows.shape[1] != width or not 0 < len(rows) <= LONGEST:
         raise Problem(
             f"The embedding has the shape {tuple(rows.shape)}; this base model needs (n, {width})",
             file,
@@ -142,7 +159,7 @@ def read_rows(
         )
     if vectors and len(rows) != vectors:
         raise Problem(f"The embedding has {len(rows)} vectors", file, f"Set vectors = {len(rows)}")
-    return rows, metadata.get("token") or Path(file).stem
+    return rows, named
 
 
 def embeddings_of(encoder: CLIPTextModel) -> nn.Module:

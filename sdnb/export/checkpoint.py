@@ -1,10 +1,10 @@
 """A whole model: for SD 1 one file in the original layout, which every program reads; for SD 2 and
 SDXL a folder in diffusers' layout."""
 
+import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from sdnb.adapters.layers import tuner_layers
@@ -15,7 +15,7 @@ from sdnb.files import write_atomically
 from sdnb.models.base import Model
 from sdnb.models.conditioning import core_of
 from sdnb.models.original_keys import renamed, unet_names, vae_names
-from sdnb.models.saving import held_in, save_folder
+from sdnb.models.saving import held_in, save_folder, save_tensors
 
 CLIP = "cond_stage_model.transformer.text_model."  # with the name that transformers 5.6 dropped
 
@@ -39,8 +39,8 @@ def to_checkpoint(model: Model, path: Path | str) -> Path:
     path = path.with_name(f"{path.name}.safetensors")
     _check_plain(model, path)
     tensors = held_in(original_tensors(model), "fp16", path)
-    header = {"format": "pt", **modelspec(model, path.stem)}
-    write_atomically(path, lambda aside: save_file(tensors, aside, header))
+    header = {"format": "pt", **modelspec(model, path.stem, time.time())}
+    write_atomically(path, lambda aside: save_tensors(tensors, aside, header))
     return path
 
 

@@ -2,23 +2,22 @@
 formats that every web UI reads (networks/lora.py in kohya-ss/sd-scripts; LyCORIS for LoHa, LoKr).
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from peft import PeftConfig
 from peft.utils.other import get_pattern_key
-from safetensors.torch import save as to_bytes
 
 from sdnb.adapters.lora_file import LoraFile, read_lora
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
 from sdnb.models.original_keys import kohya_name, unet_names
-from sdnb.models.saving import held_in
+from sdnb.models.saving import SHA256, held_in, save_tensors
 from sdnb.models.tensors import read_tensors
 from sdnb.training.methods.textual_inversion import KEY
 
@@ -48,11 +47,13 @@ def to_kohya(
     *,
     metadata: Mapping[str, str] = {},
     precision: str = "fp16",
+    name_base: bool = False,
 ) -> Path:
     """Write the LoRA in `file`, which training saved, to `path` in kohya's format. `model` is the
     base model it was trained on. `metadata` goes into the header over what stands there by itself,
-    which is nothing of the photos, the captions or this machine. `precision` is "fp16", "bf16" or
-    "fp32".
+    which is nothing of the photos, the captions or this machine; with `name_base` the base model's
+    name too. `precision` is "fp16", "bf16" or "fp32". The same file
+    exported twice gives the same bytes; its date is the day on which `file` was written.
 
     Raises Problem where the file is no LoRA or not one for this base model, where a number does
     not fit into fp16 (65504), and where `path` cannot be a LoRA's.
@@ -68,12 +69,12 @@ def to_kohya(
         alphas[f"{stem}.alpha"] = torch.tensor(alpha)
     tensors = held_in(tensors, precision, path) | alphas
     header = {
-        **modelspec(model, path.stem, "lora"),
+        **modelspec(model, path.stem, Path(file).stat().st_mtime, "lora"),
         **_kohya_metadata(model, layers, path.stem),
-        "sshs_model_hash": _model_hash(tensors),
+        **({"ss_sd_model_name": Path(model.info.name).name} if name_base else {}),
         **{key: str(value) for key, value in metadata.items()},
     }
-    write_atomically(path, to_bytes(tensors, header))
+    write_atomically(path, lambda aside: save_tensors(tensors, aside, header))
     return path
 
 
@@ -88,14 +89,15 @@ def to_embedding(file: Path | str, path: Path | str) -> Path:
     rows = next(iter(tensors.values()), None)
     if len(tensors) != 1 or rows.ndim != 2:
         raise Problem("The file is not an embedding", file, "Choose a file with one learned word")
-    write_atomically(path, to_bytes(held_in({KEY: rows}, "fp32", path), {"format": "pt"}))
+    rows = held_in({KEY: rows}, "fp32", path)
+    write_atomically(path, lambda aside: save_tensors(rows, aside, {"format": "pt"}))
     return path
 
 
-def modelspec(model: Model, title: str, kind: str = "") -> dict[str, str]:
+def modelspec(model: Model, title: str, made: float, kind: str = "") -> dict[str, str]:
     """What a file says of itself by ModelSpec 1.0.1, as kohya-ss/sd-scripts writes it
-    (library/sai_model_spec.py). `kind` is "lora", or nothing for a whole model. The mini model
-    passes for an SD 1, whose layout it has."""
+    (library/sai_model_spec.py). `made` is when, in seconds since 1970; `kind` is "lora", or nothing
+    for a whole model. The mini model passes for an SD 1, whose layout it has."""
     family = model.info.family
     architecture = family.architecture
     header = {
@@ -105,6 +107,8 @@ def modelspec(model: Model, title: str, kind: str = "") -> dict[str, str]:
         "title": title,
         "resolution": f"{model.info.resolution}x{model.info.resolution}",
         "prediction_type": "v" if family.v_prediction else "epsilon",
+        "date": datetime.fromtimestamp(made, UTC).date().isoformat(),
+        "hash_sha256": f"0x{SHA256}",
     }
     if model.info.licence != "unknown":
         header["license"] = model.info.licence
@@ -162,7 +166,8 @@ def _as_read(layer: Layer) -> tuple[dict[str, torch.Tensor], float]:
 
 def _kohya_metadata(model: Model, layers: Sequence[Layer], stem: str) -> dict[str, str]:
     """What AUTOMATIC1111's web UI and Forge tell the family by (without it the LoRA is hidden), the
-    name it may be called by in <lora:name:1>, and how it is built."""
+    name it may be called by in <lora:name:1>, how it is built, and the hash of what stands behind
+    the header, which they take for the file's own."""
     family = model.info.family
     common = next((layer for layer in layers if "attn" in layer.module), layers[0])
     convolution = next((layer for layer in layers if layer.module.endswith("conv1")), None)
@@ -173,6 +178,8 @@ def _kohya_metadata(model: Model, layers: Sequence[Layer], stem: str) -> dict[st
         arguments["conv_alpha"] = f"{convolution.scale * convolution.rank:g}"
     return {
         "ss_output_name": stem,
+        "ss_resolution": f"({model.info.resolution}, {model.info.resolution})",
+        "sshs_model_hash": SHA256,
         "ss_v2": str(family.name == "sd2"),
         "ss_base_model_version": family.kohya,
         "ss_network_module": "networks.lora" if kind == "lora" else "lycoris.kohya",
@@ -180,10 +187,3 @@ def _kohya_metadata(model: Model, layers: Sequence[Layer], stem: str) -> dict[st
         "ss_network_alpha": f"{common.scale * common.rank:g}",
         "ss_network_args": json.dumps(arguments),
     }
-
-
-def _model_hash(tensors: dict[str, torch.Tensor]) -> str:
-    """SHA-256 of what stands behind the header, which the web UIs take for the file's own hash
-    (precalculate_safetensors_hashes in kohya-ss/sd-scripts)."""
-    content = to_bytes(tensors)
-    return hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()

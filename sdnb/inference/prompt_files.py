@@ -3,20 +3,26 @@
 import copy
 import difflib
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sdnb.adapters.layers import detach, reattach
 from sdnb.adapters.loading import unload_lora, use_loras
-from sdnb.adapters.words import embeddings_of, is_known, load_embedding
+from sdnb.adapters.words import (
+    PICKLES,
+    bundled_words,
+    embeddings_of,
+    is_known,
+    load_embedding,
+)
 from sdnb.dataset.samples import FOLDERS
 from sdnb.errors import Problem
 from sdnb.inference.prompts import read_prompt, without_calls
 from sdnb.models.base import Model
-from sdnb.models.tensors import opened
+from sdnb.models.tensors import opened, read_pickle
 
-FILES = "[!.]*.safetensors"  # a hidden one is half written, or a Mac's own
+FILES = "[!.]*.*"  # a hidden one is half written, or a Mac's own
 
 
 def find_lora(name: str, folder: Path | None = None) -> Path:
@@ -56,8 +62,11 @@ def find_embeddings(text: str, folder: Path | None = None) -> list[Path]:
         for file in files
         if re.search(rf"(?<!\w){re.escape(file.stem)}(?!\w)", words, re.IGNORECASE)
     )
-    found = (_called(stem, files, folder, embedding=True) for stem in stems)
-    return [file for file in found if file]
+    found = {stem: _called(stem, files, folder, embedding=True) for stem in stems}
+    for file in (file for file in files if file.suffix in PICKLES):
+        if file.stem in found and not found[file.stem]:
+            print(f"{file.name} is not used: it cannot be read as a learned word.")
+    return [file for file in found.values() if file]
 
 
 @contextmanager
@@ -65,20 +74,24 @@ def loaded(
     model: Model, loras: Sequence[tuple[Path, float, float]], embeddings: Sequence[Path]
 ) -> Iterator[None]:
     """The model with these LoRAs (file, weight on the UNet, on the text encoders) in place of its
-    own, which stay where there are none, and with these embeddings, each as the word that its file
-    is called. A word that the model has been taught already stays as it is; for one of its own
-    vocabulary no file is used, and a remark is printed. Afterwards it is as it was. Raises Problem
-    where a file does not suit the model."""
+    own, which stay where there are none, with the words that they bring along, and with these
+    embeddings, each as the word that its file is called. A word that the model has been taught
+    already stays as it is; for one of its own vocabulary no file is used, and a remark is printed.
+    Afterwards it is as it was. Raises Problem where a file does not suit the model."""
+    words = [(file, file.stem) for file in embeddings]
+    for file, *_ in loras if model.text_encoder_2 is None else ():
+        with opened(file) as tensors:
+            words += [(file, word) for word in bundled_words(tensors.keys())]
     with ExitStack() as undo:
-        if embeddings:
+        if words:
             undo.enter_context(_words_restored(model))
-        for file in embeddings:
-            if file.stem.lower() in model.tokenizer.get_added_vocab():
+        for file, word in words:
+            if word.lower() in model.tokenizer.get_added_vocab():
                 continue
-            if is_known(model, file.stem):
-                print(f"{file.name} is not used: the model has a word {file.stem!r} of its own.")
+            if is_known(model, word):
+                print(f"{file.name} is not used: the model has a word {word!r} of its own.")
             else:
-                load_embedding(model, file, file.stem)
+                load_embedding(model, file, word)
         if loras:
             undo.callback(reattach, detach(model.unet, *model.encoders.values()))
             use_loras(model, loras)
@@ -102,16 +115,25 @@ def _words_restored(model: Model) -> Iterator[None]:
 
 
 def _files(folder: Path | None) -> list[Path]:
-    """Every safetensors file in the folder and below, and the samples whose names are still free.
+    """Every file of tensors in the folder and below, and the samples whose names are still free.
     Raises Problem where there is no such folder."""
     own: list[Path] = []
     if folder:
         if not folder.is_dir():
             raise Problem("There is no such folder", folder, "Check the path")
-        own = [file for file in sorted(folder.rglob(FILES)) if file.is_file()]
+        own = _models(folder.rglob(FILES))
     taken = {file.stem for file in own}
-    samples = [file for place in FOLDERS for file in sorted(place.glob(f"trained/{FILES}"))]
+    samples = _models(file for place in FOLDERS for file in place.glob(f"trained/{FILES}"))
     return own + [file for file in samples if file.stem not in taken]
+
+
+def _models(files: Iterable[Path]) -> list[Path]:
+    """Those that may be a LoRA or an embedding, in order. A pickle only where no safetensors file
+    has its name."""
+    files = sorted(file for file in files if file.is_file())
+    safe = [file for file in files if file.suffix == ".safetensors"]
+    taken = {file.stem for file in safe}
+    return safe + [file for file in files if file.suffix in PICKLES and file.stem not in taken]
 
 
 def _called(stem: str, files: list[Path], folder: Path | None, embedding: bool) -> Path | None:
@@ -135,7 +157,11 @@ def _called(stem: str, files: list[Path], folder: Path | None, embedding: bool) 
 
 def _is_embedding(file: Path) -> bool:
     """Whether it holds a learned word: one tensor of vectors, or SDXL's pair of them. Raises
-    Problem where the file cannot be read."""
+    Problem where the file cannot be read, if it is no pickle."""
+    if file.suffix in PICKLES:
+        with suppress(Problem):
+            return len(read_pickle(file)) == 1
+        return False
     with opened(file) as tensors:
         names = list(tensors.keys())
     return len(names) == 1 or set(names) == {"clip_l", "clip_g"}

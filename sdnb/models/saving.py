@@ -1,16 +1,45 @@
-"""Saving a model: its weights in fewer bits, checked first, and whole as a diffusers folder."""
+"""Saving tensors and models: in fewer bits, checked first; as safetensors files that are equal
+where what they hold is equal; whole as a diffusers folder."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from sdnb.errors import Problem, nearest
 from sdnb.files import write_folder_atomically
 from sdnb.machine import DTYPES
 from sdnb.models.base import Model, quiet
+
+SHA256 = "0" * 64  # stands in a file's metadata where its hash will be
+
+
+def save_tensors(
+    tensors: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file, as `finish_file` leaves it."""
+    save_file(dict(tensors), path, dict(metadata))
+    finish_file(path)
+
+
+def finish_file(path: Path) -> None:
+    """Bring the metadata into the order of its keys, which safetensors writes in another one in
+    every process, and put the SHA-256 of all that stands behind the header where `SHA256` is. The
+    header keeps its length."""
+    with path.open("rb+") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        metadata = sorted(header["__metadata__"].items())
+        header["__metadata__"] = {key: text.replace(SHA256, digest) for key, text in metadata}
+        content = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        file.seek(8)
+        file.write(content.ljust(length))
 
 
 def save_folder(model: Model, path: Path) -> None:

@@ -86,3 +86,87 @@ def test_one_vector_as_diffusers_writes_it(model, tmp_path):
     file = tmp_path / "cat-toy.safetensors"
     save_file({"<cat-toy>": torch.ones(model.text_encoder.config.hidden_size)}, file)
     assert load_embedding(model, file) == "cat-toy"
+
+
+def pickled(rows, how: str):
+    """The same vectors as older programs saved them."""
+    if how == "AUTOMATIC1111":
+        facts = {"string_to_token": {"*": 265}, "name": "ravo", "step": 500, "sd_checkpoint": None}
+        return facts | {"string_to_param": {"*": rows}}
+    if how == "the first Textual Inversion":
+        parameters = torch.nn.ParameterDict({"*": torch.nn.Parameter(rows)})
+        return {"string_to_token": {"*": torch.tensor(265)}, "string_to_param": parameters}
+    return {"<ravo>": rows if how == "diffusers" else rows[0]}
+
+
+@pytest.mark.parametrize("ending", [".pt", ".bin"])
+@pytest.mark.parametrize(
+    "how", ["AUTOMATIC1111", "the first Textual Inversion", "diffusers", "diffusers, one vector"]
+)
+def test_words_from_before_safetensors(model, tmp_path, how, ending):
+    rows = torch.randn(2, model.text_encoder.config.hidden_size)
+    file = (tmp_path / "ravo").with_suffix(ending)
+    torch.save(pickled(rows, how), file)
+    assert load_embedding(model, file) == "ravo"
+    found = embeddings_of(model.text_encoder).token_embedding.rows
+    assert torch.equal(found, rows[: len(found)])
+
+
+class Runs:
+    """A pickle that would write a file where it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def bad_pickles(path, width):
+    return {
+        "a program": {"string_to_param": Runs(path)},
+        "a program beside": {"string_to_param": {"*": torch.ones(1, width)}, "more": Runs(path)},
+        "a giant": {"*": torch.zeros(1, 1).expand(10**9, width)},
+        "words": {"string_to_param": {"*": "ravo"}},
+        "nothing": {},
+        "a list": [torch.ones(1, width)],
+        "a sparse one": {"*": torch.ones(1, width).to_sparse()},
+        "NaN": {"*": torch.full((1, width), torch.nan)},
+        "whole numbers": {"*": torch.ones(1, width, dtype=torch.int64)},
+        "76 vectors": {"*": torch.ones(76, width)},
+        "another width": {"*": torch.ones(1, width + 1)},
+        "two words": {"a": torch.ones(1, width), "b": torch.ones(1, width)},
+    }
+
+
+@pytest.mark.parametrize("how", [*bad_pickles("", 8), "cut off", "no pickle", "large", "absent"])
+def test_a_pickle_runs_nothing_and_is_refused_if_it_is_no_word(model, tmp_path, how):
+    written, file = tmp_path / "written", tmp_path / "ravo.pt"
+    cases = bad_pickles(written, model.text_encoder.config.hidden_size)
+    if how in cases:
+        torch.save(cases[how], file)
+    elif how == "cut off":
+        torch.save(cases["76 vectors"], file)
+        file.write_bytes(file.read_bytes()[:-500])
+    elif how == "large":
+        torch.save({"*": torch.ones(1, 3_000_000)}, file)
+    elif how == "no pickle":
+        file.write_bytes(b"not a pickle")
+    with pytest.raises(Problem, match="ravo.pt"):
+        load_embedding(model, file)
+    assert not written.exists()
+    assert not isinstance(embeddings_of(model.text_encoder).token_embedding, NewWords)
+
+
+def test_a_folders_pickles_are_words_or_are_remarked_on(model, tmp_path, capsys):
+    rows = torch.randn(1, model.text_encoder.config.hidden_size)
+    torch.save({"*": rows}, tmp_path / "zorbi.pt")
+    torch.save({"state": 1}, tmp_path / "night.bin")
+    torch.save({"state": 1}, tmp_path / "optimizer.bin")
+    wish = ImageConfig(prompts=("zorbi at night",), seeds=1, steps=1, folder=tmp_path)
+    ours = generate(model, wish)
+    assert capsys.readouterr().out.count("is not used") == 1
+    (tmp_path / "night.bin").unlink()
+    load_embedding(model, tmp_path / "zorbi.pt")
+    assert [i.tobytes() for i in generate(model, wish)] == [i.tobytes() for i in ours]
+    assert "not used" not in capsys.readouterr().out

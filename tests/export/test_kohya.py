@@ -7,7 +7,10 @@ be off by a factor.
 
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 import pytest
@@ -196,9 +199,14 @@ def test_the_header(tiny, config, tmp_path):
     content = path.read_bytes()
     assert content[8:10] == b'{"'  # where the web UIs look whether there is a header
     start = 8 + int.from_bytes(content[:8], "little")
-    assert told.pop("sshs_model_hash") == hashlib.sha256(content[start:]).hexdigest()
+    digest = hashlib.sha256(content[start:]).hexdigest()
+    assert told.pop("sshs_model_hash") == digest
+    assert told.pop("modelspec.hash_sha256") == f"0x{digest}"
+    written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    assert told.pop("modelspec.date") == f"{written:%Y-%m-%d}"
     assert told == {  # and so nothing of captions, folders or this machine
         "ss_output_name": "my ravo",
+        "ss_resolution": "(64, 64)",
         "ss_v2": "False",
         "ss_base_model_version": "sd_v1",
         "ss_network_module": "networks.lora",
@@ -215,6 +223,35 @@ def test_the_header(tiny, config, tmp_path):
     again = to_kohya(tiny, file, tmp_path / "b" / "my ravo.safetensors")
     assert again.read_bytes()[-1000:] == content[-1000:]
     assert str(tmp_path) not in str(header(again))
+
+
+def test_the_bases_name_only_where_asked(tiny, config, tmp_path):
+    file = tmp_path / "lora.safetensors"
+    trained(tiny, config, file)
+    tiny.info = replace(tiny.info, name="/home/me/bases/my base")
+    path = to_kohya(tiny, file, tmp_path / "ravo.safetensors", name_base=True)
+    assert header(path)["ss_sd_model_name"] == "my base"
+    assert "/home" not in str(header(path))
+
+
+EQUAL = r"""
+import sys, torch
+from pathlib import Path
+from sdnb.models.saving import SHA256, save_tensors
+facts = {"format": "pt", "b": "ü\x7f\n", "hash": SHA256, **{str(i): "x" for i in range(9)}}
+save_tensors({"a": torch.arange(5), "h": torch.ones(2).half()}, Path(sys.argv[1]), facts)
+"""
+
+
+def test_equal_contents_are_equal_files_in_every_process(tmp_path):
+    """safetensors alone writes the metadata in another order each time."""
+    files = [tmp_path / f"{i}.safetensors" for i in range(3)]
+    for file in files:
+        subprocess.run([sys.executable, "-c", EQUAL, str(file)], check=True)
+    assert len({file.read_bytes() for file in files}) == 1
+    facts = header(files[0])
+    assert facts["b"] == "ü\x7f\n" and list(facts) == sorted(facts)
+    assert load_file(files[0])["a"].tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.machine import mend_peft
 from sdnb.models.base import Model
+from sdnb.models.saving import finish_file
 from sdnb.training.config import LoraConfig
 from sdnb.training.methods.base import Method, freeze, parameter_group
 
@@ -77,12 +78,12 @@ class Lora(Method):
         metadata = {
             f"{name}_lora_adapter_metadata": header_of(part) for name, part in parts.items()
         }
-        write_atomically(
-            path,
-            lambda aside: pipeline.save_lora_weights(
-                aside.parent, weight_name=aside.name, **layers, **metadata
-            ),
-        )
+
+        def write(aside: Path) -> None:
+            pipeline.save_lora_weights(aside.parent, weight_name=aside.name, **layers, **metadata)
+            finish_file(aside)
+
+        write_atomically(path, write)
 
     def load(self, model: Model, path: Path) -> None:
         """Inject the matrices in the file."""

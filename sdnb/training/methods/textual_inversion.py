@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save as to_bytes
 
 from sdnb.adapters.words import (
     add_word,
@@ -19,6 +18,7 @@ from sdnb.dataset.photos import Photo
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
+from sdnb.models.saving import save_tensors
 from sdnb.training.config import TextualInversionConfig
 from sdnb.training.methods.base import Method, freeze, parameter_group, refuse_sdxl
 
@@ -70,7 +70,8 @@ class TextualInversion(Method):
             "norm": json.dumps(rows.norm(dim=1).tolist()),
             "moved": json.dumps((rows - begun.cpu()).norm(dim=1).tolist()),
         }
-        write_atomically(path, to_bytes({KEY: rows}, {"format": "pt", **facts}))
+        header = {"format": "pt", **facts}
+        write_atomically(path, lambda aside: save_tensors({KEY: rows}, aside, header))
 
     def remove(self, model: Model) -> None:
         """Take every new word out of the model; its own weights never moved."""

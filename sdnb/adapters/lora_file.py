@@ -118,6 +118,7 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
             if _kind(ends) == "lokr" and not own:
                 modules[module] = _multiplied(ends, weight)
         configs[part] = peft_config(header, part, modules, path) if own else _guessed(modules, path)
+        _compare(configs[part], modules, own, path)
         layers[part] = {
             f"{module}.{end}": tensor
             for module, ends in modules.items()
@@ -296,6 +297,20 @@ def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftCon
         tucker = any("hada_t1" in ends for ends in modules.values())
         return LoHaConfig(alpha=alpha, use_effective_conv2d=tucker, **common)
     return LoKrConfig(alpha=alpha, **common)
+
+
+def _compare(config: PeftConfig, modules: dict[str, dict], own: bool, path: Path) -> None:
+    """Raises Problem where the header contradicts the matrices that it stands above."""
+    for module, ends in modules.items():
+        pattern = re.escape(module)
+        said, found = config.rank_pattern.get(pattern, config.r), _rank(ends)
+        if found not in (said, FULL) or (own and "alpha" in ends):
+            raise Problem(
+                f"The file's header contradicts its matrices: it says rank {said}, and {module} "
+                f"has rank {found}" + " and an alpha of its own" * ("alpha" in ends),
+                path,
+                "Choose another LoRA",
+            )
 
 
 def _kind(ends: dict[str, torch.Tensor]) -> str:

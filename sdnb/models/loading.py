@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTokenizer
+from torch import nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdnb.errors import Problem
 from sdnb.known_errors import loading_problem
@@ -17,6 +18,8 @@ from sdnb.machine import Machine, find_machine
 from sdnb.models.base import MODELS, Model, ModelInfo, find_model, quiet
 from sdnb.models.families import MINI
 from sdnb.models.single_file import load_single_file, tokenizer_of
+
+PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 
 
 def load_model(
@@ -103,10 +106,50 @@ def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipe
     else:
         safety = {"safety_checker": None, "requires_safety_checker": False}
         more = {} if info.family.two_encoders else safety
+        more |= _text_encoders(source, info, dtype)
         pipeline = DiffusionPipeline.from_pretrained(source, use_safetensors=True, **more, **how)
     if info.unet:
         pipeline.unet = UNet2DConditionModel.from_pretrained(info.unet, **how)
+    for part in PARTS:
+        if module := getattr(pipeline, part, None):
+            _check_weights({f"{part}.{n}": t for n, t in module.state_dict().items()}, source)
     return pipeline
+
+
+def _text_encoders(source: str, info: ModelInfo, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The text encoders of a folder. Loaded apart, for what a file lacks transformers draws by
+    chance: here it is a Problem."""
+    kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+    encoders = {}
+    for name, kind in list(kinds.items())[: 2 if info.family.two_encoders else 1]:
+        encoders[name], report = kind.from_pretrained(
+            source, subfolder=name, use_safetensors=True, output_loading_info=True, dtype=dtype
+        )
+        _refuse_gaps([f"{name}.{key}" for key in report["missing_keys"]], source)
+    return encoders
+
+
+def _check_weights(tensors: dict[str, torch.Tensor], source: str) -> None:
+    """Raises Problem where one is missing, which diffusers leaves on the meta device, or holds what
+    is not a number."""
+    _refuse_gaps([name for name, tensor in tensors.items() if tensor.is_meta], source)
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise Problem(
+                f"The base model's {name} is not a number throughout",
+                source,
+                "Choose another one: a merge or a download went wrong there",
+            )
+
+
+def _refuse_gaps(missing: list[str], source: str) -> None:
+    if missing:
+        raise Problem(
+            f"The base model lacks {missing[0]}"
+            + (f" and {len(missing) - 1} more of its tensors" if missing[1:] else ""),
+            source,
+            "Download or copy it again, or choose another one",
+        )
 
 
 def _from_first(info: ModelInfo, load: Callable[[str], Any]) -> Any:

@@ -5,6 +5,7 @@ is CLIP's (OpenAI, MIT licence).
 
 import gzip
 import logging
+import re
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from sdnb.models.tensors import opened
 
 UNET = "model.diffusion_model."
 FIRST = f"{UNET}input_blocks.0.0.weight"  # (320, channels, 3, 3)
+WEIGHTS = (
+    r"(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner)\.(?!.*position_ids)"
+)
 V_MARKS = {"v_pred", "ztsnr"}  # keys by which SDXL's children say so (ComfyUI, supported_models.py)
 LAST_NORM = f"{UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
 V_SPREAD = 0.09  # above it an SD 2 predicts velocities (ComfyUI, supported_models.py)
@@ -45,6 +49,8 @@ def read_family(path: Path) -> Family:
         whole = family is not None and FIRST in names
         channels = file.get_slice(FIRST).get_shape()[1] if whole else 0
         said = (file.metadata() or {}).get("modelspec.prediction_type", "")
+        parts = [name for name in names if re.match(WEIGHTS, name)]
+        whole_numbers = [n for n in parts if re.match("[IU]|BOOL", file.get_slice(n).get_dtype())]
     if not whole:
         lora = any("lora_" in name for name in names)
         raise Problem(
@@ -55,6 +61,12 @@ def read_family(path: Path) -> Family:
             "Choose the base model itself, a file of some gigabytes",
         )
     refuse_other_inputs(channels, path)
+    if whole_numbers:
+        raise Problem(
+            f"{min(whole_numbers)} is made of whole numbers: a quantised model, or a damaged one",
+            path,
+            "Choose a file in fp16, bf16 or fp32",
+        )
     if family in (SD1, SDXL) and (names & V_MARKS or said.startswith("v")):
         raise Problem(
             "This base model predicts velocities (v-prediction, zero terminal SNR), which cannot "

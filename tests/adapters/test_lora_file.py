@@ -8,12 +8,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sdnb.adapters import load_lora, unload_lora
+from sdnb.adapters import load_embedding, load_lora, unload_lora
 from sdnb.adapters.layers import inject, tuner_layers
 from sdnb.adapters.loading import use_loras
 from sdnb.adapters.lora_header import HEADER
+from sdnb.adapters.words import embeddings_of
 from sdnb.errors import Problem
-from sdnb.inference import make_images
+from sdnb.inference import generate, make_images
+from sdnb.inference.config import ImageConfig
 from sdnb.models.original_keys import renamed, unet_names
 from sdnb.training.loop import fit
 from sdnb.training.run import photos_for, prepare, train
@@ -358,6 +360,8 @@ def respelled(model, file, folder, how):
         elif how == "diffusion_model":  # ComfyUI's: the original's blocks
             original = renamed(module, unet_names(model.unet))
             tensors[f"diffusion_model.{original}.lora_{word}.weight"] = tensor
+        elif how == "OneTrainer":  # its own names, before it turns them into kohya's
+            tensors[f"lora_unet.{module}.lora_{word}.weight"] = tensor
         elif how == "no part":
             tensors[f"{module}.lora_{half}.weight"] = tensor
         elif how == "peft":
@@ -371,7 +375,16 @@ def respelled(model, file, folder, how):
 
 @pytest.mark.parametrize(
     "how",
-    ["processor", "processor, unet", "lycoris", "diffusion_model", "no part", "peft", "4-D"],
+    [
+        "processor",
+        "processor, unet",
+        "lycoris",
+        "diffusion_model",
+        "OneTrainer",
+        "no part",
+        "peft",
+        "4-D",
+    ],
 )
 def test_other_programs_spellings_mean_the_same(tiny, trained, tmp_path, how):
     """Within 1e-6 of what was trained; without an alpha of their own they count as alpha = rank, so
@@ -401,7 +414,8 @@ def test_pefts_own_file_needs_its_settings(tiny, trained, tmp_path):
         ("diff_b", "whole weights"),
         ("w_norm", "whole weights"),
         ("scalar", "trained scalar"),
-        ("oft_blocks", "an OFT"),
+        ("oft_blocks", "an OFT or a BOFT"),
+        ("boft_R", "an OFT or a BOFT"),
         ("a1.weight", "a GLoRA"),
         ("on_input", "an \\(IA\\)³"),
     ],
@@ -427,3 +441,128 @@ def test_a_convolutions_matrices_may_be_flat(tiny, tmp_path):
     assert torch.equal(*found)
     wanted = torch.einsum("or,rikl->oikl", up.flatten(1), down)
     torch.testing.assert_close(found[0], wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "text_encoders.clip_l.transformer.text_model.{}",  # ComfyUI's
+        "clip_l.transformer.text_model.{}",
+        "clip_l.text_model.{}",
+        "clip_l.{}",
+        "text_encoder.text_model.{}",
+        "lora_te.text_model.{}",
+        "lora_te1_text_model_{}",
+    ],
+)
+def test_the_text_encoders_spellings_mean_the_same(tiny, trained, tmp_path, stem):
+    load_lora(tiny, trained)
+    own = {n: d for n, d in deltas(tiny).items() if n.startswith("text_encoder.")}
+    tensors = {}
+    for name, tensor in load_file(trained).items():
+        if name.startswith("text_encoder."):
+            module = name.removeprefix("text_encoder.").removeprefix("text_model.")
+            module, half = re.fullmatch(r"(.*)\.lora_([AB])\.weight", module).groups()
+            module = module.replace(".", "_") if stem.endswith("model_{}") else module
+            tensors[f"{stem.format(module)}.lora_{'down' if half == 'A' else 'up'}.weight"] = tensor
+    save_file(tensors, tmp_path / "other.safetensors")
+    load_lora(tiny, tmp_path / "other.safetensors")
+    theirs = deltas(tiny)
+    assert theirs.keys() == own.keys()
+    for name in own:  # rank 4, alpha 2 in the header alone
+        torch.testing.assert_close(theirs[name], 2 * own[name], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("lora_unet_double_blocks_0_img_attn_proj", "FLUX"),
+        ("transformer.single_transformer_blocks.0.attn.to_q", "FLUX"),
+        ("lora_unet_joint_blocks_0_x_block_attn_qkv", "SD 3"),
+        ("down_blocks.0.motion_modules.0.temporal_transformer.proj_in", "videos"),
+    ],
+)
+def test_a_lora_of_another_world_is_refused_by_its_name(tiny, tmp_path, name, kind):
+    halves = {f"{name}.lora_down.weight": torch.ones(2, 32)}
+    halves[f"{name}.lora_up.weight"] = torch.ones(32, 2)
+    save_file(halves, tmp_path / "other.safetensors")
+    with pytest.raises(Problem, match=f"a LoRA for {kind}"):
+        load_lora(tiny, tmp_path / "other.safetensors")
+
+
+def lokr(weight, factor, rank, seed):
+    """A layer's LoKr as LyCORIS splits it by `factor`, and its change, calculated here. With a
+    `rank` the second factor is a product."""
+    torch.manual_seed(seed)
+    out, inner = len(weight), weight[0].numel() // weight[0, 0].numel()
+    first = torch.randn(min(factor, out // factor), min(factor, inner // factor))
+    size = (out // len(first), inner // first.shape[1], *weight.shape[2:])
+    second = torch.randn(size)
+    tensors = {"lokr_w1": first, "lokr_w2": second}
+    if rank:
+        a, b = torch.randn(size[0], rank), torch.randn(rank, second[0].numel())
+        second = (a @ b).reshape(size)
+        tensors = {"lokr_w1": first, "lokr_w2_a": a, "lokr_w2_b": b}
+    wide = first[(...,) + (None,) * (weight.ndim - 2)]
+    return tensors, torch.kron(wide, second)
+
+
+@pytest.mark.parametrize("factors", [(2,), (4,), (8,), (16,), (32,), (2, 16, 4, 8)], ids=str)
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_lokr_of_any_factor(tiny, tmp_path, factors, rank):
+    """Also with another one for each layer, and on convolutions. alpha 1."""
+    layers = [n for n, m in tiny.unet.named_modules() if n.endswith((".attn1.to_q", ".attn2.to_k"))]
+    layers += ["down_blocks.0.resnets.0.conv1"]
+    tensors, wanted = {}, {}
+    for i, layer in enumerate(layers):
+        weight = tiny.unet.get_submodule(layer).weight
+        own, change = lokr(weight, factors[i % len(factors)], rank, i)
+        stem = f"lora_unet_{layer.replace('.', '_')}"
+        tensors |= {f"{stem}.{end}": tensor for end, tensor in own.items()}
+        tensors[f"{stem}.alpha"] = torch.tensor(1.0)
+        wanted[layer] = change / (rank or 1)  # two whole factors have the scale 1
+    save_file(tensors, tmp_path / "lokr.safetensors")
+    load_lora(tiny, tmp_path / "lokr.safetensors")
+    found = {layer: tiny.unet.get_submodule(layer).get_delta_weight("lora_0") for layer in layers}
+    for layer in layers:
+        torch.testing.assert_close(found[layer], wanted[layer], rtol=1e-6, atol=1e-5)
+
+
+@pytest.fixture
+def bundled(tiny, trained, tmp_path):
+    """A LoRA with two words, as OneTrainer puts them into its file."""
+    width = tiny.text_encoder.config.hidden_size
+    more = {"bundle_emb.zorbi.string_to_param.*": torch.ones(2, width)}
+    more["bundle_emb.kemo-2.clip_l"] = 3 * torch.ones(1, width)
+    more["bundle_emb.zorbi.string_to_param.*_out"] = torch.ones(2, width)
+    path = kohya(trained, tmp_path / "both.safetensors")
+    save_file(load_file(path) | more, path)
+    return path
+
+
+def test_words_that_come_with_a_lora(tiny, trained, bundled, capsys):
+    """They are offered; the LoRA is loaded as it is without them."""
+    load_lora(tiny, trained)
+    own = deltas(tiny)
+    load_lora(tiny, bundled)
+    assert all(torch.equal(delta, own[name]) for name, delta in deltas(tiny).items())
+    told = capsys.readouterr().out
+    assert "brings the word 'zorbi'" in told and "brings the word 'kemo-2'" in told
+    with pytest.raises(Problem, match="several words: "):
+        load_embedding(tiny, bundled)
+    assert load_embedding(tiny, bundled, "kemo-2") == "kemo-2"
+    assert embeddings_of(tiny.text_encoder).token_embedding.rows[:, 0].tolist() == [3.0]
+    load_lora(tiny, bundled)
+    assert "kemo-2" not in capsys.readouterr().out
+
+
+def test_a_prompt_that_calls_the_lora_knows_its_words(tiny, bundled, tmp_path, capsys):
+    prompt = "zorbi man <lora:both:1>"
+    wish = ImageConfig(prompts=(prompt,), seeds=1, steps=2, folder=tmp_path)
+    (ours,) = generate(tiny, wish)
+    assert "brings the word" not in capsys.readouterr().out
+    assert "zorbi" not in tiny.tokenizer.get_added_vocab()  # afterwards the model is as it was
+    load_lora(tiny, bundled)
+    load_embedding(tiny, bundled, "zorbi")
+    (wanted,) = make_images(tiny, "zorbi man", [0], steps=2)
+    assert ours.tobytes() == wanted.tobytes()

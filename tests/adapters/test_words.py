@@ -152,7 +152,7 @@ def test_a_pickle_runs_nothing_and_is_refused_if_it_is_no_word(model, tmp_path, 
         torch.save({"*": torch.ones(1, 3_000_000)}, file)
     elif how == "no pickle":
         file.write_bytes(b"not a pickle")
-    with pytest.raises(Problem, match="ravo.pt"):
+    with pytest.raises(Problem, match=r"ravo\.pt"):
         load_embedding(model, file)
     assert not written.exists()
     assert not isinstance(embeddings_of(model.text_encoder).token_embedding, NewWords)

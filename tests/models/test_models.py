@@ -1,10 +1,12 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sdnb.errors import Problem
 from sdnb.models.base import MODELS, find_model
@@ -105,3 +107,18 @@ def test_the_hub_out_of_reach_is_a_problem(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(Problem, match="could not be loaded"):
         load_model("sd21")
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_folder_that_lacks_a_tensor_is_refused(tiny_folder, tmp_path, part):
+    """The libraries would draw it by chance, or leave it on the meta device."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "base")
+    (file,) = (folder / part).glob("*.safetensors")
+    tensors = load_file(file)
+    lost = sorted(tensors)[len(tensors) // 2]
+    save_file({name: t for name, t in tensors.items() if name != lost}, file, {"format": "pt"})
+    with pytest.raises(Problem, match=rf"lacks {part}\.{re.escape(lost)} .*base"):
+        load_model(folder)
+    save_file({name: t for name, t in tensors.items() if "bias" not in name}, file)
+    with pytest.raises(Problem, match=r"and \d+ more of its tensors"):
+        load_model(folder)

@@ -126,3 +126,30 @@ def test_the_mini_model_is_known_as_a_single_file_too(tmp_path):
     told = [m.text_embeddings(["photo of a man, in the snow"]) for m in (model, read)]
     assert torch.equal(*told)
     assert load_tokenizer(path).get_vocab() == model.tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"], indirect=True)
+def test_in_which_numbers_a_file_may_be(written, tmp_path):
+    """Halves of both kinds are read; whole numbers, of a quantised model, are refused by name."""
+    tensors, path = load_file(written[0]), tmp_path / "other.safetensors"
+    for dtype in (torch.bfloat16, torch.float16, torch.float64):
+        save_file({name: tensor.to(dtype) for name, tensor in tensors.items()}, path)
+        assert find_model(path).family
+    tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(77)
+    save_file(tensors, path)
+    assert find_model(path).family
+    for dtype in (torch.uint8, torch.int32, torch.bool):
+        save_file(tensors | {single_file.FIRST: tensors[single_file.FIRST].to(dtype)}, path)
+        with pytest.raises(Problem, match="whole numbers: a quantised model"):
+            find_model(path)
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"], indirect=True)
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_one_that_is_not_a_number_is_named(written, tmp_path, number):
+    """As merges of models leave it behind: training would only see a loss of NaN."""
+    tensors, path = load_file(written[0]), tmp_path / "merged.safetensors"
+    tensors[single_file.FIRST][0, 0, 0, 0] = number
+    save_file(tensors, path)
+    with pytest.raises(Problem, match=r"unet\.conv_in\.weight is not a number throughout"):
+        load_model(path)

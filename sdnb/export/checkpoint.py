@@ -38,7 +38,10 @@ def to_checkpoint(model: Model, path: Path | str) -> Path:
         return path
     path = path.with_name(f"{path.name}.safetensors")
     _check_plain(model, path)
-    tensors = held_in(original_tensors(model), "fp16", path)
+    family = model.info.family
+    marks = {"v_pred": family.v_prediction, "ztsnr": family.zero_snr}  # keys that ComfyUI looks for
+    tensors = original_tensors(model) | {key: torch.zeros(0) for key, so in marks.items() if so}
+    tensors = held_in(tensors, "fp16", path)
     header = {"format": "pt", **modelspec(model, path.stem, time.time())}
     write_atomically(path, lambda aside: save_tensors(tensors, aside, header))
     return path

@@ -176,7 +176,8 @@ def _kohya_metadata(model: Model, layers: Sequence[Layer], stem: str) -> dict[st
     if convolution:
         arguments["conv_dim"] = str(convolution.rank)
         arguments["conv_alpha"] = f"{convolution.scale * convolution.rank:g}"
-    return {
+    marks = {"ss_zero_terminal_snr": "True"} if family.zero_snr else {}
+    return marks | {
         "ss_output_name": stem,
         "ss_resolution": f"({model.info.resolution}, {model.info.resolution})",
         "sshs_model_hash": SHA256,

@@ -4,6 +4,7 @@ Where a sampler adds noise on the way, each image's comes from its own seed. Tho
 that draw it from a Brownian tree (DPM++ SDE) are therefore missing here.
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,7 +59,18 @@ def make_sampler(name: str, scheduler_config: Mapping[str, Any]) -> SchedulerMix
     """The sampler for a model with this scheduler's settings, which say how noise was added and
     what the model predicts. Raises Problem as `known_sampler` does."""
     kind, arguments = SAMPLERS[known_sampler(name)]
+    if scheduler_config.get("rescale_betas_zero_snr") and not _rescales(kind):
+        can = ", ".join(name for name, (kind, _) in SAMPLERS.items() if _rescales(kind))
+        raise Problem(
+            f"The sampler {name} cannot begin with noise alone, as this base model does (zero "
+            "terminal SNR)",
+            do=f"Choose one of {can}",
+        )
     return kind.from_config(scheduler_config, **arguments)
+
+
+def _rescales(kind: type[SchedulerMixin]) -> bool:
+    return "rescale_betas_zero_snr" in inspect.signature(kind.__init__).parameters
 
 
 def known_sampler(name: str) -> str:

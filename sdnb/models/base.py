@@ -245,6 +245,7 @@ def _read_folder(folder: Path) -> ModelInfo:
         noise = folder / "scheduler" / "scheduler_config.json"
         scheduler = json.loads(noise.read_text()) if noise.exists() else {}
         v_prediction = scheduler.get("prediction_type") == "v_prediction"
+        zero_snr = scheduler.get("rescale_betas_zero_snr") is True
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Problem(
             "This is not a Stable Diffusion model in the diffusers layout",
@@ -253,6 +254,8 @@ def _read_folder(folder: Path) -> ModelInfo:
         ) from error
     single_file.refuse_other_inputs(channels, folder)
     family = SDXL if "XL" in kind else family_of(width, v_prediction)
+    if (v_prediction, zero_snr) != (family.v_prediction, family.zero_snr):
+        family = family.predicting(v_prediction, zero_snr)
     if width == MINI.text_width:
         step = MINI.bucket_step  # what was made from the mini knows squares only, as it does
     return ModelInfo(folder.name, family, resolution, (str(folder),), bucket_step=step)

@@ -28,6 +28,7 @@ class Family:
     folder: str | Path  # of its configuration files, in `configs/` or anywhere
     keys: tuple[str, ...]  # only its single files have one of these
     v_prediction: bool = False  # else it predicts the noise (epsilon)
+    zero_snr: bool = False  # its last noise level is noise alone (Lin et al. 2023, 2305.08891)
     bucket_step: int = 64  # VAE factor x UNet's downsampling, pixels; 0: knows only squares
     guidance: float = 7.0  # the scale of classifier-free guidance where none is asked for
     pad_token: str | None = None  # CLIP itself repeats the mark of the end
@@ -44,6 +45,18 @@ class Family:
     @property
     def configs(self) -> Path:
         return CONFIGS / self.folder
+
+    @property
+    def scheduler(self) -> dict[str, object]:
+        """Where its scheduler's settings differ from those of the published ones."""
+        settings = {"prediction_type": "v_prediction"} if self.v_prediction else {}
+        if self.zero_snr:
+            settings |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+        return settings
+
+    def predicting(self, v_prediction: bool, zero_snr: bool = False) -> "Family":
+        """The same family with another prediction."""
+        return replace(self, v_prediction=v_prediction, zero_snr=zero_snr)
 
     @property
     def two_encoders(self) -> bool:

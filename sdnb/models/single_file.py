@@ -14,7 +14,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer
 
 from sdnb.errors import Problem
-from sdnb.models.families import CONFIGS, FAMILIES, MINI, SD1, SD2, SD2_V, SDXL, Family
+from sdnb.models.families import CONFIGS, FAMILIES, MINI, SD1, SD2, SD2_V, Family
 from sdnb.models.tensors import opened
 
 UNET = "model.diffusion_model."
@@ -22,7 +22,20 @@ FIRST = f"{UNET}input_blocks.0.0.weight"  # (320, channels, 3, 3)
 WEIGHTS = (
     r"(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner)\.(?!.*position_ids)"
 )
-V_MARKS = {"v_pred", "ztsnr"}  # keys by which SDXL's children say so (ComfyUI, supported_models.py)
+V_YAML = r"""parameterization["']?\s*:\s*["']?v"""
+CHOOSE = "Choose a whole Stable Diffusion 1, 2 or XL, a file of some gigabytes"
+FOREIGN = {  # what else is offered beside base models, by a mark in its names
+    r"\.lora_|\.hada_|\.lokr_": "a LoRA",
+    r"^(emb_params|clip_[lg])$|string_to_param": "a learned word (embedding)",
+    r"double_blocks\.|single_transformer_blocks\.": "a FLUX model",
+    r"joint_blocks\.": "a Stable Diffusion 3",
+    r"noise_refiner\.": "a Z-Image or Lumina model",
+    r"^control_model\.|controlnet_cond_embedding|^input_hint_block": "a ControlNet",
+    r"^conditioner\.embedders\.0\.model\.": "the refiner of SDXL",
+    r"^edm_": "a model of another noise schedule (EDM)",
+    r"^(encoder|decoder)\.(conv_in|down|up)": "a VAE alone",
+    r"^scaled_fp8$|\.(scale_weight|weight_scale)$": "in scaled 8-bit numbers",
+}
 LAST_NORM = f"{UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
 V_SPREAD = 0.09  # above it an SD 2 predicts velocities (ComfyUI, supported_models.py)
 
@@ -48,18 +61,14 @@ def read_family(path: Path) -> Family:
             family = SD2_V if spread > V_SPREAD else SD2
         whole = family is not None and FIRST in names
         channels = file.get_slice(FIRST).get_shape()[1] if whole else 0
-        said = (file.metadata() or {}).get("modelspec.prediction_type", "")
+        metadata = file.metadata() or {}
         parts = [name for name in names if re.match(WEIGHTS, name)]
         whole_numbers = [n for n in parts if re.match("[IU]|BOOL", file.get_slice(n).get_dtype())]
+    for mark, kind in FOREIGN.items():
+        if any(re.search(mark, name) for name in names):
+            raise Problem(f"This file is {kind}, which cannot be a base model here", path, CHOOSE)
     if not whole:
-        lora = any("lora_" in name for name in names)
-        raise Problem(
-            "This file is a LoRA, not a base model"
-            if lora
-            else "This file holds no whole Stable Diffusion 1, 2 or XL",
-            path,
-            "Choose the base model itself, a file of some gigabytes",
-        )
+        raise Problem("This file holds no whole Stable Diffusion 1, 2 or XL", path, CHOOSE)
     refuse_other_inputs(channels, path)
     if whole_numbers:
         raise Problem(
@@ -67,14 +76,20 @@ def read_family(path: Path) -> Family:
             path,
             "Choose a file in fp16, bf16 or fp32",
         )
-    if family in (SD1, SDXL) and (names & V_MARKS or said.startswith("v")):
-        raise Problem(
-            "This base model predicts velocities (v-prediction, zero terminal SNR), which cannot "
-            "be used here yet",
-            path,
-            "Choose one that predicts noise (epsilon), often offered beside it",
-        )
-    return family
+    return _marked(family, names, metadata, path)
+
+
+def _marked(family: Family, names: set[str], metadata: dict[str, str], path: Path) -> Family:
+    """The family with the prediction that the file says: by keys, as SDXL's children do (ComfyUI,
+    supported_models.py), by metadata, or by a .yaml of the original code beside it."""
+    beside = path.with_suffix(".yaml")
+    text = beside.read_text(errors="replace") if beside.is_file() else ""
+    said = metadata.get("modelspec.prediction_type", "")
+    zero_snr = "ztsnr" in names or metadata.get("ss_zero_terminal_snr") == "True"
+    velocity = "v_pred" in names or said.startswith("v") or bool(re.search(V_YAML, text))
+    if velocity or zero_snr:  # nobody trains the latter to predict noise, which is there no longer
+        return family.predicting(True, zero_snr)
+    return family.predicting(False) if said.startswith("eps") and family.v_prediction else family
 
 
 def refuse_other_inputs(channels: int, source: Path) -> None:

@@ -108,6 +108,12 @@ def _refuse(path: Path) -> None:
             path,
             "Get the model as .safetensors from where it came",
         )
+    if head.startswith(b"GGUF"):
+        raise Problem(
+            "The file is a GGUF: a quantised model, which cannot be used here",
+            path,
+            "Get the model as .safetensors in fp16",
+        )
     length = int.from_bytes(head, "little")
     if len(head) < 8 or not 2 <= length <= min(HEADER, path.stat().st_size - 8):
         raise Problem("The file is damaged, or no safetensors file", path, "Download it again")

@@ -1,5 +1,7 @@
 """The denoising loss: what the UNet should have said, and how much each noise level counts."""
 
+import math
+
 import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
@@ -41,7 +43,7 @@ class DenoisingLoss:
     """Called with (denoiser, batch), gives each sample's unweighted loss, (n,) in fp32.
 
     `snr_gamma` switches on min-SNR weighting. Raises Problem for a scheduler whose prediction
-    type is neither epsilon nor v_prediction.
+    type is neither epsilon nor v_prediction, or whose noise leaves nothing to predict it by.
     """
 
     def __init__(self, scheduler: DDPMScheduler, snr_gamma: float | None = None) -> None:
@@ -51,15 +53,24 @@ class DenoisingLoss:
                 "trained here",
                 do="Choose another base model",
             )
-        self.scheduler, self.snr_gamma = scheduler, snr_gamma
+        zero_snr = scheduler.config.rescale_betas_zero_snr
+        if zero_snr and scheduler.config.prediction_type == "epsilon":
+            raise Problem(
+                "A model whose last noise level is noise alone cannot be trained to predict noise",
+                do="Choose another base model",
+            )
+        self.scheduler = scheduler
+        # without a limit still scaled like the loss of noise: kohya_ss's
+        # scale_v_pred_loss_like_noise_pred, which is usual for these models
+        self.gamma = math.inf if zero_snr and snr_gamma is None else snr_gamma
 
     def __call__(self, denoiser: nn.Module, batch: Batch) -> torch.Tensor:
         noisy = self.scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
         prediction = denoiser(noisy, batch.timesteps, batch.texts).float()
         error = (prediction - self.target(batch)).square().mean(dim=(1, 2, 3))
-        if self.snr_gamma is None:
+        if self.gamma is None:
             return error
-        return error * min_snr_weights(self.scheduler, batch.timesteps, self.snr_gamma)
+        return error * min_snr_weights(self.scheduler, batch.timesteps, self.gamma)
 
     def target(self, batch: Batch) -> torch.Tensor:
         """The noise, or for v-prediction the velocity (Salimans & Ho 2022, arXiv 2202.00512)."""

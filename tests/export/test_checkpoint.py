@@ -181,3 +181,26 @@ def test_a_model_that_is_not_plain_is_a_problem(tiny, config, configs, tmp_path)
     with pytest.raises(Problem, match="cannot be saved in fp16"):
         to_checkpoint(tiny, path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_what_the_model_predicts_is_written_and_read_back(tmp_path, config, zero):
+    """By the keys that ComfyUI looks for, by ModelSpec, and beside a LoRA."""
+    model = load_model("mini")
+    model.info = replace(model.info, family=model.info.family.predicting(True, zero))
+    path = to_checkpoint(model, tmp_path / "v.safetensors")
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["modelspec.prediction_type"] == "v"
+        assert {"v_pred", "ztsnr"} & set(file.keys()) == (
+            {"v_pred", "ztsnr"} if zero else {"v_pred"}
+        )
+    read = load_model(path)
+    assert (read.info.family.v_prediction, read.info.family.zero_snr) == (True, zero)
+    Lora().prepare(model, config)
+    Lora().save(model, config, tmp_path / "lora.safetensors")
+    with safe_open(
+        to_kohya(model, tmp_path / "lora.safetensors", tmp_path / "k.safetensors"), "pt"
+    ) as file:
+        told = file.metadata()
+    assert told["modelspec.prediction_type"] == "v"
+    assert told.get("ss_zero_terminal_snr", "False") == str(zero)

@@ -1,5 +1,6 @@
 """Samplers by name: against diffusers' own pipeline, and where the answer is known."""
 
+from dataclasses import replace
 from inspect import signature
 from typing import get_args
 
@@ -104,3 +105,41 @@ def test_diffusers_own_pipeline_draws_the_same(tiny, name, scheduler):
     ).images[0]
     (made,) = make_images(tiny, "a man", [7], steps=5, guidance=3.0, sampler=name)
     assert np.array_equal(made, expected)
+
+
+ZERO = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_base_of_zero_terminal_snr(tiny, name):
+    """Sampled from noise alone, in trailing steps, with guidance rescaled: as diffusers' pipeline
+    does it (within one grey level). Samplers that cannot are refused by name."""
+    tiny.info = replace(tiny.info, family=tiny.info.family.predicting(True, zero_snr=True))
+    settings = tiny.info.family.scheduler
+    tiny.scheduler = type(tiny.scheduler).from_config(tiny.scheduler.config, **settings)
+    if name in ("Heun", "LMS", "PLMS"):
+        with pytest.raises(Problem, match=f"The sampler {name} cannot begin with noise alone"):
+            make_images(tiny, "a man", [3], steps=4, sampler=name)
+        return
+    ours = make_images(tiny, "a man", [3], steps=4, sampler=name, guidance=5.0)
+    pipe = tiny.pipeline()
+    pipe.scheduler = make_sampler(name, tiny.scheduler.config)
+    assert pipe.scheduler.config.timestep_spacing == "trailing"
+    assert int(pipe.scheduler.config.num_train_timesteps) - 1 == _first_timestep(pipe.scheduler)
+    noise = torch.randn(
+        1, *tiny.latent_shape, generator=(drawn := torch.Generator().manual_seed(3))
+    )
+    theirs = pipe(
+        "a man",
+        latents=noise,
+        generator=drawn,
+        num_inference_steps=4,
+        guidance_scale=5.0,
+        guidance_rescale=0.7,
+    ).images
+    assert np.abs(np.subtract(ours, theirs, dtype=int)).max() <= 1
+
+
+def _first_timestep(sampler):
+    sampler.set_timesteps(4)
+    return int(sampler.timesteps[0])

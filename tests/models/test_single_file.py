@@ -86,21 +86,74 @@ def test_what_is_no_base_model_is_a_problem(written, tmp_path):
         find_model(bad)
 
 
-@pytest.mark.parametrize("mark", ["v_pred", "ztsnr", "modelspec.prediction_type"])
-@pytest.mark.parametrize("family", ["sd1", "sdxl"], indirect=True)
-def test_one_that_predicts_velocities_is_refused_by_name(written, tmp_path, mark):
+MARKS = {  # how a file says it: (key, metadata, .yaml beside it), and whether with zero SNR
+    "v_pred": ("v_pred", {}, "", False),
+    "ztsnr": ("ztsnr", {}, "", True),
+    "ModelSpec": ("", {"modelspec.prediction_type": "v"}, "", False),
+    "kohya_ss": ("", {"ss_zero_terminal_snr": "True"}, "", True),
+    "yaml": ("", {}, 'model:\n  params:\n    parameterization: "v"\n', False),
+}
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"], indirect=True)
+def test_one_that_predicts_velocities_says_so(written, tmp_path, mark):
     """As NoobAI's v-pred files are marked: trained as epsilon it would learn the wrong thing."""
-    tensors, metadata = load_file(written[0]), {"format": "pt"}
-    if "." in mark:
-        metadata[mark] = "v"
-    else:
-        tensors[mark] = torch.zeros(0)
+    key, metadata, yaml, zero = MARKS[mark]
+    tensors = load_file(written[0]) | ({key: torch.zeros(0)} if key else {})
     save_file(tensors, tmp_path / "v.safetensors", metadata)
-    with pytest.raises(Problem, match="v-prediction, zero terminal SNR"):
-        find_model(tmp_path / "v.safetensors")
-    save_file(tensors, tmp_path / "v.safetensors", {"modelspec.prediction_type": "epsilon"})
-    if "." in mark:
-        assert find_model(tmp_path / "v.safetensors").family
+    (tmp_path / "v.yaml").write_text(yaml)
+    model = load_model(tmp_path / "v.safetensors")
+    scheduler = model.scheduler.config
+    assert scheduler.prediction_type == "v_prediction" and model.info.family.v_prediction
+    assert scheduler.rescale_betas_zero_snr is model.info.family.zero_snr is zero
+    assert scheduler.timestep_spacing == ("trailing" if zero else "leading")
+    last = model.scheduler.alphas_cumprod[-1].item()
+    assert (last == 0) == zero and last < 0.01
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2-v", "sdxl"], indirect=True)
+def test_one_that_says_that_it_predicts_noise(written, tmp_path):
+    """Also against what an SD 2 looks like by its weights."""
+    metadata = {"modelspec.prediction_type": "epsilon"}
+    save_file(load_file(written[0]), tmp_path / "eps.safetensors", metadata)
+    (tmp_path / "eps.yaml").write_text("parameterization: eps\nuse_ema: false\n")
+    info = find_model(tmp_path / "eps.safetensors")
+    assert not info.family.v_prediction and not info.family.zero_snr
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["lora_unet_x.lora_down.weight"], "a LoRA"),
+        (["lora_unet_x.hada_w1_a"], "a LoRA"),
+        (["emb_params"], "a learned word"),
+        (["clip_l", "clip_g"], "a learned word"),
+        (["model.diffusion_model.double_blocks.0.img_attn.qkv.weight"], "a FLUX"),
+        (["transformer.single_transformer_blocks.0.attn.to_q.weight"], "a FLUX"),
+        (["model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight"], "Stable Diffusion 3"),
+        (["model.diffusion_model.noise_refiner.0.attention.qkv.weight"], "Z-Image"),
+        (["control_model.input_blocks.0.0.weight"], "a ControlNet"),
+        (["conditioner.embedders.0.model.token_embedding.weight"], "the refiner"),
+        (["decoder.conv_in.weight", "encoder.conv_in.weight"], "a VAE alone"),
+        (["edm_vpred.sigma_max"], "another noise schedule"),
+        (["scaled_fp8"], "scaled 8-bit"),
+        (["x.weight"], "no whole Stable Diffusion"),
+    ],
+)
+@pytest.mark.parametrize("family", ["sd1"], indirect=True)
+def test_what_is_no_base_is_called_by_its_name(written, tmp_path, names, kind):
+    tensors = {name: torch.zeros(4, 4) for name in names}
+    whole = load_file(written[0]) if names[0].startswith(("edm", "scaled")) else {}
+    save_file(whole | tensors, tmp_path / "other.safetensors")
+    with pytest.raises(Problem, match=kind):
+        find_model(tmp_path / "other.safetensors")
+
+
+def test_a_gguf_is_called_by_its_name(tmp_path):
+    (tmp_path / "sd.gguf").write_bytes(b"GGUF\x03" + bytes(500))
+    with pytest.raises(Problem, match="is a GGUF"):
+        find_model(tmp_path / "sd.gguf")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from sdnb.training.loop import _weighted
 from sdnb.training.loss import DenoisingLoss, min_snr_weights
 
 
-def scheduler(prediction_type="epsilon"):
+def scheduler(prediction_type="epsilon", **more):
     return DDPMScheduler(
+        **more,
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
@@ -77,3 +78,26 @@ def test_prior_preservation_on_paper():
 def test_an_unknown_prediction_type_is_a_problem():
     with pytest.raises(Problem, match="sample"):
         DenoisingLoss(scheduler("sample"))
+
+
+def test_zero_terminal_snr_on_paper():
+    """The last noise level is noise alone; the loss is scaled as sd-scripts' option
+    scale_v_pred_loss_like_noise_pred: by SNR / (SNR + 1)."""
+    batch, kind = some_batch(), scheduler("v_prediction", rescale_betas_zero_snr=True)
+    a = kind.alphas_cumprod[batch.timesteps].double()
+    assert a[-1] == 0
+    a_ = a.reshape(-1, 1, 1, 1)
+    noisy = a_.sqrt() * batch.latents + (1 - a_).sqrt() * batch.noise
+    velocity = a_.sqrt() * batch.noise - (1 - a_).sqrt() * batch.latents
+    error = ((noisy * 0.5 - velocity) ** 2).mean(dim=(1, 2, 3))
+    snr = a / (1 - a)
+    found = DenoisingLoss(kind)(denoiser, batch)
+    torch.testing.assert_close(found, (error * snr / (snr + 1)).float(), rtol=1e-4, atol=1e-7)
+    found = DenoisingLoss(kind, snr_gamma=2.0)(denoiser, batch)
+    expected = (error * snr.clamp(max=2.0) / (snr + 1)).float()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_noise_cannot_be_predicted_where_nothing_else_is_left():
+    with pytest.raises(Problem, match="noise alone"):
+        DenoisingLoss(scheduler("epsilon", rescale_betas_zero_snr=True))

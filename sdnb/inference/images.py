@@ -51,11 +51,10 @@ def make_images(
     `precision` "fp32", or "fp16" or "bf16" under autocast; by default both are the model's own.
     `size` is pixels a side, or width and height (default: the model's resolution), `sampler` a name
     from SAMPLERS. `batch` is how many are made together (default: the area of eight of 512 pixels a
-    side, sixteen at most). `clip_skip` leaves out the text encoder's last layers.
-
-    Each image's noise comes from its own seed alone, on the CPU: the same in any batch and on any
-    device. Uses no other random numbers, changes no weight, and leaves every module in its mode.
-    Raises Problem for a size, sampler or prompt that cannot be.
+    side, sixteen at most). `clip_skip` leaves out the text encoder's last layers. Each image's
+    noise comes from its own seed alone, on the CPU: the same in any batch and on any device. Uses
+    no other random numbers, changes no weight, and leaves every module in its mode. Raises Problem
+    for a size, sampler or prompt that cannot be.
     """
     prompts = _one_for_each(prompts, seeds)
     width, height = _sides(model, size)

@@ -32,9 +32,9 @@ FOREIGN = {  # what has a meaning elsewhere, or nearly one here, and what become
     r"<\w+:[^<>\s,]*": "is never closed by '>' and is read as words.",
     r"<(?!\w+:)\s*[^\W\d][^<>\s,]*>?": "is no call and is read with its signs: write "
     "<lora:name:0.8> for a LoRA, and for a learned word its name alone.",
-    rf":(?!\s*{NUMBER}\s*\))\s*[^\s()\[\]:]*\d[^\s()\[\]:]*\s*\)"  # (hat:1,3)
+    rf":(?!\s*{NUMBER}\s*\))\s*(?=[^\s()\[\]:]*\d)[^\s()\[\]:]+\s*\)"  # (hat:1,3)
     rf"|\)(?!:\s*{NUMBER}\s*[)\]])(?::\s*|\s*(?=\d*[.,]\d))[\d.,]*\d"  # (hat)1.3
-    r"|\w+:\s*\d*\.\d+(?=\s*(?:,|$))": "is no weight and is read as words: write (hat:1.3).",
+    r"|(?<![\w:])\w+:\s*\d*\.\d+(?=\s*(?:,|$))": "is no weight, but words: write (hat:1.3).",
 }
 
 
@@ -91,7 +91,7 @@ def read_prompt(text: str) -> Prompt:
     twice = [name for name in names if names.count(name) > 1]
     remarks += [f"{name!r} is called more than once: its weights are added." for name in twice]
     words = without_calls(text)
-    bare = re.sub(ESCAPED, "  ", words)  # all that is left of the signs has its meaning
+    bare = re.sub(ESCAPED, r"\\\\", words)  # the signs that are left have their meaning
     spans = _weighted(words, bare, remarks)
     for pattern, fate in FOREIGN.items():
         signs = [words[slice(*sign.span())].strip() for sign in re.finditer(pattern, bare)]
@@ -149,8 +149,8 @@ def unescape(text: str) -> str:
 
 
 def _weighted(text: str, bare: str, remarks: list[str]) -> list[Span | None]:
-    """The words with their weights, and None for each BREAK. `bare` is the text with spaces for
-    each escaped sign."""
+    """The words with their weights, and None for each BREAK. `bare` is the text without its
+    escaped signs, of the same length."""
     spans: list[Span | None] = []
     opened: list[tuple[str, int, int]] = []  # the bracket, the spans before it, and its place
 

@@ -70,8 +70,8 @@ def file_hashes(model: Model, config: ImageConfig) -> dict[str, str]:
     named += [("TI hashes", w.stem, _hash(w)) for w in words if not is_known(model, w.stem)]
     told: dict[str, str] = {}
     for key, name, digest in dict.fromkeys(named):
-        before = f"{told[key]}, " if key in told else ""
-        told[key] = f"{before}{name.translate(PLAIN)}: {digest[:12]}"
+        one = f"{name.translate(PLAIN)}: {digest[:12]}"
+        told[key] = f"{told[key]}, {one}" if key in told else one
     if base.is_file() and not model.moved:
         told["Model hash"] = _hash(base)[:10]
     return told

@@ -59,10 +59,10 @@ class LoraCall:
     def __str__(self) -> str:
         """As it is written in a prompt."""
         unet, text_encoder = (f"{round(each, 4):g}" for each in (self.unet, self.text_encoder))
-        weights = [unet] if unet == text_encoder else [text_encoder, unet]
-        if self.unused:
-            weights = [*self.unused, f"te={text_encoder}", f"unet={unet}"]
-        return f"<lora:{':'.join([self.name, *weights])}>"
+        weights = text_encoder if unet == text_encoder else f"{text_encoder}:{unet}"
+        if self.unused:  # which may be a weight that another one overrules
+            weights = ":".join([*self.unused, f"te={text_encoder}", f"unet={unet}"])
+        return f"<lora:{self.name}:{weights}>"
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def scale_loras(text: str, factor: float) -> str:
         if not found[1]:
             return found[0]
         call = _lora(found)
-        weights = factor * call.unet, factor * call.text_encoder
-        return str(LoraCall(call.name, *weights, call.unused))
+        unet, text_encoder = factor * call.unet, factor * call.text_encoder
+        return str(LoraCall(call.name, unet, text_encoder, call.unused))
 
     return CALLS.sub(scale, text)
 

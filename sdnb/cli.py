@@ -8,7 +8,7 @@ commands, so that `sdnb --help` answers at once.
 
 import json
 import sys
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -110,11 +110,11 @@ class Generate(ImageConfig):
     def cli_cmd(self) -> None:
         start = ImageConfig.load(self.config) if self.config else ImageConfig()
         config = _over(start, self)
-        from sdnb.inference.images import make_image_files, remarks
+        from sdnb.inference.images import make_image_files
 
-        for remark in remarks(config):
-            print(remark, file=sys.stderr)
-        for path in make_image_files(self.out, config, self.base, self.lora, self.embedding):
+        with redirect_stdout(sys.stderr):  # remarks; only paths go where a script reads them
+            paths = make_image_files(self.out, config, self.base, self.lora, self.embedding)
+        for path in paths:
             print(path)
 
 

@@ -62,6 +62,10 @@ class ImageConfig(Settings):
     """Where the files lie that prompts call by name, <lora:name:0.8> or an embedding's name as a
     word; empty knows only the samples that come with the course."""
 
+    lora_hashes: str = Field("", title="Hashes of LoRAs")
+    """What the text in a picture says under "Lora hashes", as name: hash, name: hash; empty is
+    safe, with it a LoRA that has another name by now is found by what is in it."""
+
     def size(self, resolution: int) -> tuple[int, int]:
         """Width and height in pixels for a base model of this resolution."""
         return self.width or resolution, self.height or resolution

@@ -14,6 +14,7 @@ from sdnb.files import make_writable_folder, write_atomically
 from sdnb.inference.config import ImageConfig
 from sdnb.inference.images import make_each
 from sdnb.inference.infotext import generation_info, save_with_infotext
+from sdnb.inference.prompt_files import file_hashes
 from sdnb.inference.prompts import read_prompt, scale_loras
 from sdnb.models.base import Model
 
@@ -103,7 +104,7 @@ def xyz_plot(
     images = {}
     for place, image in make_each(model, cells):
         name = "_".join(str(number) for number, _ in reversed(choices[place]))
-        info = generation_info(cells[place], model.info)
+        info = generation_info(cells[place], model.info, **file_hashes(model, cells[place]))
         save_with_infotext(image, folder / f"cell_{name}.png", info)
         images[place] = image
     sheets = _sheets([images[place] for place in sorted(images)], x, y, z)

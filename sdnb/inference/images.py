@@ -1,7 +1,7 @@
 """Images from prompts with fixed seeds, in memory and as files."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 
 from sdnb.adapters.loading import load_lora
-from sdnb.adapters.words import load_embedding
+from sdnb.adapters.words import is_known, load_embedding
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder
 from sdnb.inference.config import ImageConfig
 from sdnb.inference.infotext import generation_info, save_with_infotext
-from sdnb.inference.prompt_files import called_loras, find_embeddings, loaded
+from sdnb.inference.prompt_files import called_loras, file_hashes, find_embeddings, loaded
 from sdnb.inference.prompt_weights import token_chunks, weighted_embeddings
 from sdnb.inference.prompts import plain_prompt, read_prompt, without_calls
 from sdnb.inference.samplers import DEFAULT, make_sampler
@@ -43,24 +43,25 @@ def make_images(
     precision: str | None = None,
     clip_skip: int = 0,
     sampler: str = DEFAULT,
+    quiet: bool = False,
 ) -> list[Image.Image]:
     """One image for each (prompt, seed) pair; a single prompt serves every seed.
 
-    Prompts are read as in the web UIs, see `prompts`. `guidance` is the scale of classifier-free
-    guidance (1 switches it off), `precision` "fp32", or "fp16" or "bf16" under autocast; by default
-    both are the model's own. `size` is pixels a side, or width and height (default: the model's
-    resolution), `sampler` a name from SAMPLERS. `batch` is how many are made together (default: the
-    area of eight of 512 pixels a side, sixteen at most). `clip_skip` leaves out the text encoder's
-    last layers.
-
-    Each image's noise comes from its own seed alone, on the CPU: it is the same in any batch and on
-    any device. Uses no other random numbers, changes no weight, and leaves every module in the mode
-    it was in. Raises Problem for a size, sampler or prompt that cannot be.
+    Prompts are read as in the web UIs, see `prompts`; what may be mistaken in them is printed,
+    unless `quiet`. `guidance` is the scale of classifier-free guidance (1 switches it off),
+    `precision` "fp32", or "fp16" or "bf16" under autocast; by default both are the model's own.
+    `size` is pixels a side, or width and height (default: the model's resolution), `sampler` a name
+    from SAMPLERS. `batch` is how many are made together (default: the area of eight of 512 pixels a
+    side, sixteen at most). `clip_skip` leaves out the text encoder's last layers. Each image's
+    noise comes from its own seed alone, on the CPU: the same in any batch and on any device. Uses
+    no other random numbers, changes no weight, and leaves every module in its mode. Raises Problem
+    for a size, sampler or prompt that cannot be.
     """
     prompts = _one_for_each(prompts, seeds)
     width, height = _sides(model, size)
-    texts = [negative, *trial().few(prompts)]
-    unwanted, *wanted = (token_chunks(model, plain_prompt(text)) for text in texts)
+    texts = [plain_prompt(text) for text in (negative, *trial().few(prompts))]
+    _say(remark for text in texts for remark in text.remarks if not quiet)
+    unwanted, *wanted = (token_chunks(model, text) for text in texts)
     lengths = [max(len(unwanted), len(chunks)) for chunks in wanted]
     pipe = _pipeline(model, sampler)
     arguments = {
@@ -92,8 +93,6 @@ def generate(model: Model, config: ImageConfig) -> list[Image.Image]:
     mistaken in the prompts. Raises Problem as `make_images` does, and where a file that is called
     is missing or does not suit the model.
     """
-    for remark in remarks(config):
-        print(remark)
     return [image for _, image in sorted(make_each(model, config.each_image()))]
 
 
@@ -102,11 +101,19 @@ def make_each(model: Model, configs: Sequence[ImageConfig]) -> Iterator[tuple[in
     them and the image. Those that differ in nothing else and call the same LoRAs are made together.
 
     Every file that is called is looked for before the first image. Between the images the model is
-    as it was. Raises Problem as `generate` does.
+    as it was. Prints remarks once, and raises Problem, as `generate` does.
     """
-    folder, prompts = configs[0].folder, [config.prompts[0] for config in configs]
+    _say(remark for config in configs for remark in remarks(config))
+    folder, hashes = configs[0].folder, configs[0].lora_hashes
+    prompts = [config.prompts[0] for config in configs]
     embeddings = find_embeddings(" ".join([*prompts, *(c.negative for c in configs)]), folder)
-    loras = {prompt: called_loras(prompt, folder) for prompt in dict.fromkeys(prompts)}
+    loras = {prompt: called_loras(prompt, folder, hashes) for prompt in dict.fromkeys(prompts)}
+    _say(
+        f"The LoRA {call.name!r} was found by its hash: it is called {file.stem!r} now."
+        for prompt, called in loras.items()
+        for call, (file, *_) in zip(sorted(read_prompt(prompt).loras), called, strict=True)
+        if file.stem != call.name
+    )
     together = defaultdict(list)
     for place, config in enumerate(configs):
         shared = config.replace(prompts=("",), first_seed=0)
@@ -118,9 +125,11 @@ def make_each(model: Model, configs: Sequence[ImageConfig]) -> Iterator[tuple[in
                 [without_calls(prompts[place]) for place in places],
                 [configs[place].first_seed for place in places],
                 size=shared.size(model.info.resolution),
+                quiet=True,
                 **shared.model_dump(include=SETTINGS),
             )
         yield from zip(places, images, strict=True)
+        embeddings = [file for file in embeddings if not is_known(model, file.stem)]  # said once
 
 
 def make_image_files(
@@ -146,7 +155,8 @@ def make_image_files(
     for place, image in sorted(make_each(model, configs)):
         one = configs[place]
         paths.append(folder / f"{place // config.seeds + 1:02}_{one.first_seed:05}.png")
-        save_with_infotext(image, paths[-1], generation_info(one, model.info, **named))
+        more = file_hashes(model, one) | named
+        save_with_infotext(image, paths[-1], generation_info(one, model.info, **more))
     return paths
 
 
@@ -154,6 +164,11 @@ def remarks(config: ImageConfig) -> list[str]:
     """What the writer of the prompts may not have meant, a sentence each."""
     texts = (*config.prompts, config.negative)
     return list(dict.fromkeys(remark for text in texts for remark in read_prompt(text).remarks))
+
+
+def _say(remarks: Iterable[str]) -> None:
+    for remark in dict.fromkeys(remarks):
+        print(remark)
 
 
 def autocast(device: str, precision: str):

@@ -1,8 +1,8 @@
 """The text inside a PNG: how an image was made, as the web UIs write it and read it back.
 
 AUTOMATIC1111's format (modules/infotext_utils.py): the prompt, the negative prompt after its mark,
-and a last line of "Steps: 20, Sampler: ..., Seed: 1, Size: 128x128". In a PNG it stands under the
-key "parameters".
+and a last line of "Steps: 20, Sampler: ..., Seed: 1, Size: 128x128", behind which extensions write
+more. In a PNG it stands under the key "parameters".
 """
 
 import json
@@ -19,9 +19,10 @@ from sdnb.inference.config import ImageConfig
 from sdnb.inference.samplers import KARRAS, known_sampler
 from sdnb.models.base import ModelInfo
 
-KEY, NEGATIVE, LONGEST = "parameters", "Negative prompt: ", 100_000
+KEY, NEGATIVE, LONGEST = "parameters", "Negative prompt:", 100_000
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
-FEWEST = 3  # pairs: with less of them the last line is a part of the prompt
+FEWEST = 3  # pairs: with less of them a line is a part of the prompt
+BEHIND = "Text behind"  # the key of what stands behind the line of settings
 SETTINGS = {  # by the web UIs' names
     "Steps": ("steps", int),
     "Sampler": ("sampler", str),
@@ -32,12 +33,15 @@ SETTINGS = {  # by the web UIs' names
 SCHEDULE, UNIFORM = "Schedule type", "Uniform"  # how a sampler's steps are spaced
 # what "Automatic" means to the web UIs (modules/sd_samplers_kdiffusion.py), where not uniform
 AUTOMATIC = {"DPM++ 2M": "Karras", "DPM++ 2M SDE": "Exponential"}
+# what ImageConfig says too, or what changes no image
+USED = {SCHEDULE, "Lora hashes", "TI hashes", "Model hash", "Version"}
 
 
 @dataclass(frozen=True)
 class GenerationInfo:
     """How one image was made. `size` is width and height in pixels, `clip_skip` counts from 0 as
-    diffusers does (the web UIs' "Clip skip" is one more), `more` is what else the text says."""
+    diffusers does (the web UIs' "Clip skip" is one more), `more` is what else the text says. `rng`
+    says what drew the noise; it is empty where a text does not say it, which means the GPU."""
 
     prompt: str
     negative: str = ""
@@ -49,6 +53,7 @@ class GenerationInfo:
     model: str = ""
     clip_skip: int = 0
     more: dict[str, str] = field(default_factory=dict)
+    rng: str = field(default="CPU", compare=False)
 
 
 def generation_info(config: ImageConfig, info: ModelInfo, **more: str) -> GenerationInfo:
@@ -70,8 +75,13 @@ def generation_info(config: ImageConfig, info: ModelInfo, **more: str) -> Genera
 
 
 def config_from_infotext(info: GenerationInfo) -> ImageConfig:
-    """The settings that make one image like this one; the text does not name their `folder`. Raises
-    Problem where the sampler is unknown, or a setting is out of its bounds."""
+    """The settings that make one image like this one; the text does not name their `folder`. Prints
+    what the text says and the settings cannot. Raises Problem where the sampler is unknown, or a
+    setting is out of its bounds."""
+    unused = [f"{key}: {value}" for key, value in info.more.items() if key not in USED]
+    unused += [] if info.rng else ["noise from the GPU, as no RNG is named"]
+    if unused:
+        print(f"Not used of the picture's text, so it may come out otherwise: {', '.join(unused)}.")
     spaced = info.more.get(SCHEDULE, UNIFORM)
     if spaced == "Automatic":
         spaced = AUTOMATIC.get(info.sampler, UNIFORM)
@@ -86,12 +96,13 @@ def config_from_infotext(info: GenerationInfo) -> ImageConfig:
         width=info.size[0],
         height=info.size[1],
         clip_skip=info.clip_skip,
+        lora_hashes=info.more.get("Lora hashes", ""),
     )
 
 
 def write_infotext(info: GenerationInfo) -> str:
     """The text as the web UIs write it. RNG says that the noise comes from the CPU; without it they
-    would take it from the GPU and make another image."""
+    would take it from the GPU and make another image. What stood behind the settings does again."""
     pairs = {
         "Steps": info.steps,
         "Sampler": info.sampler,
@@ -100,12 +111,13 @@ def write_infotext(info: GenerationInfo) -> str:
         "Size": "{}x{}".format(*info.size),
         "Model": info.model,
         "Clip skip": info.clip_skip + 1 if info.clip_skip else "",
-        "RNG": "CPU",
+        "RNG": info.rng,
         **info.more,
     }
+    behind = [pairs.pop(BEHIND)] if BEHIND in pairs else []
     last = ", ".join(f"{key}: {_quoted(str(value))}" for key, value in pairs.items() if value != "")
-    negative = [NEGATIVE + info.negative] if info.negative else []
-    return "\n".join([info.prompt, *negative, last])
+    negative = [f"{NEGATIVE} {info.negative}"] if info.negative else []
+    return "\n".join([info.prompt, *negative, last, *behind])
 
 
 def parse_infotext(text: str, path: Path | str | None = None) -> GenerationInfo:
@@ -114,21 +126,28 @@ def parse_infotext(text: str, path: Path | str | None = None) -> GenerationInfo:
     than 100,000 characters."""
     if len(text) > LONGEST:
         raise Problem("The text in the picture is far too long to be settings", path)
-    *lines, last = text.strip().split("\n")
-    found = {key.strip(): _unquoted(value.strip()) for key, value in PAIR.findall(last)}
-    if len(found) < FEWEST:
+    lines = text.strip().replace("\r\n", "\n").split("\n")
+    pairs = [dict(PAIR.findall(line)) for line in lines]
+    full = [place for place, found in enumerate(pairs) if len(found) >= FEWEST]
+    if not full:
         raise Problem("The text in the picture holds no settings", path, "Choose another picture")
-    start = next((i for i, line in enumerate(lines) if line.startswith(NEGATIVE)), len(lines))
-    found.pop("RNG", None)
+    last = max(full, key=lambda place: ("Steps" in pairs[place], place))
+    found = {key.strip(): _unquoted(value.strip()) for key, value in pairs[last].items()}
+    if lines[last + 1 :]:
+        found[BEHIND] = "\n".join(lines[last + 1 :])
+    lines = lines[:last]
+    start = next((i for i, line in enumerate(lines) if line.startswith(NEGATIVE)), last)
+    rng = found.pop("RNG", "")
     try:
         width, height = found.pop("Size", "512x512").split("x")
         settings = {name: kind(found.pop(k)) for k, (name, kind) in SETTINGS.items() if k in found}
         return GenerationInfo(
             prompt="\n".join(lines[:start]),
-            negative="\n".join(lines[start:]).removeprefix(NEGATIVE),
+            negative="\n".join(lines[start:]).removeprefix(NEGATIVE).removeprefix(" "),
             size=(int(width), int(height)),
             clip_skip=int(found.pop("Clip skip", 1)) - 1,
-            more=found,
+            more=found | ({"RNG": rng} if rng not in ("", "CPU") else {}),
+            rng=rng,
             **settings,
         )
     except ValueError as error:

@@ -2,9 +2,11 @@
 
 import copy
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from sdnb.adapters.layers import detach, reattach
@@ -18,16 +20,21 @@ from sdnb.adapters.words import (
 )
 from sdnb.dataset.samples import FOLDERS
 from sdnb.errors import Problem
+from sdnb.inference.config import ImageConfig
 from sdnb.inference.prompts import read_prompt, without_calls
 from sdnb.models.base import Model
 from sdnb.models.tensors import opened, read_pickle
 
 FILES = "[!.]*.*"  # a hidden one is half written, or a Mac's own
+PLAIN = str.maketrans("", "", ":,")  # what a name before a hash goes without
+Called = tuple[tuple[Path, float, float], ...]
+HASH = re.compile(r"\s*([^:,]+):\s*([0-9a-f]{8,64})")  # in "ravo: 0123456789ab, x: ..."
 
 
-def find_lora(name: str, folder: Path | None = None) -> Path:
+def find_lora(name: str, folder: Path | None = None, hashes: str = "") -> Path:
     """The file of the LoRA called `name`, without its ending, in `folder` or below; else among the
-    samples of the package.
+    samples of the package. One that was renamed is found by its hash, where `hashes` (as the web
+    UIs write them, "name: hash, name: hash") says that.
 
     Raises Problem where there is none (naming those of nearly that name) or more than one, and
     where it lies outside of `folder`.
@@ -38,6 +45,10 @@ def find_lora(name: str, folder: Path | None = None) -> Path:
     stems = [file.stem for file in files]
     if name in stems:
         raise Problem(f"{name!r} is an embedding, not a LoRA", do="Write its name as a word")
+    if start := dict(HASH.findall(hashes.lower())).get(name.translate(PLAIN).lower()):
+        for file in files:  # but no link, which may lead out
+            if not file.is_symlink() and _hash(file, True).startswith(start):
+                return file
     near = difflib.get_close_matches(name, stems, n=3)
     raise Problem(
         f"There is no LoRA called {name!r}",
@@ -46,11 +57,30 @@ def find_lora(name: str, folder: Path | None = None) -> Path:
     )
 
 
-def called_loras(prompt: str, folder: Path | None = None) -> tuple[tuple[Path, float, float], ...]:
-    """For each LoRA that the prompt calls, in order of name, the file, its weight on the UNet and
+def called_loras(prompt: str, folder: Path | None = None, hashes: str = "") -> Called:
+    """For each call of a LoRA in the prompt, in order of name, the file, its weight on the UNet and
     on the text encoders. Raises Problem as `find_lora` does."""
-    calls = sorted(set(read_prompt(prompt).loras))
-    return tuple((find_lora(call.name, folder), call.unet, call.text_encoder) for call in calls)
+    calls = sorted(read_prompt(prompt).loras)
+    return tuple((find_lora(c.name, folder, hashes), c.unet, c.text_encoder) for c in calls)
+
+
+def file_hashes(model: Model, config: ImageConfig) -> dict[str, str]:
+    """What AUTOMATIC1111 writes into a picture's text to tell the files that made it: "Lora
+    hashes", "TI hashes" and, where the base model is one file that no training has moved, "Model
+    hash" (extra_networks_lora.py, modules/sd_hijack_clip.py and sd_models.py there)."""
+    (prompt,), folder, base = config.prompts, config.folder, Path(model.info.sources[0])
+    calls = sorted(read_prompt(prompt).loras)
+    loras = zip(calls, called_loras(prompt, folder, config.lora_hashes), strict=True)
+    words = find_embeddings(f"{prompt} {config.negative}", folder)
+    named = [("Lora hashes", call.name, _hash(file, True)) for call, (file, *_) in loras]
+    named += [("TI hashes", w.stem, _hash(w)) for w in words if not is_known(model, w.stem)]
+    told: dict[str, str] = {}
+    for key, name, digest in dict.fromkeys(named):
+        one = f"{name.translate(PLAIN)}: {digest[:12]}"
+        told[key] = f"{told[key]}, {one}" if key in told else one
+    if base.is_file() and not model.moved:
+        told["Model hash"] = _hash(base)[:10]
+    return told
 
 
 def find_embeddings(text: str, folder: Path | None = None) -> list[Path]:
@@ -134,6 +164,19 @@ def _models(files: Iterable[Path]) -> list[Path]:
     safe = [file for file in files if file.suffix == ".safetensors"]
     taken = {file.stem for file in safe}
     return safe + [file for file in files if file.suffix in PICKLES and file.stem not in taken]
+
+
+def _hash(file: Path, behind_header: bool = False) -> str:
+    """SHA-256 of a file, or of what stands behind a safetensors header, which is kohya's hash of a
+    LoRA and outlives other metadata. Read again only where the file has changed."""
+    return _digest(file, file.stat().st_mtime_ns, behind_header)
+
+
+@lru_cache(1000)
+def _digest(file: Path, _: int, behind_header: bool) -> str:
+    with file.open("rb") as content:
+        content.seek(8 + int.from_bytes(content.read(8), "little") if behind_header else 0)
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _called(stem: str, files: list[Path], folder: Path | None, embedding: bool) -> Path | None:

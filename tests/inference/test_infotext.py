@@ -65,6 +65,66 @@ def test_ours_is_written_as_they_read_it():
     )
 
 
+HIRES = (
+    "Denoising strength: 0.4, Hires upscale: 2, Hires steps: 10, Hires upscaler: Latent, "
+    "Refiner: xl_refiner [7440042bbd], Refiner switch at: 0.8, Some extension: a b"
+)
+
+
+def test_what_is_not_known_here_is_kept_and_said(capsys):
+    text = f"{THEIRS}, {HIRES}"
+    info = parse_infotext(text)
+    for pair in HIRES.split(", "):
+        key, value = pair.split(": ")
+        assert info.more[key] == value
+    again, before = (t.splitlines()[-1].split(", ") for t in (write_infotext(info), text))
+    assert sorted(again) == sorted(before)
+    assert capsys.readouterr().out == ""
+    config_from_infotext(info)
+    (said,) = capsys.readouterr().out.splitlines()
+    assert HIRES in said and "Version" not in said and "hash" not in said
+
+
+@pytest.mark.parametrize(
+    ("rng", "said"),
+    [
+        (", RNG: CPU", ""),
+        (", RNG: NV", "RNG: NV"),
+        (", RNG: GPU", "RNG: GPU"),
+        ("", "noise from the GPU, as no RNG is named"),
+    ],
+)
+def test_where_the_noise_came_from_stays_and_is_said(rng, said, capsys):
+    text = f"a\nSteps: 9, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64{rng}"
+    info = parse_infotext(text)
+    assert write_infotext(info) == text
+    config_from_infotext(info)
+    assert said in capsys.readouterr().out and bool(said) == bool(info.rng != "CPU")
+
+
+def test_ours_says_all_that_its_settings_need(capsys):
+    config_from_infotext(generation_info(ImageConfig(sampler="DPM++ 2M Karras"), INFO))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("behind", ["Template: a {b|c}, d: e, f: g, h: i", "Template: a\n\nb"])
+def test_the_settings_need_not_be_the_last_line(behind, capsys):
+    settings = "Steps: 9, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64, RNG: CPU"
+    text = f"a: b, c: d, e: f\nNegative prompt: dark\n{settings}\n{behind}"
+    info = parse_infotext(text)
+    assert (info.prompt, info.negative, info.seed) == ("a: b, c: d, e: f", "dark", 1)
+    assert info.more == {"Text behind": behind} and write_infotext(info) == text
+    config_from_infotext(info)
+    assert behind in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mark", ["Negative prompt:dark", "Negative prompt: dark"])
+def test_lines_end_as_on_windows_and_marks_without_a_space(mark):
+    text = f"a\r\nb\r\n{mark}\r\nSteps: 9, Sampler: Euler, Seed: 1, Size: 64x64\r\n"
+    info = parse_infotext(text)
+    assert (info.prompt, info.negative, info.size) == ("a\nb", "dark", (64, 64))
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_there_and_back(seed, tmp_path):
     rng = random.Random(seed)

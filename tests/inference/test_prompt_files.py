@@ -1,17 +1,30 @@
 """LoRAs and embeddings called by name: found, refused, put on and taken off again."""
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from sdnb.adapters import load_embedding, load_lora
-from sdnb.adapters.loading import use_loras
+from sdnb.adapters.loading import unload_lora, use_loras
 from sdnb.dataset.samples import sample_trained
 from sdnb.errors import Problem
-from sdnb.inference import generate, make_images
+from sdnb.inference import (
+    Axis,
+    config_from_infotext,
+    generate,
+    make_image_files,
+    make_images,
+    read_infotext,
+    xyz_plot,
+)
 from sdnb.inference.config import ImageConfig
-from sdnb.inference.prompt_files import find_embeddings, find_lora
+from sdnb.inference.images import remarks
+from sdnb.inference.infotext import parse_infotext
+from sdnb.inference.prompt_files import file_hashes, find_embeddings, find_lora
 from tests.inference.trained import save_lora, save_word
 
 
@@ -102,6 +115,55 @@ def test_no_link_leads_out_of_the_folder(folder, tmp_path, monkeypatch):
         find_lora("round", folder)
 
 
+def told(file, start: int = 0, digits: int = 12) -> str:
+    return hashlib.sha256(file.read_bytes()[start:]).hexdigest()[:digits]
+
+
+def behind_header(file) -> int:
+    return 8 + int.from_bytes(file.read_bytes()[:8], "little")
+
+
+def test_a_renamed_lora_is_found_by_its_hash(tiny, folder, reference, capsys):
+    one, now = folder / "one.safetensors", folder / "below" / "new.safetensors"
+    digest = told(one, behind_header(one))
+    load_lora(tiny, one, 0.8)
+    wanted = reference("a")
+    unload_lora(tiny)
+    one.rename(now)
+    # as AUTOMATIC1111 writes it, and as it is found in a folder that is named afterwards
+    text = f'a <lora:one:0.8>\nSteps: 2, Sampler: DPM++ 2M, Schedule type: Uniform, Seed: 0, \
+CFG scale: {tiny.info.guidance}, Size: 64x64, RNG: CPU, \
+Lora hashes: "x: 00000000, one: {digest.upper()}"'
+    config = config_from_infotext(parse_infotext(text)).replace(folder=folder, seeds=2)
+    made = generate(tiny, config.replace(prompts=config.prompts * 2))
+    for two in (made[:2], made[2:]):  # in batches of another size, one grey level
+        assert np.abs(np.subtract(two, wanted, dtype=int)).max() <= 1
+    assert capsys.readouterr().out == (
+        "The LoRA 'one' was found by its hash: it is called 'new' now.\n"
+    )
+    assert find_lora("one", folder, f"one: {digest[:8]}") == now  # SD.Next writes eight digits
+    assert find_lora("a:b,c", folder, f"abc: {digest}") == now  # names are written without : and ,
+    for other in ("", f"two: {digest}", "one: 0123456789ab", f"one: {digest[:4]}"):
+        with pytest.raises(Problem, match="no LoRA called 'one'"):
+            find_lora("one", folder, other)
+
+
+def test_hashes_are_read_through_no_link(folder, tmp_path):
+    one = folder / "one.safetensors"
+    digest = told(one, behind_header(one))
+    one.rename(tmp_path / "secret.safetensors")
+    (folder / "inside.safetensors").symlink_to(tmp_path / "secret.safetensors")
+    with pytest.raises(Problem, match="no LoRA called 'one'"):
+        find_lora("one", folder, f"one: {digest}")
+
+
+def test_a_lora_called_twice_counts_twice(tiny, folder, reference, capsys):
+    made = generate(tiny, steps("a <lora:one:0.3> <lora:one:0.2>", folder=folder))
+    load_lora(tiny, find_lora("one", folder), 0.5)
+    assert np.abs(np.subtract(made, reference("a"), dtype=int)).max() <= 1
+    assert "'one' is called more than once" in capsys.readouterr().out
+
+
 def test_called_loras_work_and_are_gone_afterwards(tiny, folder, reference):
     """One prompt with none, one with one, two with two, the same in another order."""
     both = "<lora:one:0.5><lora:two, large:0.2:-0.4>"
@@ -157,6 +219,60 @@ def test_a_failure_leaves_the_model_as_it_was(tiny, folder, reference):
         assert np.array_equal(reference("a ravo"), before)
     with pytest.raises(Problem, match="in prompts only"):
         generate(tiny, steps("a", negative="<lora:one:1>", folder=folder))
+
+
+def test_a_text_tells_its_files_by_their_hashes(tiny, tiny_folder, folder, tmp_path):
+    """Of the LoRAs, without header; of the words used; and of the base where it is one file."""
+    save_word(folder / "man.safetensors", seed=5)  # a word of the model's own: not used
+    one, two = folder / "one.safetensors", folder / "below" / "two, large.safetensors"
+    prompt = "ravo man <lora:two, large:0.1> <lora:one:0.5> <lora:one:0.1>"
+    config = steps(prompt, "a", folder=folder, negative="one_word")
+    (first, _, plain, _) = make_image_files(tmp_path / "out", config, str(tiny_folder))
+    loras = f"one: {told(one, behind_header(one))}, two large: {told(two, behind_header(two))}"
+    names = ("below/Ravo.safetensors", "one_word.safetensors")
+    ravo, negative = (told(folder / name) for name in names)
+    more = read_infotext(first).more
+    assert more["Lora hashes"] == loras
+    assert more["TI hashes"] == f"Ravo: {ravo}, one_word: {negative}" and "Model hash" not in more
+    assert "Lora hashes" not in read_infotext(plain).more
+    xyz_plot(tiny, config.replace(prompts=(prompt,)), tmp_path / "grid", Axis("steps", (1,)))
+    assert read_infotext(tmp_path / "grid" / "cell_1.png").more["Lora hashes"] == loras
+    base = tmp_path / "base.safetensors"
+    base.write_bytes(b"some weights")
+    single = replace(tiny, info=replace(tiny.info, sources=(str(base),)))
+    assert file_hashes(single, steps("a", folder=None)) == {"Model hash": told(base, digits=10)}
+    single.moved = True  # a training has made another model of it
+    assert file_hashes(single, steps("a", folder=None)) == {}
+    before = file_hashes(tiny, steps("<lora:one>", folder=folder))
+    one.write_bytes(bytes([*one.read_bytes()[:-1], one.read_bytes()[-1] ^ 1]))
+    assert file_hashes(tiny, steps("<lora:one>", folder=folder)) != before
+
+
+def test_a_word_of_the_models_own_is_said_once(tiny, folder, tmp_path, capsys):
+    save_word(folder / "man.safetensors", seed=5)
+    config = steps("a man", folder=folder)
+    xyz_plot(tiny, config, tmp_path / "grid", Axis("steps", (1, 2)), Axis("guidance", (1, 2)))
+    assert capsys.readouterr().out.count("man.safetensors is not used") == 1
+
+
+def test_make_images_speaks_up_too(tiny, capsys):
+    make_images(tiny, ["a AND b", "a AND b"], [0, 1], steps=1, negative="{c}")
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and "{c}" in said[0] and "AND" in said[1]
+    make_images(tiny, "a AND b", [0], steps=1, quiet=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_files_and_grids_speak_up_once(tiny, tiny_folder, tmp_path, capsys):
+    config = steps(
+        "a AND b", "a AND b <lora:person_lora:0:lbw=x>", folder=None, width=64, height=64
+    )
+    plain = config.replace(prompts=config.prompts[:1])
+    make_image_files(tmp_path / "out", plain, str(tiny_folder))
+    assert capsys.readouterr().out.count("AND joins") == 1
+    xyz_plot(tiny, plain, tmp_path / "grid", Axis("steps", (1, 2)))
+    assert capsys.readouterr().out.count("AND joins") == 1
+    assert [said.split()[0] for said in remarks(config)] == ["AND", "lbw=x"]
 
 
 def test_remarks_are_printed_once(tiny, capsys):

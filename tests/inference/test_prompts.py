@@ -13,6 +13,7 @@ from sdnb.inference.prompts import (
     escape,
     read_prompt,
     scale_loras,
+    unescape,
     without_calls,
 )
 from sdnb.models.loading import load_model
@@ -61,6 +62,45 @@ def test_what_the_writer_may_not_have_meant_is_pointed_out(text, meant, remark):
     assert remark in said
 
 
+AS_WORDS = [  # what other programs read otherwise, the words that are left, and what is said
+    ("a [cat:dog:0.5]", "a cat:dog:0.5", ["[cat:dog:0.5] changes"]),
+    ("[cow|horse]", "cow|horse", ["[cow|horse] changes"]),
+    ("[hat:0.3] [hat::5]", "hat:0.3 hat::5", ["[hat:0.3] changes", "[hat::5] changes"]),
+    ("[a (b:1.2):5]", "a b:5", ["[a (b:1.2):5] changes"]),
+    ("[a:[c:d:2]:1]", "a:c:d:2:1", ["[c:d:2] changes", "[a:[c:d:2]:1] changes"]),
+    ("[hat], [time: noon], [a\\|b]", "hat, time: noon, a|b", []),
+    ("a cat AND a dog AND SAND", "a cat AND a dog AND SAND", ["AND joins"]),
+    ("(hat:1,3)", "hat:1,3", [":1,3) is no weight"]),
+    ("(hat:1.2.3)", "hat:1.2.3", [":1.2.3) is no weight"]),
+    ("(hat:130%)", "hat:130%", [":130%) is no weight"]),
+    ("(hat)1.3, a", "hat1.3, a", [")1.3 is no weight"]),
+    ("(hat): 1.3", "hat: 1.3", ["): 1.3 is no weight"]),
+    ("hat:1.3, a", "hat:1.3, a", ["hat:1.3 is no weight"]),
+    ("((hat):1.3), (two) men, 12:30", "hat, two men, 12:30", []),
+    ("<ravo>, a", "<ravo>, a", ["<ravo> is no call"]),
+    ("i <3 u, 2 < 3", "i <3 u, 2 < 3", []),
+    ("a <lora:ravo:0.8, b", "a <lora:ravo:0.8, b", ["<lora:ravo:0.8 is never closed"]),
+    ("<lora:ravo <b:1>", "<lora:ravo ", ["<b:1> is not under", "<lora:ravo is never closed"]),
+    ("< lora:a:1>", "< lora:a:1>", ["< lora:a:1> is no call"]),
+    ("embedding:ravo, (embedding:x.pt:1.2)", None, ["embedding:ravo is", "embedding:x.pt is"]),
+    ("{a|b}", "{a|b}", ["{a|b} means more"]),
+    ("{a|{2$$b|c}", "{a|{2$$b|c}", ["{a| means", "{2$$b|c} means"]),
+    ("__hair/col*__ __init", "__hair/col*__ __init", ["__hair/col*__ means more"]),
+    ("a # of\nb", "a # of\nb", ["# of is a comment"]),
+    ("（hat：1.3）", "（hat：1.3）", ["（ does not weigh"]),
+    ("\\{a\\} \\<b> \\#c \\__d__ e\\:1.3", "{a} <b> #c __d__ e:1.3", []),
+    ("\\\\<lora:a:1>x\\<lora:b:1>", "\\x<lora:b:1>", []),
+]
+
+
+@pytest.mark.parametrize(("text", "words", "said"), AS_WORDS)
+def test_what_other_programs_would_read_otherwise_is_said(text, words, said):
+    prompt = read_prompt(text)
+    assert words in (None, "".join(span.text for part in prompt.parts for span in part))
+    assert len(prompt.remarks) == len(said)
+    assert all(remark.startswith(start) for remark, start in zip(prompt.remarks, said, strict=True))
+
+
 def test_break_begins_a_new_part_within_brackets_too():
     prompt = read_prompt("a man BREAK (in a BREAK forest:1.2), BREAKFAST")
     texts = [[(s.text, s.weight) for s in part] for part in prompt.parts]
@@ -75,11 +115,43 @@ def test_break_begins_a_new_part_within_brackets_too():
         ("<lora:ravo:0.5:0.9>", LoraCall("ravo", 0.9, 0.5)),
         ("<lora:my man:te=0:unet=1.2>", LoraCall("my man", 1.2, 0)),
         ("<lora:ravo:unet=0.7>", LoraCall("ravo", 0.7, 1)),
+        ("<lora:ravo:unet=0.7:0.5>", LoraCall("ravo", 0.7, 0.5)),
+        ("<lora:ravo: TE = 0.5 :UNet=0.7>", LoraCall("ravo", 0.7, 0.5)),
+        ("<lyco:ravo:0.5:0.9>", LoraCall("ravo", 0.9, 0.5)),
+        ("<Lora:ravo:0.5>", LoraCall("ravo", 0.5, 0.5)),
     ],
 )
 def test_loras_are_called_and_leave_the_words(text, call):
     prompt = read_prompt(f"photo of ravo{text}")
     assert prompt.loras == (call,) and prompt.parts == ((Span("photo of ravo"),),)
+    assert prompt.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "call", "unused"),
+    [
+        ("<lora:a:1:0.5:8>", LoraCall("a", 0.5, 1), ["dyn=8"]),
+        ("<lora:a:1:0.5:8:9>", LoraCall("a", 0.5, 1), ["dyn=8", "dyn=9"]),
+        ("<lora:a:0.5:lbw=IN02:start=5>", LoraCall("a", 0.5, 0.5), ["lbw=IN02", "start=5"]),
+        ("<lora:a:dyn=8:te=0.5:unet=0.7>", LoraCall("a", 0.7, 0.5), ["dyn=8"]),
+        ("<lora:a:te=0.3:0.8>", LoraCall("a", 0.3, 0.3), ["te=0.8"]),  # as AUTOMATIC1111 does
+        ("<lora:a:te=0.3:te=0.4>", LoraCall("a", 0.4, 0.4), ["te=0.3"]),
+    ],
+)
+def test_what_a_call_says_besides_is_not_used_but_said(text, call, unused):
+    prompt = read_prompt(text)
+    assert prompt.loras == (call,) and prompt.loras[0].unused == tuple(unused)
+    assert prompt.remarks == tuple(f"{each} of 'a' is not used here." for each in unused)
+    halved = read_prompt(scale_loras(text, 0.5)).loras  # and so in a grid
+    assert halved == (LoraCall("a", call.unet / 2, call.text_encoder / 2),)
+    assert set(unused) <= {*halved[0].unused, "te=0.8", "te=0.3"}
+
+
+def test_a_lora_called_twice_is_said_and_both_calls_count():
+    prompt = read_prompt("<lora:a:0.5><lora:b:1><lora:a:0.3>")
+    assert prompt.loras == (LoraCall("a", 0.5, 0.5), LoraCall("b"), LoraCall("a", 0.3, 0.3))
+    (said,) = prompt.remarks
+    assert "'a' is called more than once" in said
 
 
 @pytest.mark.parametrize(
@@ -132,6 +204,26 @@ def test_escaped_words_are_read_as_the_words_they_are(words):
     assert (prompt.loras, prompt.remarks) == ((), ())
     found = weighted_embeddings(model, [token_chunks(model, prompt)])
     torch.testing.assert_close(found, model.text_embeddings([words]), atol=1e-5, rtol=0)
+
+
+SIGNS = [*"()[]{}<>\\|:#_（，）. ", "__", "a", "1.2", "AND", "BREAK", "embedding:", "<lora:", "\n"]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_escaped_signs_are_themselves(seed):
+    """Any words at all, without a remark."""
+    rng = random.Random(seed)
+    words = "".join(rng.choice(SIGNS) for _ in range(rng.randint(1, 30)))
+    prompt = read_prompt(escape(words))
+    (part,) = prompt.parts
+    found = "".join(span.text for span in part)
+    assert "".join(found.split()).lower() == "".join(words.split()).lower()
+    assert {span.weight for span in part} <= {1} and (prompt.loras, prompt.remarks) == ((), ())
+
+
+def test_a_backslash_alone_stays():
+    assert unescape(r"\(a\) \\ \b \:") == r"(a) \ \b :"
+    assert spans(r"\o/ \(a\)") == [(r"\o/ (a)", 1)]
 
 
 @pytest.mark.parametrize("seed", range(40))

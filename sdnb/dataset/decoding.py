@@ -5,7 +5,8 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +46,24 @@ def open_picture(path: Path, at_least: int | None = None) -> Image.Image:
             at_least = min(at_least or short, short // 2)
         if at_least:
             file.draft(None, (at_least, at_least))
-        large = file.width * file.height > LARGE
-        with _one_at_a_time if large else nullcontext():
-            file.load()
-            image, scaled = _eight_bits(file)
-            picture = _on_white(_srgb(image))
-            if large and at_least and (part := min(picture.size) // at_least) > 1:
-                picture = picture.reduce(part)
-            if (turn := _turn(file)) in TURNS:
-                picture = picture.transpose(TURNS[turn])
-            picture.info = {"scaled": scaled} if scaled else {}
-            return picture
+        if file.width * file.height <= LARGE:
+            return _decoded(file)
+        # by a thread of its own: each thread of the C library keeps the memory that it has had
+        with _one_at_a_time, ThreadPoolExecutor(1) as thread:
+            return thread.submit(_decoded, file, at_least).result()
+
+
+def _decoded(file: Image.Image, at_least: int | None = None) -> Image.Image:
+    """The picture as `open_picture` gives it; with `at_least` scaled down by a whole number."""
+    file.load()
+    image, scaled = _eight_bits(file)
+    picture = _on_white(_srgb(image))
+    if at_least and (part := min(picture.size) // at_least) > 1:
+        picture = picture.reduce(part)
+    if (turn := _turn(file)) in TURNS:
+        picture = picture.transpose(TURNS[turn])
+    picture.info = {"scaled": scaled} if scaled else {}
+    return picture
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -92,14 +100,8 @@ def map_photos(function: Callable, photos: Sequence, progress: bool) -> list:
 
     with warnings.catch_warnings(action="ignore"):  # as in _opened, once around all threads
         # miniters: no update by tqdm's own thread, which Colab would not show
-        return thread_map(
-            call,
-            photos,
-            max_workers=min(os.cpu_count(), 8),
-            unit="photo",
-            miniters=1,
-            disable=not progress,
-        )
+        shown = {"unit": "photo", "miniters": 1, "disable": not progress}
+        return thread_map(call, photos, max_workers=min(os.cpu_count(), 8), **shown)
 
 
 @contextmanager
@@ -141,14 +143,13 @@ def _eight_bits(image: Image.Image) -> tuple[Image.Image, str]:
     if not image.mode.startswith(("I", "F")):
         return image, ""
     values = np.asarray(image)
-    known = values[np.isfinite(values)]
-    low, full = _grey_range(known)
+    low, full = _grey_range(values.ravel()[:: 1 + values.size // 10_000_000])
     scaled = np.subtract(values, low, dtype=np.float32)
     scaled *= 255 / (full - low)
-    np.nan_to_num(scaled, copy=False, nan=0, posinf=255, neginf=0)
+    np.nan_to_num(scaled, copy=False)  # what is no number becomes black
     grey = Image.fromarray(scaled.round(out=scaled).clip(0, 255, out=scaled).astype(np.uint8))
-    grey.info = {key: image.info[key] for key in ("icc_profile",) if key in image.info}
-    plain = low == 0 and full in (255, 65535) and known.size == values.size
+    grey.info = dict(image.info)
+    plain = low == 0 and full in (255, 65535) and np.isfinite(values).all()
     return grey, "" if plain else f"grey values from {low:g} to {full:g} shown as 0 to 255"
 
 
@@ -156,14 +157,12 @@ def _grey_range(values: np.ndarray) -> tuple[float, float]:
     """The values that shall be black and white. A few pixels may lie outside, for a sensor has hot
     ones. White is the most that the depth allows (8, 10, 12, 14 or 16 bits, the least that holds
     the values), or the brightest that is there: of fractions, and where there is no such depth."""
-    last = values.size - 1
-    rare = min(max(1, last // 10_000, min(last // 1000, 10)), last // 2)
-    values.partition((rare, last - rare))
-    low, peak = min(float(values[rare]), 0.0), float(values[last - rare])
-    whole = peak > 1 and (values.dtype.kind in "iu" or bool((values == np.rint(values)).all()))
-    if whole and not low:
-        return low, float(next((depth for depth in DEPTHS if depth >= peak), peak))
-    return low, peak if peak > low else low + 1
+    values = values[np.isfinite(values)]
+    rare = min(max(1, values.size // 10_000, min(values.size // 1000, 10)), (values.size - 1) // 2)
+    low, peak = (float(np.partition(values, at)[at]) for at in (rare, values.size - 1 - rare))
+    if low >= 0 and peak > 1 and (values == np.rint(values)).all():
+        return 0, next((depth for depth in DEPTHS if depth >= peak), peak)
+    return min(low, 0), peak if peak > min(low, 0) else 1
 
 
 def _srgb(image: Image.Image) -> Image.Image:

@@ -10,7 +10,7 @@ import stat
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -61,24 +61,23 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
     photos, no photo can be copied, or `target` cannot be written.
     """
     source, result = Path(source), Imported()
-    with ExitStack() as stack:
-        files = _files(source, stack, result)
-        photos = [(path, read) for path, read in files if path.suffix.lower() in SUFFIXES]
-        if not photos:
-            advice = " ".join(["Choose another folder or zip.", *result.remarks.values()])
-            raise Problem("There are no photos in it", source, advice)
-        captions = {p.with_suffix(""): (p, r) for p, r in files if p.suffix.lower() == ".txt"}
-        folder, used = make_writable_folder(target), {path for path, _ in photos}
-        for path, read in photos:
-            with _noted(path, result):
-                copy = write_beside(folder / "-".join(path.parts), read(LARGEST))
-                if copy not in result.photos:  # a zip may hold it twice
-                    result.photos.append(copy)
-                if kohya := KOHYA.fullmatch(path.parent.name):
-                    result.repeats[path.parent.name] = int(kohya[1])
-                if caption := captions.get(path.with_suffix("")):
-                    used.add(caption[0])
-                    _bring_caption(*caption, copy.with_suffix(".txt"), result)
+    files = _files(source, result)
+    photos = [(path, read) for path, read in files if path.suffix.lower() in SUFFIXES]
+    if not photos:
+        advice = " ".join(["Choose another folder or zip.", *result.remarks.values()])
+        raise Problem("There are no photos in it", source, advice)
+    captions = {p.with_suffix(""): (p, r) for p, r in files if p.suffix.lower() == ".txt"}
+    folder, used = make_writable_folder(target), {path for path, _ in photos}
+    for path, read in photos:
+        with _noted(path, result):
+            copy = write_beside(folder / "-".join(path.parts), read(LARGEST))
+            if copy not in result.photos:  # a zip may hold it twice
+                result.photos.append(copy)
+            if kohya := KOHYA.fullmatch(path.parent.name):
+                result.repeats[path.parent.name] = int(kohya[1])
+            if caption := captions.get(path.with_suffix("")):
+                used.add(caption[0])
+                _bring_caption(*caption, copy.with_suffix(".txt"), result)
     if not result.photos:
         raise Problem("None of it can be copied", source, " ".join(result.remarks.values()))
     result.aside = [str(path) for path, _ in files if path not in used]
@@ -110,14 +109,10 @@ def _noted(path: object, result: Imported) -> Iterator[None]:
         result.remarks[str(path)] = f"{path} cannot be read: {reason(error)}."
 
 
-def _files(source: Path, stack: ExitStack, result: Imported) -> list[tuple[PurePosixPath, Read]]:
+def _files(source: Path, result: Imported) -> list[tuple[PurePosixPath, Read]]:
     """The files of a folder or a zip without hidden ones, in order of path."""
     try:
-        if source.is_dir():
-            found = _in_folder(source, result)
-        else:
-            archive = stack.enter_context(zipfile.ZipFile(ordinary(source, sys.maxsize)))
-            found = _in_zip(archive)
+        found = _in_folder(source, result) if source.is_dir() else _in_zip(source)
         shown = [file for file in found if not any(map(HIDDEN.match, file[0].parts))]
         return sorted(shown, key=lambda file: file[0])
     except FileNotFoundError as error:
@@ -133,17 +128,16 @@ def _in_folder(source: Path, result: Imported) -> Iterator[tuple[PurePosixPath, 
             raise OSError("it is a link that leads out of the folder")
         return ordinary(path, largest).read_bytes()
 
-    failed: list[OSError] = []
-    for root, folders, names in os.walk(source, onerror=failed.append):
+    def note(error: OSError) -> None:
+        result.remarks[error.filename] = f"{error.filename} cannot be read: {reason(error)}."
+
+    for root, folders, names in os.walk(source, onerror=note):
         names += [name for name in folders if os.path.islink(os.path.join(root, name))]
         for path in (Path(root, name) for name in names):
             yield PurePosixPath(path.relative_to(source)), partial(read, path)
-    for error in failed:
-        with _noted(error.filename, result):
-            raise error
 
 
-def _in_zip(archive: zipfile.ZipFile) -> Iterator[tuple[PurePosixPath, Read]]:
+def _in_zip(source: Path) -> Iterator[tuple[PurePosixPath, Read]]:
     def read(path: PurePosixPath, info: zipfile.ZipInfo, largest: int) -> bytes:
         if path.is_absolute() or ".." in path.parts:
             raise OSError("it leads out of the zip")
@@ -153,6 +147,7 @@ def _in_zip(archive: zipfile.ZipFile) -> Iterator[tuple[PurePosixPath, Read]]:
             raise OSError(f"it is larger than {bytes_in_words(largest)}")
         return archive.read(info)
 
+    archive = zipfile.ZipFile(ordinary(source, sys.maxsize))
     photos = [i for i in archive.infolist() if i.filename.lower().endswith(tuple(SUFFIXES))]
     if sum(info.file_size for info in photos) > MOST:
         raise OSError(f"its photos are more than {bytes_in_words(MOST)}")

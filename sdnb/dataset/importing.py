@@ -67,7 +67,7 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
         advice = " ".join(["Choose another folder or zip.", *result.remarks.values()])
         raise Problem("There are no photos in it", source, advice)
     captions = {p.with_suffix(""): (p, r) for p, r in files if p.suffix.lower() == ".txt"}
-    folder, used = make_writable_folder(target), {path for path, _ in photos}
+    folder, used = make_writable_folder(target), {read for _, read in photos}
     for path, read in photos:
         with _noted(path, result):
             copy = write_beside(folder / "-".join(path.parts), read(LARGEST))
@@ -76,11 +76,11 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
             if kohya := KOHYA.fullmatch(path.parent.name):
                 result.repeats[path.parent.name] = int(kohya[1])
             if caption := captions.get(path.with_suffix("")):
-                used.add(caption[0])
+                used.add(caption[1])
                 _bring_caption(*caption, copy.with_suffix(".txt"), result)
     if not result.photos:
         raise Problem("None of it can be copied", source, " ".join(result.remarks.values()))
-    result.aside = [str(path) for path, _ in files if path not in used]
+    result.aside = [str(path) for path, read in files if read not in used]
     return result
 
 

@@ -141,6 +141,7 @@ def test_every_entry_of_a_zip_is_copied_or_named_with_the_reason(tmp_path, monke
         file.writestr(entry("large.jpg"), bytes(2001))
         file.writestr(entry("long/" + "x" * 300 + ".jpg"), red)
         file.writestr(entry("9" * 5000 + "_a/kohya.jpg"), red)
+        file.writestr(entry("twice.txt"), "an older caption")
         file.writestr(entry("twice.txt"), "a caption")
         file.writestr(entry("C:/drive.txt"), bytes(100_001))
         file.writestr(entry("broken.jpg"), b"found below")
@@ -156,6 +157,8 @@ def test_every_entry_of_a_zip_is_copied_or_named_with_the_reason(tmp_path, monke
     photos = {"twice.jpg", "twice-2.jpg", "folder.jpg-in.jpg", "C--drive.jpg"}
     assert {path.name for path in done.photos} == photos and len(done.photos) == 4
     assert there == photos | {"twice.txt", "twice-2.txt"} and done.captions == 2
+    assert done.aside == ["twice.txt"]
+    assert (tmp_path / "photos" / "twice.txt").read_text() == "a caption"
     said = {name.split("/")[-1]: why for name, why in done.remarks.items()}
     reasons = {
         "s.jpg": "out of the zip", "up.jpg": "out of the zip", "link.jpg": "link",

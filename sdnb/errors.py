@@ -21,10 +21,24 @@ class Problem(Exception):
         """What is wrong and where, and then what to do, if anything."""
         place = f" ({self.where})" if self.where else ""
         parts = [self.what.rstrip(".") + place, self.do.rstrip(".")]
-        return [f"{part}." for part in parts if part]
+        return [f"{printable(part)}." for part in parts if part]
 
     def __str__(self) -> str:
         return " ".join(self.sentences)
+
+
+def printable(text: str) -> str:
+    r"""The text with "?" for what is no Unicode, as in old file names, and cannot be printed.
+
+    >>> printable("caf\udce9.jpg")
+    'caf?.jpg'
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
+def reason(error: Exception) -> str:
+    """What the system or a library says of an error, without numbers and names of files."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def nearest(name: object, choices: Collection[str]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdnb.errors import bytes_in_words, seconds_in_words
+from sdnb.errors import Problem, bytes_in_words, seconds_in_words
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ def test_sizes(count, words):
 )
 def test_times(seconds, words):
     assert seconds_in_words(seconds) == words
+
+
+def test_a_name_that_is_no_unicode_can_be_printed():
+    said = str(Problem("The caf\udce9 is shut", "caf\udce9/a.jpg", "Open caf\udce9"))
+    assert said.encode() and said.count("caf?") == 3

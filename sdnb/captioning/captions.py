@@ -17,8 +17,8 @@ from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.decoding import open_picture
 from sdnb.dataset.manifest import HELD_OUT
 from sdnb.dataset.photos import photo_paths, read_caption
-from sdnb.errors import Problem
-from sdnb.files import make_writable_folder, write_atomically
+from sdnb.errors import Problem, printable
+from sdnb.files import make_writable_folder, ordinary, write_atomically
 
 MEMORY = ".captions.json"
 MARKS = ",.;:!?"
@@ -41,7 +41,13 @@ class Captioned:
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # written by hand
     unchanged: list[str] = field(default_factory=list)  # automatic, and made in the same way
-    unreadable: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(
+        default_factory=dict
+    )  # photos, captions: why one is unreadable
+
+    @property
+    def unreadable(self) -> list[str]:
+        return [*self.problems]
 
     def __str__(self) -> str:
         new = len(self.written)
@@ -50,12 +56,11 @@ class Captioned:
             lines.append(f"{len(self.kept)} of your own kept.")
         if self.unchanged:
             lines.append(f"{len(self.unchanged)} already up to date.")
-        if self.unreadable:
+        if self.problems:
             lines.append(
-                f"Passed over {', '.join(self.unreadable)}, because the file cannot be read: "
-                "open it in an image program and save it again as JPEG, or remove it."
+                f"Passed over {', '.join(self.problems)}, because the file cannot be read."
             )
-        return " ".join(lines)
+        return printable(" ".join([*lines, *self.problems.values()]))
 
 
 def caption_photos(
@@ -67,16 +72,18 @@ def caption_photos(
     A caption written or changed by hand is kept; one of a captioner's is made anew where the
     captioner, `prefix` or `suffix` is another now. `overwrite` makes all of them anew, your own
     too. Each batch is saved before the next one begins: interrupt it and run it again, and it goes
-    on with the rest. A photo that cannot be read is passed over and listed.
+    on with the rest. A photo or a caption that cannot be read is passed over and listed.
 
-    Raises Problem for a missing folder, one without photos, one that cannot be written, and a
-    caption that is not text.
+    Raises Problem for a missing folder, one without photos, one that cannot be written, and, where
+    nothing else is to be done, a caption that cannot be read.
     """
     folder = Path(folder)
     made = json.dumps([captioner.name, config.prefix, config.suffix], ensure_ascii=False)
     memory = _read_memory(folder)
     waiting, result = _sort(photo_paths(folder, fewest=1), memory, made, config.overwrite)
     if not waiting:
+        if result.problems:
+            raise Problem(" ".join(result.problems.values()))
         return result
     make_writable_folder(folder)  # tried before the captioner has worked for minutes
     from tqdm.auto import tqdm  # in a notebook it imports ipywidgets
@@ -134,7 +141,11 @@ def _sort(
     first = {photo.stem: photo for photo in reversed(photos)}
     waiting, result = [], Captioned()
     for photo in sorted(first.values()):
-        text = "" if overwrite else read_caption(photo)
+        try:
+            text = "" if overwrite else read_caption(photo)
+        except Problem as problem:
+            result.problems[photo.with_suffix(".txt").name] = str(problem)
+            continue
         written = memory.get(photo.name, {})
         if text and text not in (written.get("text"), written.get("before")):
             result.kept.append(photo.name)
@@ -151,8 +162,8 @@ def _describe(batch: list[Path], captioner: Captioner, result: Captioned) -> dic
     for path in batch:
         try:
             pictures[path] = open_picture(path)
-        except Problem:
-            result.unreadable.append(path.name)
+        except Problem as problem:
+            result.problems[path.name] = str(problem)
     said = captioner([*pictures.values()]) if pictures else []
     if len(said) != len(pictures):
         raise Problem(
@@ -176,7 +187,7 @@ def _read_memory(folder: Path) -> dict[str, dict[str, str]]:
     """Each photo's "text", how it was "made", and the caption "before" while that is replaced.
     Empty where the file cannot be read, so that all captions are kept."""
     try:
-        content = json.loads(_memory(folder).read_text("utf-8"))
+        content = json.loads(ordinary(_memory(folder), 100_000_000).read_text("utf-8"))
         return TypeAdapter(dict[str, dict[str, str]]).validate_python(content)
     except (OSError, ValueError):
         return {}

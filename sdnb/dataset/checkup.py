@@ -14,7 +14,7 @@ from sdnb.dataset.crops import Box, propose_crop, show_crop
 from sdnb.dataset.decoding import map_photos
 from sdnb.dataset.photo_statistics import PhotoStatistics, measure_photo
 from sdnb.dataset.photos import photo_paths
-from sdnb.errors import Problem
+from sdnb.errors import Problem, printable
 
 ENOUGH, LITTLE = 0.5, 0.25  # of the frame: below, a warning, and a strong one
 SOFT = 0.75  # of the wanted pixels: below, one sees that a crop was enlarged
@@ -54,11 +54,12 @@ class PhotoCheck:
         return subject.within(self.crop).share if subject else None
 
     def __str__(self) -> str:
+        name = printable(self.name)
         if self.remarks:
-            return f"{self.name}: {'; '.join(self.remarks)}."
+            return f"{name}: {'; '.join(self.remarks)}."
         if self.share is None:
-            return f"{self.name}: good."
-        return f"{self.name}: good, the {NOUN[self.subject]} fills {self.share:.0%} of the photo."
+            return f"{name}: good."
+        return f"{name}: good, the {NOUN[self.subject]} fills {self.share:.0%} of the photo."
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,9 @@ def _check(
         *_picture_faults(measured, config.size, crop, middle),
     ]
     if twin:
-        faults.append((1, f"nearly the same picture as {twin}; keep one of them"))
+        faults.append((1, f"nearly the same picture as {printable(twin)}; keep one of them"))
+    if measured.thumbnail:  # no fault, but worth a look: how grey values were scaled
+        faults += [(0, words) for words in measured.thumbnail.info.values()]
     faults.sort(key=lambda fault: -fault[0])
     grade = faults[0][0] if faults else 0
     return PhotoCheck(measured, grade, tuple(words for _, words in faults), crop, subject)

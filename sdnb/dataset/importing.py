@@ -4,33 +4,39 @@ Folders in folders become one; kohya_ss's folders "10_ravo man" are recognised a
 file that is no photo stays where it is and is listed.
 """
 
+import os
 import re
+import stat
+import sys
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from sdnb.dataset.decoding import SUFFIXES
-from sdnb.errors import Problem
-from sdnb.files import make_writable_folder, write_atomically, write_beside
+from sdnb.dataset.decoding import LARGEST, SUFFIXES
+from sdnb.dataset.photos import LONGEST
+from sdnb.errors import Problem, bytes_in_words, printable, reason
+from sdnb.files import make_writable_folder, ordinary, write_atomically, write_beside
 
-KOHYA = re.compile(r"(\d+)_(.+)")  # "10_ravo man": ten repeats of what shows a ravo man
-SKIPPED = ("__MACOSX", ".", "/")  # left behind by programs; hidden or "../"; of an absolute path
-# what a damaged zip may raise, or one with a password
-BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
-LARGEST = 200_000_000  # bytes: no photo is larger, but a hostile zip may be
+KOHYA = re.compile(r"(\d{1,9})_(.+)")  # "10_ravo man": ten repeats of what shows a ravo man
+HIDDEN = re.compile(
+    r"__MACOSX|\.(?!\.$)"
+)  # left behind by programs; ".." is not hidden but refused
+MOST = 10_000_000_000  # bytes of photos: a zip of a few megabytes can unpack to more than a disk
 
 
 @dataclass
 class Imported:
-    """What was brought in. `repeats` are kohya_ss's, by folder; `aside` what was left alone."""
+    """What was brought in. `repeats` are kohya_ss's, by folder; `aside` is what was left alone,
+    `remarks` say by name what could not be copied, and why."""
 
     photos: list[Path] = field(default_factory=list)
     captions: int = 0
     aside: list[str] = field(default_factory=list)
     repeats: dict[str, int] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f"{len(self.photos)} photos and {self.captions} captions were copied."]
@@ -39,9 +45,10 @@ class Imported:
                 f"The folder {name!r} asks kohya_ss for {times} repeats in each epoch; here "
                 "views_per_photo says how often a photo is seen."
             )
+        lines += self.remarks.values()
         if self.aside:
             lines.append(f"Left alone: {', '.join(self.aside)}.")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 def import_photos(source: Path | str, target: Path | str) -> Imported:
@@ -49,54 +56,103 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
 
     A photo from a folder within is called FOLDER-NAME; one that is in `target` already is not
     written again, another one of its name becomes NAME-2, and a caption there is never overwritten.
-    Returns what was brought in. Raises Problem where there is no such source, the zip is broken, it
-    holds no photo, or `target` cannot be written.
+    Returns what was brought in; a file that cannot be read or written does not stop the others.
+    Raises Problem where there is no such source, the zip is broken or unpacks to more than 10 GB of
+    photos, no photo can be copied, or `target` cannot be written.
     """
-    source = Path(source)
-    if not source.exists():
-        raise Problem("There is no such folder or zip", source, "Check the path")
-    try:
-        files = _files(source)
-    except BROKEN as error:
-        raise Problem(
-            "The zip cannot be read", source, "Make it anew, without a password"
-        ) from error
-    fitting = [path for path, (size, _) in files.items() if size <= LARGEST]
-    photos = [path for path in fitting if path.suffix.lower() in SUFFIXES]
-    captions = {path.with_suffix(""): path for path in fitting if path.suffix.lower() == ".txt"}
+    source, result = Path(source), Imported()
+    files = _files(source, result)
+    photos = [(path, read) for path, read in files if path.suffix.lower() in SUFFIXES]
     if not photos:
-        raise Problem("There are no photos in it", source, "Choose another folder or zip")
-    folder, result, used = make_writable_folder(target), Imported(), set()
-    for path in photos:
-        copy = write_beside(folder / "-".join(path.parts), files[path][1]())
-        result.photos.append(copy)
-        if kohya := KOHYA.fullmatch(path.parent.name):
-            result.repeats[path.parent.name] = int(kohya[1])
-        caption = captions.get(path.with_suffix(""))
-        if caption and not copy.with_suffix(".txt").exists():
-            write_atomically(copy.with_suffix(".txt"), files[caption][1]())
-            result.captions += 1
-        used |= {path, caption}
-    result.aside = [str(path) for path in files if path not in used]
+        advice = " ".join(["Choose another folder or zip.", *result.remarks.values()])
+        raise Problem("There are no photos in it", source, advice)
+    captions = {p.with_suffix(""): (p, r) for p, r in files if p.suffix.lower() == ".txt"}
+    folder, used = make_writable_folder(target), {read for _, read in photos}
+    for path, read in photos:
+        with _noted(path, result):
+            copy = write_beside(folder / "-".join(path.parts), read(LARGEST))
+            if copy not in result.photos:  # a zip may hold it twice
+                result.photos.append(copy)
+            if kohya := KOHYA.fullmatch(path.parent.name):
+                result.repeats[path.parent.name] = int(kohya[1])
+            if caption := captions.get(path.with_suffix("")):
+                used.add(caption[1])
+                _bring_caption(*caption, copy.with_suffix(".txt"), result)
+    if not result.photos:
+        raise Problem("None of it can be copied", source, " ".join(result.remarks.values()))
+    result.aside = [str(path) for path, read in files if read not in used]
     return result
 
 
-Files = dict[PurePosixPath, tuple[int, Callable[[], bytes]]]
-"""By the path within the source: the size in bytes, and what reads them. In order of path."""
+Read = Callable[[int], bytes]
+"""Reads a file that has at most so many bytes; raises whatever is wrong with it."""
 
 
-def _files(source: Path) -> Files:
-    """The files of a folder or a zip, without hidden ones and what leads out of it."""
-    if source.is_file():
-        archive = zipfile.ZipFile(source)
-        if archive.testzip():
-            raise zipfile.BadZipFile
-        infos = [info for info in archive.infolist() if not info.is_dir()]
-        found = {i.filename: (i.file_size, partial(archive.read, i)) for i in infos}
-    else:
-        home = source.resolve()
-        paths = [path for path in source.rglob("*") if path.is_file()]
-        inside = [path for path in paths if path.resolve().is_relative_to(home)]  # links lead out
-        found = {p.relative_to(source).as_posix(): (p.stat().st_size, p.read_bytes) for p in inside}
-    files = {PurePosixPath(name): found[name] for name in sorted(found)}
-    return {p: files[p] for p in files if not any(part.startswith(SKIPPED) for part in p.parts)}
+def _bring_caption(path: PurePosixPath, read: Read, place: Path, result: Imported) -> None:
+    with _noted(path, result):
+        content = read(LONGEST)
+        if not os.path.lexists(place):
+            write_atomically(place, content)
+            result.captions += 1
+        elif ordinary(place, LONGEST).read_bytes() != content:
+            result.remarks[str(path)] = f"{path} was not copied: {place.name} is another caption."
+
+
+@contextmanager
+def _noted(path: object, result: Imported) -> Iterator[None]:
+    """What goes wrong with one file is no reason to stop: it becomes a remark."""
+    try:
+        yield
+    except Problem as problem:
+        result.remarks[str(path)] = str(problem)
+    except Exception as error:  # what a damaged zip may raise has no common class
+        result.remarks[str(path)] = f"{path} cannot be read: {reason(error)}."
+
+
+def _files(source: Path, result: Imported) -> list[tuple[PurePosixPath, Read]]:
+    """The files of a folder or a zip without hidden ones, in order of path."""
+    try:
+        found = _in_folder(source, result) if source.is_dir() else _in_zip(source)
+        shown = [file for file in found if not any(map(HIDDEN.match, file[0].parts))]
+        return sorted(shown, key=lambda file: file[0])
+    except FileNotFoundError as error:
+        raise Problem("There is no such folder or zip", source, "Check the path") from error
+    except Exception as error:  # as above
+        what = f"The zip cannot be read: {reason(error)}"
+        raise Problem(what, source, "Make it anew, smaller and without a password") from error
+
+
+def _in_folder(source: Path, result: Imported) -> Iterator[tuple[PurePosixPath, Read]]:
+    def read(path: Path, largest: int) -> bytes:
+        if not path.resolve().is_relative_to(source.resolve()):
+            raise OSError("it is a link that leads out of the folder")
+        return ordinary(path, largest).read_bytes()
+
+    def note(error: OSError) -> None:
+        result.remarks[error.filename] = f"{error.filename} cannot be read: {reason(error)}."
+
+    for root, folders, names in os.walk(source, onerror=note):
+        names += [name for name in folders if os.path.islink(os.path.join(root, name))]
+        for path in (Path(root, name) for name in names):
+            yield PurePosixPath(path.relative_to(source)), partial(read, path)
+
+
+def _in_zip(source: Path) -> Iterator[tuple[PurePosixPath, Read]]:
+    def read(path: PurePosixPath, info: zipfile.ZipInfo, largest: int) -> bytes:
+        if path.is_absolute() or ".." in path.parts:
+            raise OSError("it leads out of the zip")
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise OSError("it is a link, and no file")
+        if info.file_size > largest:
+            raise OSError(f"it is larger than {bytes_in_words(largest)}")
+        return archive.read(info)
+
+    archive = zipfile.ZipFile(ordinary(source, sys.maxsize))
+    photos = [i for i in archive.infolist() if i.filename.lower().endswith(tuple(SUFFIXES))]
+    if sum(info.file_size for info in photos) > MOST:
+        raise OSError(f"its photos are more than {bytes_in_words(MOST)}")
+    for info in archive.infolist():
+        # a backslash is Windows' mark between folders, and a colon that of a drive
+        path = PurePosixPath(info.filename.replace("\\", "/").replace(":", "-"))
+        if not info.is_dir():
+            yield path, partial(read, path, info)

@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from sdnb.dataset.decoding import LARGEST
 from sdnb.dataset.photos import photos_in
-from sdnb.errors import Problem
-from sdnb.files import write_atomically
+from sdnb.errors import Problem, printable
+from sdnb.files import ordinary, write_atomically
 from sdnb.project import Project
 
 MANIFEST, HELD_OUT = "manifest.json", "held_out"
@@ -81,7 +82,7 @@ class Manifest:
 def checksum(path: Path) -> str | None:
     """SHA-256 of the file's bytes; None where there is none that can be read."""
     try:
-        return sha256(path.read_bytes()).hexdigest()
+        return sha256(ordinary(path, LARGEST).read_bytes()).hexdigest()
     except OSError:
         return None
 
@@ -101,6 +102,5 @@ def where_photos_go(project: Project | None = None) -> str:
     if not new:
         return said
     names = ", ".join([*new[:3], f"... ({len(new)} in all)"] if len(new) > 3 else new)
-    names = names.encode("utf-8", "replace").decode()  # a name that is no Unicode can be printed
     advice = "Run the last cells of notebooks 01 and 02 again, or training passes them over."
-    return f"{said}\nNot in your dataset yet: {names}. {advice}"
+    return printable(f"{said}\nNot in your dataset yet: {names}. {advice}")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from sdnb.dataset.decoding import SUFFIXES, open_picture
-from sdnb.errors import Problem
+from sdnb.dataset.decoding import LARGEST, SUFFIXES, open_picture
+from sdnb.errors import Problem, reason
+from sdnb.files import ordinary
 
+LONGEST = 100_000  # bytes of a caption, where a model reads 77 words
 FEWEST = 3  # with one or two photos a model learns the photo, not the subject
 
 
@@ -40,18 +42,22 @@ def read_photos(
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """The photos' files, in order of name, however few."""
-    # hidden files are no photos: Macs write ._NAME.jpg, and a power cut leaves a half of ours
-    shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+    """The photos' files, in order of name, however few. Raises Problem for a missing folder, or one
+    that cannot be read."""
+    try:
+        # hidden files are no photos: Macs write ._NAME.jpg, and a power cut leaves a half of ours
+        shown = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        what = "does not exist" if missing else f"cannot be read: {reason(error)}"
+        raise Problem(f"The photo folder {what}", folder, "Check the path") from error
     return sorted(path for path in shown if path.suffix.lower() in SUFFIXES)
 
 
 def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
-    """The photos' files, in order of name. Raises Problem for a missing folder and for fewer than
+    """The photos' files, in order of name. Raises Problem as `photos_in`, and for fewer than
     `fewest` photos."""
     folder = Path(folder)
-    if not folder.is_dir():
-        raise Problem("The photo folder does not exist", folder, "Check the path")
     paths = photos_in(folder)
     if len(paths) >= fewest:
         return paths
@@ -70,11 +76,11 @@ def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
 
 def fingerprint(folder: Path | str) -> str:
     """A digest of the folder's photos and captions, 12 hexadecimal digits: it changes when any of
-    them does."""
+    them does. Raises Problem for one that cannot be read."""
     digest = sha256()
     for path in sorted(path for path in Path(folder).glob("[!.]*") if path.is_file()):
         if path.suffix.lower() in SUFFIXES | {".txt"}:
-            digest.update(os.fsencode(path.name) + path.read_bytes())
+            digest.update(os.fsencode(path.name) + read_bytes(path, LARGEST))
     return digest.hexdigest()[:12]
 
 
@@ -121,9 +127,20 @@ def read_caption(path: Path) -> str:
     """The text of NAME.txt beside the photo NAME.jpg, on one line; empty where there is none.
     Raises Problem where it cannot be read."""
     caption = path.with_suffix(".txt")
-    if not caption.exists():
+    if not os.path.lexists(caption):
         return ""
     try:
-        return " ".join(caption.read_text(encoding="utf-8-sig").split())
-    except (OSError, UnicodeDecodeError) as error:
+        return " ".join(read_bytes(caption, LONGEST).decode("utf-8-sig").split())
+    except UnicodeDecodeError as error:
         raise Problem("The caption cannot be read", caption, "Save it as UTF-8 text") from error
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """What is in a photo or a caption. Raises Problem where that cannot be read, has no end, or is
+    more than `largest` bytes."""
+    try:
+        return ordinary(path, largest).read_bytes()
+    except OSError as error:
+        kind = "caption" if path.suffix == ".txt" else "photo"
+        what = f"The {kind} cannot be read: {reason(error)}"
+        raise Problem(what, path, "Mend or remove the file") from error

@@ -21,15 +21,16 @@ from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.crops import Box
 from sdnb.dataset.decoding import changes, map_photos, open_picture, picture_size
 from sdnb.dataset.manifest import HELD_OUT, Manifest, ManifestEntry, checksum
-from sdnb.dataset.photos import FEWEST, bucket, cut_off, photo_paths
-from sdnb.errors import Problem
-from sdnb.files import make_writable_folder, write_atomically
+from sdnb.dataset.photos import FEWEST, LONGEST, bucket, cut_off, photo_paths, read_bytes
+from sdnb.errors import Problem, printable
+from sdnb.files import SHORT, make_writable_folder, write_atomically
 
 
 @dataclass
 class Prepared:
     """What became of the photos, by their names: prepared now, before, or no longer in the dataset;
-    and in sentences, which copies stayed as you changed them and which photos cannot be read."""
+    and in sentences, which copies stayed as you changed them and which photos or captions cannot
+    be read."""
 
     folder: Path
     done: list[str] = field(default_factory=list)
@@ -47,7 +48,7 @@ class Prepared:
             "taken out of the dataset": self.removed,
         }
         lines = [f"{_photos(names)} {what}." for what, names in counted.items() if names]
-        return "\n".join([*lines, *self.kept.values(), *self.unreadable.values()])
+        return printable("\n".join([*lines, *self.kept.values(), *self.unreadable.values()]))
 
 
 def _photos(names: list[str]) -> str:
@@ -134,7 +135,7 @@ def _copy_names(paths: Sequence[Path], before: Mapping[str, ManifestEntry]) -> l
             continue
         name, numbers = f"{path.stem}.jpg", count(2)
         while name.casefold() in taken:
-            name = f"{path.stem}-{next(numbers)}.jpg"
+            name = f"{path.stem[:SHORT]}-{next(numbers)}.jpg"
         names[path.name] = name
         taken.add(name.casefold())
     return [names[path.name] for path in paths]
@@ -180,7 +181,8 @@ def _make(config: PhotoConfig, folder: Path, copy: _Copy) -> None:
     # a smaller picture will do as long as the crop, whole pixels of it, has the copy's
     part = max((of_copy + 1) / of_crop for of_copy, of_crop in zip(size, cropped))
     picture = open_picture(copy.photo, math.ceil(part * min(width, height)))
-    done = changes(copy.photo) + _fitting(copy.crop.share, cropped, size)
+    done = [*changes(copy.photo), *picture.info.values()]
+    done += _fitting(copy.crop.share, cropped, size)
     picture = picture.crop(copy.crop.pixels(*picture.size))
     picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
     jpeg = io.BytesIO()
@@ -265,7 +267,7 @@ def _settle(copy: _Copy, ours: set[str], result: Prepared) -> ManifestEntry:
                 make_writable_folder(place.parent)
                 os.replace(source, place)
     there = checksum(path)
-    if there and there not in ours:
+    if os.path.lexists(path) and there not in ours:  # one that cannot be read may be anybody's
         if not copy.old or other.exists():
             advice = "Move it elsewhere, or choose an empty folder for the dataset"
             raise Problem("Another file is where a copy belongs", path, advice)
@@ -277,7 +279,10 @@ def _settle(copy: _Copy, ours: set[str], result: Prepared) -> ManifestEntry:
     if checksum(other) in ours:  # left by a run that was stopped
         other.unlink()
     own = copy.photo.with_suffix(".txt")
-    if own.is_file() and not caption.exists():
-        write_atomically(caption, own.read_bytes())
+    if os.path.lexists(own) and not os.path.lexists(caption):
+        try:
+            write_atomically(caption, read_bytes(own, LONGEST))
+        except Problem as problem:
+            result.unreadable[own.name] = str(problem)
     (result.done if copy.jpeg else result.unchanged).append(entry.name)
     return entry

@@ -226,3 +226,15 @@ def test_a_captioner_that_loses_a_picture_is_told(folder):
     with pytest.raises(Problem, match="shown 2 pictures and gave 1 captions"):
         captioned(folder, Losing())
     assert captions(folder) == {}
+
+
+def test_captions_that_cannot_be_read_stop_no_other(folder):
+    os.mkfifo(folder / "1.txt")
+    (folder / "2.txt").write_bytes(b"caf\xe9, as old editors save it")
+    (folder / "3.txt").symlink_to("/dev/zero")
+    os.mkfifo(folder / "caf\udce9.png")
+    done = captioned(folder)
+    assert done.written == ["0.png", "4.png"]
+    assert done.unreadable == ["1.txt", "2.txt", "3.txt", "caf\udce9.png"]
+    assert str(done).encode() and str(done).count("no ordinary file") == 3
+    assert (folder / "2.txt").read_bytes().startswith(b"caf\xe9") and (folder / "1.txt").is_fifo()

@@ -1,5 +1,6 @@
 """The photo doctor on photos whose faults are known, and heads whose size is known."""
 
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -223,3 +224,21 @@ def test_the_side_that_the_notebook_calculates_by_hand(checkup):
     here: dict = {"checkup": checkup}
     exec(cell, here)
     assert here["by_hand"] == pytest.approx(here["by_sdnb"], abs=1e-6)
+
+
+def test_one_bad_file_stops_no_other_and_all_is_said(tmp_path):
+    for number in range(4):
+        Image.effect_noise((300, 300), 20 * number + 5).save(tmp_path / f"{number}.png")
+    for name in ("caf\udce9.png", "caf\udcea.png"):
+        draw_scene(SCENES[0], 300).save(tmp_path / name)
+    values = np.random.default_rng(0).integers(0, 4096, (300, 300)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "grey.png")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    for name, size in {"line": (1, 4000), "dot": (1, 1), "long": (9000, 2)}.items():
+        Image.new("RGB", size).save(tmp_path / f"{name}.bmp")
+    for subject in ("person", "object", "style"):
+        found = check_photos(PhotoConfig(photos=tmp_path, subject=subject), progress=False)
+        assert {*found.unreadable} == {"pipe.jpg", "zero.jpg"} and len(found.photos) == 10
+        assert str(found).encode() and "nearly the same picture as caf?.png" in str(found)
+        assert "grey values from 0 to 4095 shown as 0 to 255" in found.notes["grey.png"]

@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from hashlib import sha256
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from sdnb.dataset.decoding import SUFFIXES, changes, open_picture
+from sdnb.dataset import decoding
+from sdnb.dataset.decoding import SUFFIXES, changes, open_picture, picture_size
 from sdnb.dataset.photos import read_photos
 from sdnb.errors import Problem
 
@@ -196,3 +199,181 @@ def test_a_folder_and_a_dangling_link_called_photo(tmp_path):
     for name in ("a.jpg", "b.jpg"):
         with pytest.raises(Problem, match="cannot be read"):
             open_picture(tmp_path / name)
+
+
+def exif(kind: int, count: int, value: bytes) -> bytes:
+    """EXIF whose only tag is how the camera was held, of any type."""
+    tag = struct.pack("<HHHI4s", 1, 0x0112, kind, count, value)
+    return b"II*\0" + struct.pack("<I", 8) + tag + bytes(4)
+
+
+SIX = b"\6\0\0\0"
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "heic"])
+@pytest.mark.parametrize(
+    ("content", "turned"),
+    [
+        (exif(3, 1, SIX), True),
+        (b"\xff" * 30, False),
+        (b"no EXIF at all, but words", False),
+        (exif(3, 1, SIX)[:15], False),
+        (exif(2, 2, b"6\0\0\0"), False),  # a text
+        (exif(3, 0, SIX), False),
+        (exif(3, 2**31, SIX), False),
+        (exif(5, 1, b"\xff\xff\0\0"), False),  # a fraction outside the file
+        (exif(7, 1, SIX), False),
+        (exif(99, 1, SIX), False),
+        (exif(3, 1, b"\0\0\0\0"), False),
+        (exif(3, 1, b"\x09\0\0\0"), False),
+        (exif(4, 1, b"\xff\xff\xff\xff"), False),
+    ],
+)
+def test_exif_that_cannot_be_read_counts_as_upright(tmp_path, suffix, content, turned):
+    path = tmp_path / f"a.{suffix}"
+    head = b"Exif\0\0" if suffix in ("jpg", "heic") else b""
+    half_red().save(path, exif=head + content)
+    picture = open_picture(path)
+    assert picture.size == picture_size(path)
+    if suffix != "heic":  # whose own format says how it is held
+        assert picture.size == ((32, 48) if turned else (48, 32))
+        assert ("turned upright" in changes(path)) == turned
+    if not turned and suffix != "heic":
+        assert_half_red(picture)
+
+
+def test_exif_that_is_none_is_told(tmp_path):
+    half_red().save(tmp_path / "a.png", exif=b"\xff" * 30)
+    half_red().save(tmp_path / "b.png", exif=exif(3, 1, b"\1\0\0\0"))
+    assert changes(tmp_path / "a.png") == ["taken as upright, for its EXIF cannot be read"]
+    assert changes(tmp_path / "b.png") == []
+
+
+def ramp(most: float, kind: type, least: float = 0) -> np.ndarray:
+    """(64, 256) from dark at the left to light at the right."""
+    return np.tile(np.linspace(least, most, 256), (64, 1)).astype(kind)
+
+
+def spoilt(values: np.ndarray, hot: float) -> np.ndarray:
+    values[5, 5] = hot
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "remark"),
+    [
+        (ramp(65535, np.uint16), None),
+        (ramp(4095, np.uint16), "0 to 4095"),
+        (ramp(1023, np.uint16), "0 to 1023"),
+        (ramp(16383, np.uint16), "0 to 16383"),
+        (spoilt(ramp(4095, np.uint16), 65535), "0 to 4095"),
+        (ramp(255, np.uint16), None),
+        (ramp(255, np.int32), None),
+        (spoilt(ramp(255, np.int32), 2**31 - 1), None),
+        (spoilt(ramp(255, np.int32), -(2**31)), None),
+        (ramp(65535, np.int32), None),
+        (ramp(2e9, np.int32), "0 to 2e+09"),
+        (ramp(3000, np.int32, -1000), "-1000 to 3000"),
+        (ramp(1, np.int32), "0 to 1"),
+        (ramp(1, np.float32), "0 to 1"),
+        (spoilt(ramp(1, np.float32), 1e30), "0 to 1"),
+        (spoilt(ramp(1, np.float32), -1e30), "0 to 1"),
+        (spoilt(ramp(1, np.float32), np.nan), "0 to 1"),
+        (spoilt(ramp(1, np.float32), np.inf), "0 to 1"),
+        (spoilt(ramp(255, np.float32).round(), np.nan), "0 to 255"),
+        (ramp(255, np.float32).round(), None),
+        (ramp(1e-6, np.float32), "0 to 1e-06"),
+        (ramp(1, np.float32, -1), "-1 to 1"),
+    ],
+)
+def test_grey_is_scaled_by_what_is_there(tmp_path, values, remark):
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    picture = open_picture(tmp_path / "a.tiff")
+    row = np.asarray(picture)[9, :, 0].astype(int)
+    if (remark or "").endswith(" 1") and values.dtype == np.int32:
+        assert row[0] == 0 and row[-1] == 255
+    else:
+        assert np.abs(row - np.arange(256)).max() <= 2
+    said = {"scaled": f"grey values from {remark} shown as 0 to 255"} if remark else {}
+    assert picture.info == said
+
+
+def test_a_dark_photo_stays_dark(tmp_path):
+    """8-bit values that reach no white, and 12-bit ones, are no reason to stretch."""
+    for dtype, most, white in ((np.int32, 100, 255), (np.uint16, 3000, 4095)):
+        Image.fromarray(ramp(most, dtype)).save(tmp_path / "a.tiff")
+        brightest = np.asarray(open_picture(tmp_path / "a.tiff")).max()
+        assert abs(int(brightest) - 255 * most / white) <= 1
+
+
+@pytest.mark.parametrize("value", [0, 1, 300, 65535])
+def test_grey_of_one_value_and_of_one_pixel(tmp_path, value):
+    for size in ((8, 8), (1, 1)):
+        Image.fromarray(np.full(size, value, np.uint16)).save(tmp_path / "a.png")
+        assert open_picture(tmp_path / "a.png").size == size
+    Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(tmp_path / "b.tiff")
+    with pytest.raises(Problem, match="cannot be read"):
+        open_picture(tmp_path / "b.tiff")
+
+
+def test_what_is_no_ordinary_file_and_what_may_not_be_read(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in ("pipe.jpg", "zero.png"):
+        for read in (open_picture, picture_size, changes):
+            with pytest.raises(Problem, match="cannot be read: it is no ordinary file"):
+                read(tmp_path / name)
+    half_red().save(tmp_path / "a.png")
+    for error, said in (
+        (PermissionError(13, "Permission denied"), "cannot be read: Permission denied"),
+        (MemoryError(), "too many pixels"),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(Problem, match=said):
+            patch.setattr(decoding.Image, "open", lambda path, error=error: raising(error))
+            open_picture(tmp_path / "a.png")
+    monkeypatch.setattr(decoding, "LARGEST", 10)
+    with pytest.raises(Problem, match="larger than"):
+        open_picture(tmp_path / "a.png")
+
+
+def raising(error):
+    raise error
+
+
+def test_large_pictures_come_smaller_and_too_large_ones_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "LARGE", 48 * 32 - 1)
+    monkeypatch.setattr(decoding, "MOST", 48 * 32)
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    for suffix in ("png", "tiff", "webp", "jpg"):
+        half_red().save(tmp_path / f"a.{suffix}", exif=tag)
+        assert open_picture(tmp_path / f"a.{suffix}").size == (32, 48)
+        small = open_picture(tmp_path / f"a.{suffix}", at_least=10)
+        assert small.size == ((16, 24) if suffix == "jpg" else (11, 16))
+        assert small.getpixel((5, 2))[1] < 60 and small.getpixel((5, 13))[1] > 200
+    monkeypatch.setattr(decoding, "MOST", 48 * 32 - 1)
+    for suffix in ("png", "tiff", "webp"):
+        for read in (open_picture, picture_size, changes):
+            with pytest.raises(Problem, match="too many pixels"):
+                read(tmp_path / f"a.{suffix}")
+    assert picture_size(tmp_path / "a.jpg") == (32, 48)
+    for at_least in (None, 9999, 31):
+        assert open_picture(tmp_path / "a.jpg", at_least).size == (16, 24)
+
+
+def test_memory_is_bounded(tmp_path):
+    """27 million pixels of 16 bits, three times at once: it was 1.9 GB."""
+    Image.fromarray(np.full((5200, 5200), 3000, np.uint16)).save(tmp_path / "a.png")
+    program = f"""if True:
+        import resource
+        from pathlib import Path
+        from sdnb.dataset.decoding import map_photos, open_picture
+        def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        before = peak()
+        path = Path({str(tmp_path / "a.png")!r})
+        found = map_photos(lambda path: open_picture(path, 512), [path] * 3, False)
+        assert [picture.size for picture in found] == [(520, 520)] * 3
+        print(peak() - before)"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 700  # MB

@@ -2,12 +2,15 @@
 
 import io
 import os
+import shutil
+import stat
 import zipfile
 from hashlib import sha256
 
 import pytest
 from PIL import Image
 
+from sdnb.dataset import importing
 from sdnb.dataset.importing import import_photos
 from sdnb.errors import Problem
 
@@ -113,3 +116,151 @@ def test_what_cannot_be_imported_is_a_sentence(tmp_path, make, said):
     make(tmp_path / "x.zip")
     with pytest.raises(Problem, match=said):
         import_photos(tmp_path / "x.zip", tmp_path / "photos")
+
+
+def entry(name: str, mode: int = 0) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr, info.compress_type = mode << 16, zipfile.ZIP_DEFLATED
+    return info
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_every_entry_of_a_zip_is_copied_or_named_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(importing, "LARGEST", 2000)
+    red, blue = (picture(tmp_path / f"{c}.jpg", c).read_bytes() for c in ("red", "blue"))
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as file:
+        for content in (red, blue, red):
+            file.writestr(entry("twice.jpg"), content)
+        file.writestr(entry("//h/s.jpg"), red)
+        file.writestr(entry("..\\up.jpg"), red)
+        file.writestr(entry("C:/drive.jpg"), red)
+        file.writestr(entry("link.jpg", stat.S_IFLNK | 0o777), "/etc/passwd")
+        file.writestr(entry("pipe.jpg", stat.S_IFIFO | 0o666), b"")
+        file.writestr(entry("folder.jpg/"), b"")
+        file.writestr(entry("folder.jpg/in.jpg"), blue)
+        file.writestr(entry("large.jpg"), bytes(2001))
+        file.writestr(entry("long/" + "x" * 300 + ".jpg"), red)
+        file.writestr(entry("9" * 5000 + "_a/kohya.jpg"), red)
+        file.writestr(entry("twice.txt"), "an older caption")
+        file.writestr(entry("twice.txt"), "a caption")
+        file.writestr(entry("C:/drive.txt"), bytes(100_001))
+        file.writestr(entry("broken.jpg"), b"found below")
+        file.writestr(entry("secret.jpg"), b"found below")
+        infos = {info.filename: info for info in file.infolist()}
+    data = bytearray((tmp_path / "s.zip").read_bytes())
+    data[infos["broken.jpg"].header_offset + 40] ^= 0xFF
+    data[data.rindex(b"secret.jpg") - 38] |= 1  # the flag of a password, in the central directory
+    (tmp_path / "s.zip").write_bytes(data)
+
+    done = import_photos(tmp_path / "s.zip", tmp_path / "photos")
+    there = {p.name for p in (tmp_path / "photos").iterdir()}
+    photos = {"twice.jpg", "twice-2.jpg", "folder.jpg-in.jpg", "C--drive.jpg"}
+    assert {path.name for path in done.photos} == photos and len(done.photos) == 4
+    assert there == photos | {"twice.txt", "twice-2.txt"} and done.captions == 2
+    assert done.aside == ["twice.txt"]
+    assert (tmp_path / "photos" / "twice.txt").read_text() == "a caption"
+    said = {name.split("/")[-1]: why for name, why in done.remarks.items()}
+    reasons = {
+        "s.jpg": "out of the zip", "up.jpg": "out of the zip", "link.jpg": "link",
+        "pipe.jpg": "no file", "large.jpg": "larger than 2 kB", "x" * 300 + ".jpg": "too long",
+        "kohya.jpg": "too long", "drive.txt": "larger than 100 kB", "broken.jpg": "cannot be read",
+        "secret.jpg": "password",
+    }  # fmt: skip
+    assert said.keys() == reasons.keys()
+    assert all(reasons[name] in why and why in str(done) for name, why in said.items())
+
+
+def test_a_zip_of_more_than_any_set_of_photos_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(importing, "MOST", 1500)
+    with zipfile.ZipFile(tmp_path / "s.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("a.jpg", "b.JPG", "film.mov"):
+            file.writestr(name, bytes(1000))
+    with pytest.raises(Problem, match=r"more than 1\.5 kB"):
+        import_photos(tmp_path / "s.zip", tmp_path / "photos")
+    assert not (tmp_path / "photos").exists()
+    monkeypatch.setattr(importing, "MOST", 2000)  # the film stays where it is
+    assert len(import_photos(tmp_path / "s.zip", tmp_path / "photos").photos) == 2
+
+
+def test_what_has_no_end_or_is_no_file_is_named_and_the_others_are_copied(source, tmp_path):
+    os.mkfifo(source / "pipe.jpg")
+    os.mkfifo(source / "a pipe")
+    (source / "zero.png").symlink_to("/dev/zero")
+    (source / "gone.jpg").symlink_to("nowhere")
+    (source / "loop.jpg").symlink_to("loop.jpg")
+    (source / "b.jpg").symlink_to("a.jpg")  # within: a photo as good as any
+    (source / "linked").symlink_to("rome")
+    (source / "inner.jpg").mkdir()
+    (source / "rome" / "a.txt").symlink_to("/dev/zero")
+    done = import_photos(source, tmp_path / "photos")
+    assert len(done.photos) == 4 and done.captions == 2
+    named = {"pipe.jpg", "zero.png", "gone.jpg", "loop.jpg", "rome/a.txt"}
+    assert done.remarks.keys() == named and "no ordinary file" in done.remarks["pipe.jpg"]
+    assert {"a pipe", "linked"} < {*done.aside}
+    for kind in ("pipe.jpg", "zero.png"):
+        with pytest.raises(Problem, match="zip cannot be read"):
+            import_photos(source / kind, tmp_path / "photos")
+
+
+def test_names_too_long_together_or_no_unicode(source, tmp_path):
+    for name in ("é" * 100 + "/" + "b" * 60 + ".png", "x" * 251 + ".png", "caf\udce9.png"):
+        picture(source / name).with_suffix(".txt").write_text("its caption")
+    done = import_photos(source, tmp_path / "photos")
+    assert len(done.photos) == 5 and done.captions == 4
+    (why,) = done.remarks.values()
+    assert "too long" in why and "é" in why and "belongs to you" not in why
+    assert str(done).encode()
+    assert import_photos(source, tmp_path / "photos").captions == 0
+
+
+def test_what_may_not_be_read_is_named(locked_folder, ordinary_user, tmp_path):
+    """Photos, a caption and a folder that belong to somebody else."""
+    locked_folder.chmod(0o755)
+    source, names = locked_folder / "s", ("a.jpg", "b.jpg", "c.jpg", "in/d.jpg")
+    for name in names:
+        picture(source / name).with_suffix(".txt").write_text("a caption")
+    for name in ("a.jpg", "b.txt", "in"):
+        (source / name).chmod(0)
+
+    def run():
+        done = import_photos(source, locked_folder / "photos")
+        assert [path.name for path in done.photos] == ["b.jpg", "c.jpg"] and done.captions == 1
+        raise Problem(str(done))
+
+    said = ordinary_user(run)
+    (source / "in").chmod(0o755)
+    assert said.count("Permission denied") == 3, said
+    assert all(name in said for name in ("a.jpg", "b.txt", "s/in"))
+
+
+def test_a_caption_is_not_lost_in_silence(source, tmp_path):
+    """On disks that ignore case, or where one was written by hand."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.txt").write_text("another")
+    done = import_photos(source, tmp_path / "photos")
+    assert "a.txt was not copied" in str(done) and done.captions == 1
+
+
+def test_when_nothing_can_be_copied_the_reasons_are_said(tmp_path):
+    (tmp_path / "s").mkdir()
+    os.mkfifo(tmp_path / "s" / "a.jpg")
+    with pytest.raises(Problem, match=r"None of it can be copied.*no ordinary file"):
+        import_photos(tmp_path / "s", tmp_path / "photos")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_zip_with_any_byte_broken_ends_in_photos_or_a_sentence(source, tmp_path, seed):
+    import random
+
+    chance = random.Random(seed)
+    data = bytearray(zipped(source, tmp_path / "s.zip").read_bytes())
+    for _ in range(chance.randint(1, 8)):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    (tmp_path / "s.zip").write_bytes(data)
+    try:
+        done = import_photos(tmp_path / "s.zip", tmp_path / "photos")
+    except Problem as problem:
+        assert str(problem)
+    else:
+        assert {p for p in (tmp_path / "photos").iterdir() if p.suffix != ".txt"} == {*done.photos}
+    shutil.rmtree(tmp_path / "photos", ignore_errors=True)

@@ -1,8 +1,16 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from sdnb.dataset.photos import fingerprint, read_image, read_photos
+from sdnb.dataset.photos import (
+    fingerprint,
+    photo_paths,
+    read_caption,
+    read_image,
+    read_photos,
+)
 from sdnb.errors import Problem
 
 ORIENTATION = 0x0112  # the EXIF tag
@@ -93,3 +101,40 @@ def test_an_unreadable_caption_is_named(tmp_path):
     with pytest.raises(Problem) as caught:
         read_photos(tmp_path, 8)
     assert caught.value.where == tmp_path / "b.txt"
+
+
+def test_a_caption_without_an_end_is_named(tmp_path):
+    for name, make in {
+        "pipe": os.mkfifo,
+        "zero": lambda path: path.symlink_to("/dev/zero"),
+        "gone": lambda path: path.symlink_to("nowhere"),
+        "folder": lambda path: path.mkdir(),
+        "long": lambda path: path.write_bytes(b"a" * 100_001),
+    }.items():
+        make(tmp_path / f"{name}.txt")
+        with pytest.raises(Problem, match="caption cannot be read: ") as caught:
+            read_caption(tmp_path / f"{name}.jpg")
+        assert caught.value.where == tmp_path / f"{name}.txt"
+    (tmp_path / "long.txt").write_bytes(b"a" * 100_000)
+    assert len(read_caption(tmp_path / "long.jpg")) == 100_000
+    os.mkfifo(tmp_path / "b.jpg")
+    assert fingerprint(tmp_path)
+
+
+def test_what_may_not_be_read_is_named(locked_folder, ordinary_user):
+    locked_folder.chmod(0o755)
+    folder = locked_folder / "photos"
+    folder.mkdir()
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(folder / f"{name}.jpg")
+    (folder / "b.txt").write_text("a caption")
+    (folder / "b.txt").chmod(0)
+    for read in (fingerprint, lambda folder: read_photos(folder, 8)):
+        said = ordinary_user(read, folder)
+        assert "caption cannot be read: Permission denied" in said and "b.txt" in said
+    folder.chmod(0)
+    assert "folder cannot be read: Permission denied" in ordinary_user(photo_paths, folder)
+    locked_folder.chmod(0)
+    assert "folder cannot be read: Permission denied" in ordinary_user(photo_paths, folder)
+    locked_folder.chmod(0o755)
+    folder.chmod(0o755)

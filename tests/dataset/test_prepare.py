@@ -4,6 +4,7 @@ Whenever the photos are prepared here, they are compared with what they were bef
 """
 
 import json
+import os
 import shutil
 import warnings
 from hashlib import sha256
@@ -552,3 +553,69 @@ def test_stopped_and_then_other_settings(run, dataset, monkeypatch):
         assert done.kept == {} and len(done.done + done.unchanged) == 5
         sizes = {Image.open(path).size for path in dataset.rglob("*.jpg")}
         assert sizes == {(96, 96)} and len(list(dataset.rglob("*.jpg"))) == 5
+
+
+def test_what_has_no_end_does_not_stop_the_others(run, photos, dataset):
+    os.mkfifo(photos / "pipe.jpg")
+    (photos / "zero.png").symlink_to("/dev/zero")
+    (photos / "a.txt").unlink()
+    (photos / "a.txt").symlink_to("/dev/zero")
+    os.mkfifo(photos / "c.txt")
+    for _ in range(2):
+        done = run(held_out=1)
+        assert len(done.done + done.unchanged) == 5
+        assert {*done.unreadable} == {"pipe.jpg", "zero.png", "a.txt", "c.txt"}
+        assert all("no ordinary file" in why in str(done) for why in done.unreadable.values())
+    assert len([*dataset.rglob("b.txt")]) == 1
+
+
+def test_what_may_not_be_read_does_not_stop_the_others(photos, locked_folder, ordinary_user):
+    locked_folder.chmod(0o755)
+    source = shutil.copytree(photos, locked_folder / "photos")
+    for name in ("a.txt", "c.jpg"):
+        (source / name).chmod(0)
+
+    def call():
+        done = prepare_photos(PhotoConfig(photos=source), locked_folder / "x", progress=False)
+        assert len(done.done) == 4
+        raise Problem(str(done))
+
+    said = ordinary_user(call)
+    assert said.count("Permission denied") == 2 and "a.txt" in said and "c.jpg" in said
+
+
+def test_a_file_that_cannot_be_read_is_not_overwritten(run, dataset):
+    """Nobody knows whose it is."""
+    dataset.mkdir()
+    os.mkfifo(dataset / "c.jpg")
+    with pytest.raises(Problem, match="Another file"):
+        run()
+    assert (dataset / "c.jpg").is_fifo()
+
+
+def test_names_as_long_as_a_disk_allows(run, photos, dataset):
+    names = [f"{'x' * 251}.jpg", f"{'x' * 251}.png", f"{'ж' * 125}.png"]
+    for name in names:
+        quadrants().save(photos / name)
+    (photos / f"{'x' * 251}.txt").write_text("a caption")
+    done = run()
+    assert {*names} < {*done.done} and not done.unreadable
+    copies = {entry["name"]: entry["copy"] for entry in manifest(dataset).values()}
+    assert copies[names[0]] == names[0] and copies[names[1]] == f"{'x' * 60}-2.jpg"
+    assert (dataset / copies[names[1]]).with_suffix(".txt").read_text() == "a caption"
+    assert len(run().unchanged) == 8
+
+
+def test_how_grey_was_scaled_is_told(run, photos, dataset):
+    values = np.tile(np.arange(0, 4096, 16, np.uint16), (256, 1))
+    Image.fromarray(values).save(photos / "grey.png")
+    run()
+    assert "grey values from 0 to 4095 shown as 0 to 255" in manifest(dataset)["grey.png"]["done"]
+    assert np.asarray(Image.open(dataset / "grey.jpg")).max() > 240
+
+
+def test_what_is_said_can_be_printed(run, photos):
+    name = "caf\udce9.png"
+    (photos / name).write_bytes(b"no photo")
+    done = run()
+    assert name in done.unreadable and str(done).encode() and "caf?.png" in str(done)

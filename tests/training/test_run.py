@@ -242,8 +242,9 @@ def test_class_captions(config):
 
 def test_only_what_a_killed_run_left_is_swept_away(config, cpu, tmp_path):
     """The folder may hold more than the run: somebody's project, say."""
-    strangers = [".bashrc", ".git/config", "work/.env", ".keep.me"]
-    halves = [".settings.77.toml", ".model.9.new/x.bin", "checkpoints/.step_000001.7.safetensors"]
+    strangers = [".bashrc", ".git/config", "work/.env", ".keep.me", ".settings.77.toml"]
+    mark = ".sdnb-999999999-01234567-"  # no system has so many processes
+    halves = [f"{mark}a.toml", f"{mark}b/x.bin", f"checkpoints/{mark}c.safetensors"]
     for name in (*strangers, *halves):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")

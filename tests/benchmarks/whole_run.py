@@ -1,0 +1,170 @@
+"""A whole run at full size on a GPU that plays a T4 (14.56 GiB, fp16, no flash attention), from a
+folder of random weights: loading, training, previews, checkpoints, a kill, the rest, the final save
+and the export, each with its peaks. Random weights prove nothing about images, and the minutes are
+not a T4's.
+
+    python tests/benchmarks/whole_run.py --folder /tmp/whole --base sdxl --side 1024 --steps 12
+
+Prints a line of JSON for every stage: GiB that torch allocated and reserved on the GPU at the peak,
+GiB of main memory at the peak (a free Colab has 12.7), seconds. Then whether anything was trained
+twice: the steps in the run's history, and how far its losses are from those of a run without a
+kill.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from full_size import T4, noise_photos, random_model
+
+from sdnb.export import to_kohya
+from sdnb.machine import GIB, Machine
+from sdnb.models.loading import load_model
+from sdnb.models.saving import save_folder
+from sdnb.models.single_file import tokenizer_of
+from sdnb.training import run as training
+from sdnb.training.config import DreamboothConfig, LoraConfig
+from sdnb.training.methods import METHODS
+
+
+@contextmanager
+def stage(name: str):
+    """Print what the stage took at the peak."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    Path("/proc/self/clear_refs").write_text("5")  # begins VmHWM anew
+    begun = time.perf_counter()
+    yield
+    torch.cuda.synchronize()
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    facts = {
+        "stage": name,
+        "allocated": torch.cuda.max_memory_allocated() / GIB,
+        "reserved": torch.cuda.max_memory_reserved() / GIB,
+        "main memory": int(lines["VmHWM"].split()[0]) / 2**20,
+        "seconds": time.perf_counter() - begun,
+    }
+    print(json.dumps({k: round(v, 2) if isinstance(v, float) else v for k, v in facts.items()}))
+    sys.stdout.flush()
+
+
+def measured(owner, name: str, title: str) -> None:
+    """Let every call of the function be a stage of its own."""
+    whole = getattr(owner, name)
+
+    def call(*arguments, **options):
+        with stage(title):
+            return whole(*arguments, **options)
+
+    setattr(owner, name, call)
+
+
+def write_base(base: str, folder: Path) -> None:
+    """A diffusers folder with random weights in fp16."""
+    model = random_model(base, torch.float16)
+    model.tokenizer = tokenizer_of(model.info.family)
+    if model.text_encoder_2 is not None:
+        model.tokenizer_2 = model.tokenizer
+    save_folder(model, folder)
+
+
+def write_photos(folder: Path, side: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for photo in noise_photos(side, 6):
+        photo.image.save(folder / photo.path)
+        (folder / photo.path).with_suffix(".txt").write_text(photo.caption)
+
+
+def play_a_t4() -> Machine:
+    properties = torch.cuda.get_device_properties(0)
+    torch.cuda.set_per_process_memory_fraction(T4 * GIB / properties.total_memory)
+    torch.backends.cuda.enable_flash_sdp(False)
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    return Machine("cuda", "fp16", "plays a T4", 2, T4, properties.name, True)
+
+
+def settings(asked: argparse.Namespace, folder: Path):
+    common = {
+        "photos": folder / "photos",
+        "base": str(folder / "base"),
+        "batch_size": 1,
+        "views_per_photo": max(asked.steps // 6, 1),
+        "gradient_checkpointing": True,
+        "save_every": asked.steps // 3,
+        "preview_every": asked.steps // 2,
+        "precision": "fp16",
+        **json.loads(asked.settings),
+    }
+    if asked.method == "dreambooth":
+        return DreamboothConfig(**{"optimizer": "adafactor", **common})
+    return LoraConfig(**{"rank": 16, "alpha": 16, "layers": "attention", **common})
+
+
+def one_run(asked: argparse.Namespace, folder: Path, name: str) -> None:
+    """Train to the end, or up to where the file "stop" says; then export."""
+    machine, config = play_a_t4(), settings(asked, folder)
+    for title, function in (("load", "load_model"), ("prepare", "prepare")):
+        measured(training, function, title)
+    measured(training, "save_preview", "preview")
+    measured(training, "save_checkpoint", "checkpoint")
+    measured(METHODS[config.method], "save", "final save")
+    begun = []
+
+    def on_step(step) -> None:
+        begun.append(time.perf_counter())
+        if asked.kill_at and step.index == asked.kill_at and name == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with stage("all of the run"):
+        run = training.train(config, folder / name, machine, progress=False, on_step=on_step)
+    gaps = sorted(b - a for a, b in pairwise(begun))
+    print(json.dumps({"seconds a step": round(gaps[len(gaps) // 2], 3) if gaps else None}))
+    if config.method == "lora":
+        with stage("load anew, export"):
+            model = load_model(config.base, torch.float16, machine)
+            print(to_kohya(model, run.weights, folder / f"{name}.safetensors").stat().st_size)
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    ask.add_argument("--folder", type=Path, default=Path("/tmp/whole"))
+    ask.add_argument("--base", choices=["sd15", "sdxl"], default="sdxl")
+    ask.add_argument("--method", choices=["lora", "dreambooth"], default="lora")
+    ask.add_argument("--side", type=int, default=1024)
+    ask.add_argument("--steps", type=int, default=12)
+    ask.add_argument("--kill-at", type=int, default=0)
+    ask.add_argument("--settings", default="{}", help="more of them, as JSON")
+    ask.add_argument("--child", default="")
+    asked = ask.parse_args()
+    folder = asked.folder / asked.base
+    if asked.child:
+        return one_run(asked, folder, asked.child)
+    if not (folder / "base").exists():
+        write_base(asked.base, folder / "base")
+        torch.cuda.empty_cache()
+    write_photos(folder / "photos", asked.side)
+    again = [sys.executable, *sys.argv, "--child"]
+    names = ["whole", "killed", "killed"] if asked.kill_at else ["whole"]
+    for name in names:
+        print(f"# {name}", flush=True)
+        subprocess.run([*again, name], check=False)
+    if asked.kill_at:
+        told = [np.genfromtxt(folder / n / "history.csv", delimiter=",", names=True) for n in names]
+        same = np.array_equal(told[0]["index"], told[1]["index"])
+        off = np.abs(told[0]["loss"] / told[1]["loss"] - 1).max() if same else None
+        print(json.dumps({"steps": len(told[1]), "each once": same, "losses off by": off}))
+
+
+if __name__ == "__main__":
+    main()

@@ -38,7 +38,7 @@ def open_picture(path: Path, at_least: int | None = None) -> Image.Image:
     JPEG of more than 100 million pixels comes at half its size or less. The format is known by the
     file's content, not by its name. Raises Problem for what cannot be read, and for more than 100
     million pixels (178 in a JPEG, Pillow's guard against decompression bombs), so that no picture
-    takes more than 1.5 GB.
+    takes more than 1.7 GB.
     """
     with _opened(path) as file:
         short = min(file.size)

@@ -36,25 +36,36 @@ from sdnb.training.config import DreamboothConfig, LoraConfig
 from sdnb.training.methods import METHODS
 
 
-@contextmanager
-def stage(name: str):
-    """Print what the stage took at the peak."""
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    Path("/proc/self/clear_refs").write_text("5")  # begins VmHWM anew
-    begun = time.perf_counter()
-    yield
+OUTSIDE: dict[str, float] = {}  # the peaks of all that is no stage: the steps of training
+
+
+def peaks() -> dict[str, float]:
+    """GiB since the last call, and begin anew."""
     torch.cuda.synchronize()
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    facts = {
-        "stage": name,
+    found = {
         "allocated": torch.cuda.max_memory_allocated() / GIB,
         "reserved": torch.cuda.max_memory_reserved() / GIB,
         "main memory": int(lines["VmHWM"].split()[0]) / 2**20,
-        "seconds": time.perf_counter() - begun,
     }
-    print(json.dumps({k: round(v, 2) if isinstance(v, float) else v for k, v in facts.items()}))
-    sys.stdout.flush()
+    torch.cuda.reset_peak_memory_stats()
+    Path("/proc/self/clear_refs").write_text("5")  # begins VmHWM anew
+    return found
+
+
+def tell(name: str, facts: dict[str, float]) -> None:
+    rounded = {key: round(value, 2) for key, value in facts.items()}
+    print(json.dumps({"stage": name, **rounded}), flush=True)
+
+
+@contextmanager
+def stage(name: str):
+    """Print what the stage took at the peak."""
+    OUTSIDE.update({key: max(value, OUTSIDE.get(key, 0)) for key, value in peaks().items()})
+    begun = time.perf_counter()
+    yield
+    found = peaks()
+    tell(name, found | {"seconds": time.perf_counter() - begun})
 
 
 def measured(owner, name: str, title: str) -> None:
@@ -124,8 +135,10 @@ def one_run(asked: argparse.Namespace, folder: Path, name: str) -> None:
         if asked.kill_at and step.index == asked.kill_at and name == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with stage("all of the run"):
-        run = training.train(config, folder / name, machine, progress=False, on_step=on_step)
+    place = folder / name.replace("resumed", "killed")
+    run = training.train(config, place, machine, progress=False, on_step=on_step)
+    with stage("nothing"):
+        tell("steps of training", OUTSIDE)
     gaps = sorted(b - a for a, b in pairwise(begun))
     print(json.dumps({"seconds a step": round(gaps[len(gaps) // 2], 3) if gaps else None}))
     if config.method == "lora":
@@ -155,12 +168,14 @@ def main() -> None:
         torch.cuda.empty_cache()
     write_photos(folder / "photos", asked.side)
     again = [sys.executable, *sys.argv, "--child"]
-    names = ["whole", "killed", "killed"] if asked.kill_at else ["whole"]
+    names = ["whole", "killed", "resumed"] if asked.kill_at else ["whole"]
     for name in names:
         print(f"# {name}", flush=True)
         subprocess.run([*again, name], check=False)
     if asked.kill_at:
-        told = [np.genfromtxt(folder / n / "history.csv", delimiter=",", names=True) for n in names]
+        told = [
+            np.genfromtxt(folder / n / "history.csv", delimiter=",", names=True) for n in names[:2]
+        ]
         same = np.array_equal(told[0]["index"], told[1]["index"])
         off = np.abs(told[0]["loss"] / told[1]["loss"] - 1).max() if same else None
         print(json.dumps({"steps": len(told[1]), "each once": same, "losses off by": off}))

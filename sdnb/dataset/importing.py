@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from sdnb.dataset.decoding import SUFFIXES
+from sdnb.dataset.photos import caption_files, is_photo
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically, write_beside
 
@@ -62,8 +62,7 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
             "The zip cannot be read", source, "Make it anew, without a password"
         ) from error
     fitting = [path for path, (size, _) in files.items() if size <= LARGEST]
-    photos = [path for path in fitting if path.suffix.lower() in SUFFIXES]
-    captions = {path.with_suffix(""): path for path in fitting if path.suffix.lower() == ".txt"}
+    photos, captions = list(filter(is_photo, fitting)), caption_files(fitting)
     if not photos:
         raise Problem("There are no photos in it", source, "Choose another folder or zip")
     folder, result, used = make_writable_folder(target), Imported(), set()
@@ -72,7 +71,7 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
         result.photos.append(copy)
         if kohya := KOHYA.fullmatch(path.parent.name):
             result.repeats[path.parent.name] = int(kohya[1])
-        caption = captions.get(path.with_suffix(""))
+        caption = captions.get(path)
         if caption and not copy.with_suffix(".txt").exists():
             write_atomically(copy.with_suffix(".txt"), files[caption][1]())
             result.captions += 1

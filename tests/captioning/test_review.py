@@ -40,7 +40,7 @@ def test_good_captions_are_left_in_peace(tokenizer):
         ([*GOOD, "photo of a man, in the snow"], "ravo", "4.jpg has no 'ravo' in the caption"),
         ([*GOOD, "photo of bravo, in the snow"], "ravo", "4.jpg has no 'ravo' in the caption"),
         ([c.replace("ravo", "man") for c in GOOD], "man", "'man' is one token"),
-        ([c.replace("ravo", "ra-vo") for c in GOOD], "ra-vo", "'ra-vo' is not one plain word"),
+        ([c.replace("ravo", "[V]") for c in GOOD], "[V]", "'[V]' is not one plain word"),
         ([c.replace("ravo", "ravo b") for c in GOOD], "ravo b", "'ravo b' is not one plain word"),
         ([*GOOD, "photo of ravo, " + "red, " * 50], "ravo", "the model reads 75: "),
         ([*GOOD, "ravo with a hat with a hat with a hat"], "ravo", "three times in a row"),

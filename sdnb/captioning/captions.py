@@ -6,6 +6,7 @@ longer reads as it was written there is yours, and stays.
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,8 @@ def write_caption(photo: Path, text: str) -> None:
 def word_pattern(word: str, more: str = "") -> re.Pattern:
     """Finds a trigger word as the tokenizer finds a learned one, whole and in letters of any size:
     not in "bravo", "ravo2" or "ravo_man". `more` is a regular expression for what follows it."""
-    return re.compile(rf"(?<!\w){re.escape(word)}{more}(?!\w)", re.IGNORECASE)
+    word = re.escape(unicodedata.normalize("NFC", word))  # as captions are
+    return re.compile(rf"(?<!\w){word}{more}(?!\w)", re.IGNORECASE)
 
 
 def check_captions(
@@ -126,7 +128,8 @@ def check_captions(
 ) -> list[str]:
     """What a training would pass over in the captions of `photos`, a sentence each: where there is
     none, where the trigger word is not in it (an empty one need not be), and, as a CLIP `tokenizer`
-    reads them, what is cut off. A photo may come with several captions. With Textual Inversion the word becomes as many tokens as `vectors`.
+    reads them, what is cut off. A photo may come with several captions. With Textual Inversion
+    the word becomes as many tokens as `vectors`.
 
     Raises Problem where no caption says the trigger word, or one is cut off before it.
     """

@@ -19,7 +19,7 @@ FEWEST = 3  # with one or two photos a model learns the photo, not the subject
 CAPTIONS = (".txt", ".caption")  # how caption files end, here and in kohya_ss; the first is ours
 MASKS = ("-masklabel", "-condlabel")  # what OneTrainer keeps beside NAME.jpg is called NAME and so
 WORDS = frozenset(  # how files end that may hold captions: remarked on where they are not read
-    ".txt .caption .captions .cap .tags .wd14_cap .json .jsonl .csv .xml .md .rtf .docx".split()
+    ".txt .caption .captions .cap .tags .wd14_cap .jsonl .csv .rtf .docx".split()
 )
 PathT = TypeVar("PathT")  # a Path, or a path within a zip
 
@@ -191,11 +191,11 @@ def unread_files(folder: Path) -> list[str]:
     """A sentence about the captions and masks in a photo folder that are not read, if there are
     any, and about the photos without a caption then."""
     photos, files = photos_in(folder), list(folder.glob("[!.]*"))
-    captions = caption_files(files)
-    read = {*photos, *captions.values(), folder / "manifest.json"}  # that of our own copies
-    others = (path for path in files if path.suffix.lower() in SUFFIXES | WORDS)
-    unread = sorted(path.name for path in others if path not in read)
+    captions, names = caption_files(files), {n for p in photos for n in (p.stem, p.name)}
+    others = set(files) - set(photos) - set(captions.values())
+    unread = [path.name for path in others if path.suffix.lower() in SUFFIXES | WORDS]
+    unread += [path.name for path in others if path.suffix == ".json" and path.stem in names]
     silent = [photo.name for photo in photos if photo not in captions]
     none = f"No caption is found for {some_of(silent)}. " if silent else ""
     where = "A caption is NAME.txt beside NAME.jpg."
-    return [f"{none}Not read: {some_of(unread)}. {where}"] if unread else []
+    return [f"{none}Not read: {some_of(sorted(unread))}. {where}"] if unread else []

@@ -71,8 +71,8 @@ def test_a_line_that_cannot_be_is_a_sentence_and_goes_when_mended(typed):
 def test_each_line_at_fault_has_its_own_sentence():
     model = FormModel(LoraConfig())
     model.type("rank", "no")
-    model.type("trigger", "")
-    assert [s.split(" cannot")[0] for s in model.problems] == ["Trigger word", "Rank"]
+    model.type("class_word", "")
+    assert [s.split(" cannot")[0] for s in model.problems] == ["Class word", "Rank"]
 
 
 def test_the_twin_says_the_same_in_python():

@@ -7,8 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
-from typing import TypeVar
+from pathlib import Path, PurePath
 
 from PIL import Image, ImageOps
 
@@ -21,7 +20,6 @@ MASKS = ("-masklabel", "-condlabel")  # what OneTrainer keeps beside NAME.jpg is
 WORDS = frozenset(  # how files end that may hold captions: remarked on where they are not read
     ".txt .caption .captions .cap .tags .wd14_cap .jsonl .csv .rtf .docx".split()
 )
-PathT = TypeVar("PathT")  # a Path, or a path within a zip
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def photos_in(folder: Path) -> list[Path]:
     return sorted(filter(is_photo, shown))
 
 
-def is_photo(path: PathT) -> bool:
+def is_photo(path: PurePath) -> bool:
     """Whether a file's name is a photo's: a mask beside one is none."""
     return path.suffix.lower() in SUFFIXES and not path.stem.endswith(MASKS)
 
@@ -132,10 +130,10 @@ def loss_by_shape(sizes: Sequence[tuple[int, int]]) -> list[dict[str, tuple[int,
     return rows
 
 
-def caption_files(files: Iterable[PathT]) -> dict[PathT, PathT]:
-    """The caption file of each photo among `files`: NAME.txt or NAME.caption beside NAME.jpg, or
-    NAME.jpg.txt; the ending in letters of any size, the name in either normal form of Unicode
-    (a Mac writes "é" as two characters)."""
+def caption_files(files: Iterable[PurePath]) -> dict:
+    """The caption file of each photo among `files`, of a folder or in a zip: NAME.txt or
+    NAME.caption beside NAME.jpg, or NAME.jpg.txt; the ending in letters of any size, the name in
+    either normal form of Unicode (a Mac writes "é" as two characters)."""
     files = set(files)
     by_name = {_normal(path): path for path in files if path.suffix.lower() in CAPTIONS}
     found = {}
@@ -148,7 +146,7 @@ def caption_files(files: Iterable[PathT]) -> dict[PathT, PathT]:
     return found
 
 
-def _normal(path: PathT) -> PathT:
+def _normal(path: PurePath) -> PurePath:
     return path.with_name(unicodedata.normalize("NFC", path.stem) + path.suffix.lower())
 
 

@@ -23,7 +23,6 @@ from sdnb.training.checkpoints import read_weights, step_of
 from sdnb.training.config import TrainConfig
 from sdnb.training.loss import Denoiser
 from sdnb.training.methods import method_of, restore
-from sdnb.training.methods.base import subject_of
 from sdnb.training.run_folder import Run
 
 PROMPTS = (  # {} is "ravo man", or "a man" where the training should change nothing
@@ -90,7 +89,7 @@ def pick_checkpoint(
     restore(model)
     encoders = image_encoders_for(model)
     options = {"clip_skip": config.clip_skip, **options}
-    subject = subject or subject_of(config)
+    subject = subject or f"{config.trigger} {config.class_word}".strip()
     wishes = [prompt.replace("{}", subject) for prompt in prompts]
     plain = [prompt.replace("{}", with_article(config.class_word)) for prompt in prompts]
 

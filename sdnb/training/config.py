@@ -257,7 +257,7 @@ def contradictions(config: TrainConfig, photos: int) -> Iterator[str]:
     own = {name for name, field in fields.items() if getattr(config, name) != field.default}
     samples = config.batch_size * config.gradient_accumulation
     count = math.ceil(config.views_per_photo * photos / samples)
-    seen, run = count * samples / photos, f"and the run has {count} steps"
+    seen, run = count * samples / photos, f"and the run has {count} step{'s' * (count > 1)}"
     if config.batch_size > photos:
         yield f"'batch_size' is {config.batch_size}, more than the {photos} photos."
     if seen > 1.1 * config.views_per_photo:
@@ -277,8 +277,6 @@ def contradictions(config: TrainConfig, photos: int) -> Iterator[str]:
         yield "'convolution_rank' and 'convolution_alpha' do nothing for these 'layers'."
     if "rank_stabilised" in own and config.kind != "lora":
         yield f"'rank_stabilised' does nothing for {config.kind}."
-    if config.optimizer == "prodigy" and config.learning_rate != 1:
-        yield "Prodigy finds the learning rate itself: set 'learning_rate' to 1."
     from sdnb.captioning.captions import word_pattern  # with Pillow, for which no import waits
 
     says = word_pattern(config.trigger).search

@@ -105,3 +105,21 @@ def test_a_style_is_not_described(tokenizer):
     said = ["watercolour painting in ravo style of a mug", "painting in ravo style, loose strokes"]
     (advice,) = coach(photos_with(*said), "ravo", tokenizer, style=True)
     assert "(strokes, watercolour)" in advice and "leave out how" in advice
+
+
+@pytest.mark.parametrize("trigger", ["bad-hands-5", "<cat-toy>"])
+def test_a_word_with_signs_is_a_word(tokenizer, trigger):
+    said = [caption.replace("ravo", trigger) for caption in GOOD]
+    (advice,) = coach(photos_with(*said), trigger, tokenizer)
+    assert "tokens of the model's vocabulary" in advice  # the mini's has few words
+
+
+def test_without_a_trigger_the_rest_is_still_said(tokenizer):
+    said = [f"a man in a red hat, {where}" for where in ("at night", "in a forest", "at home")]
+    (advice,) = coach(photos_with(*said), "", tokenizer)
+    assert "red hat" in advice and "a part of what is learned" in advice
+
+
+def test_no_caption_with_the_trigger_is_the_gravest(tokenizer):
+    (advice,) = coach(photos_with("photo of bravo", "ravo2 at night"), "ravo", tokenizer)
+    assert advice.startswith("None of the captions says 'ravo'")

@@ -113,3 +113,16 @@ def test_what_cannot_be_imported_is_a_sentence(tmp_path, make, said):
     make(tmp_path / "x.zip")
     with pytest.raises(Problem, match=said):
         import_photos(tmp_path / "x.zip", tmp_path / "photos")
+
+
+def test_captions_come_under_every_usual_name_and_masks_are_left_alone(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("a.jpg", "b.jpg", "e\u0301.jpg", "a-masklabel.png"):
+        Image.new("RGB", (9, 9)).save(source / name)
+    for name in ("a.caption", "b.jpg.txt", "\u00e9.TXT"):
+        (source / name).write_text(name)
+    done = import_photos(source, tmp_path / "photos")
+    assert done.captions == 3 and done.aside == ["a-masklabel.png"]
+    assert (tmp_path / "photos" / "b.txt").read_text() == "b.jpg.txt"
+    assert (tmp_path / "photos" / "e\u0301.txt").read_text() == "\u00e9.TXT"

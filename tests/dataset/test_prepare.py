@@ -552,3 +552,23 @@ def test_stopped_and_then_other_settings(run, dataset, monkeypatch):
         assert done.kept == {} and len(done.done + done.unchanged) == 5
         sizes = {Image.open(path).size for path in dataset.rglob("*.jpg")}
         assert sizes == {(96, 96)} and len(list(dataset.rglob("*.jpg"))) == 5
+
+
+def test_captions_of_other_names_are_copied_and_what_is_not_read_is_said(run, photos, dataset):
+    (photos / "c.caption").write_text("ravo \\(a man\\)")
+    (photos / "d.jpg.TXT").write_text("ravo at night")
+    (photos / "e.wd14_cap").write_text("1boy")
+    Image.new("L", (9, 9)).save(photos / "a-masklabel.png")
+    done = run()
+    assert done.done == [f"{name}.jpg" for name in "abcde"]
+    assert (dataset / "c.txt").read_text() == "ravo (a man)"
+    assert (dataset / "d.txt").read_text() == "ravo at night"
+    said = "No caption is found for e.jpg. Not read: a-masklabel.png and e.wd14_cap."
+    assert said in str(done) and not (dataset / "e.txt").exists()
+
+
+def test_a_caption_that_is_not_text_is_told_before_anything_is_written(run, photos, dataset):
+    (photos / "b.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(Problem, match=r"caption cannot be read.*b\.txt"):
+        run()
+    assert not dataset.exists()

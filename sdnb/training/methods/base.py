@@ -10,7 +10,7 @@ from diffusers.training_utils import cast_training_params
 from sdnb.adapters.layers import detach
 from sdnb.captioning.captions import check_captions
 from sdnb.dataset.photos import Photo, unread_files
-from sdnb.errors import Problem, with_article
+from sdnb.errors import Problem
 from sdnb.models.base import Model
 from sdnb.training.config import TrainConfig, contradictions
 from sdnb.training.latents import wordings
@@ -70,14 +70,7 @@ class Method:
 
 def plain_caption(config: TrainConfig) -> str:
     """The plainest prompt that names the subject."""
-    return f"photo of {subject_of(config)}"
-
-
-def subject_of(config: TrainConfig) -> str:
-    """The subject in a prompt: "ravo man", or "a man" where there is no trigger word."""
-    if config.trigger:
-        return f"{config.trigger} {config.class_word}"
-    return with_article(config.class_word)
+    return f"photo of {config.trigger or 'a'} {config.class_word}"
 
 
 def freeze(model: Model) -> None:

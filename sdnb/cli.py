@@ -22,7 +22,7 @@ from pydantic_settings import (
 
 from sdnb.inference.config import ImageConfig
 from sdnb.known_errors import recognised
-from sdnb.settings import Settings
+from sdnb.settings import PlainPaths, Settings
 from sdnb.training.config import LoraConfig, TrainConfig, load_config
 
 PROMPTS = ("--prompts", "--preview-prompts")
@@ -83,11 +83,11 @@ def _over(start: Settings, said: BaseModel) -> Settings:
     return start.replace(**{name: getattr(said, name) for name in names})
 
 
-class _FromFile(BaseModel):
+class _FromFile(PlainPaths):
     config: CliPositionalArg[Path] = Field(description="TOML file of settings")
 
 
-class Demo(BaseModel):
+class Demo(PlainPaths):
     """Train on the sample photos: a grid before and after."""
 
     out: Path = Field(Path("demo"), description="Folder for the pictures")
@@ -118,7 +118,7 @@ class Generate(ImageConfig):
             print(path)
 
 
-class Doctor(BaseModel):
+class Doctor(PlainPaths):
     """Can this machine run the course? What is missing?"""
 
     base: CliPositionalArg[str | None] = Field(None, description="Base model for your own photos")
@@ -146,7 +146,7 @@ class Glossary(BaseModel):
         print(glossary())
 
 
-class Class(BaseModel):
+class Class(PlainPaths):
     """The reports of a whole class in one table, a study of the setting that differs.
 
     Reads every .json below FOLDER: the reports that notebook 08 wrote, and the files of `sdnb

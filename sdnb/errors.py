@@ -1,7 +1,7 @@
 """The one way the package tells a learner what is wrong, and helpers for its sentences."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 
@@ -49,6 +49,16 @@ def nearest(name: object, choices: Collection[str]) -> str:
     """
     near = difflib.get_close_matches(str(name), choices, n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(choices)}"
+
+
+def some_of(names: Sequence[str], few: int = 3) -> str:
+    """The first of some names, and how many more there are.
+
+    >>> some_of(["a.jpg", "b.jpg"]), some_of(list("abcde"))
+    ('a.jpg and b.jpg', 'a, b, c and 2 more')
+    """
+    shown = [*names[:few], f"{len(names) - few} more"] if len(names) > few else names
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
 def with_article(words: str) -> str:

@@ -1,18 +1,41 @@
 """The class that every group of settings is made from: checked, frozen, kept as TOML."""
 
 import difflib
+import os
+import re
 import tomllib
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
 
 
-class Settings(BaseModel):
+class PlainPaths(BaseModel):
+    """Settings whose paths may be written as people write them, see `plain_path`."""
+
+    names: ClassVar[tuple[str, ...]] = ()
+    """The fields beside the paths that hold a name or a path, read in the same way."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[info.field_name].annotation
+        meant = info.field_name in cls.names or Path in (kind, *get_args(kind))
+        if not (meant and isinstance(value, str)):
+            return value
+        if re.search(r"[\x00-\x1f]", value):  # of "C:\temp" in double quotes, say
+            what = "it holds a control character; in double quotes write \\\\ or / for each \\"
+            raise PydanticCustomError("control", what)
+        return plain_path(value)
+
+
+class Settings(PlainPaths):
     """Frozen settings that load from and save to TOML; a bad value raises one Problem."""
 
     # the sentence below each field becomes its description
@@ -27,7 +50,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise self._explain(error) from error
+            raise self._explain(error, values) from error
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -47,31 +70,56 @@ class Settings(BaseModel):
         return type(self)(**{**self.model_dump(), **changes})
 
     @classmethod
-    def _explain(cls, error: ValidationError) -> Problem:
+    def _explain(cls, error: ValidationError, values: dict[str, Any]) -> Problem:
         faults = [cls._explain_one(fault) for fault in error.errors()]
+        if "clip_skip" in values and _table()["kohya"].keys() & values.keys():
+            faults.append("'clip_skip' is 1 less here than in kohya_ss")
         return Problem("; ".join(faults), do="Correct the settings and run again")
 
     @classmethod
     def _explain_one(cls, fault: Any) -> str:
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
+            if isinstance(fault["input"], dict):
+                return f"[{key}] is a section, and here are none: leave out its line"
+            if key in _table()["kohya"]:
+                return f"{key!r} is not a setting: {_table()['kohya'][key]}"
             near = difflib.get_close_matches(key, cls.model_fields, n=1)
             return f"{key!r} is not a setting" + (f"; did you mean {near[0]!r}?" if near else "")
         if fault["type"] in ("too_short", "string_too_short") and not fault["input"]:
             return f"{key!r} cannot be empty"
         allowed = fault["msg"].replace("Input should", "it should")
+        if re.fullmatch(r"\s*[-+]?\d*,\d+\s*", str(fault["input"])):
+            allowed += ", written with a point"
         return f"{key!r} cannot be {fault['input']!r}: {allowed}"
+
+
+@cache
+def _table() -> dict[str, Any]:
+    """What other programs' settings are called here, and what is wrong with a line of TOML."""
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+
+
+def plain_path(text: str) -> str:
+    """A path or a name without quotes around it, with the home folder for "~"."""
+    text = re.sub(r"^\s*[\"'“”„‘’«»](.+)[\"'“”‘’«»]\s*$", r"\1", text)
+    return os.path.expanduser(text)
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
     """The values of a TOML file; a Problem where it cannot be read or is none."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(plain_path(str(path))).read_text(encoding="utf-8-sig")  # Notepad marks it
+        return tomllib.loads(text)
     except OSError as error:
         raise Problem("The settings file cannot be read", path, "Check the path") from error
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are both ValueErrors
-        raise Problem(
-            f"The settings file is not TOML: {error}",
-            path,
-            "Write one `name = value` on each line",
-        ) from error
+    except UnicodeDecodeError as error:
+        what = "The settings file is not TOML in UTF-8"
+        do = 'Save it anew with the encoding UTF-8 ("Unicode" in old editors is UTF-16)'
+        raise Problem(what, path, do) from error
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        line = text.splitlines()[int(found[1]) - 1] if found else ""
+        hints = [hint["do"] for hint in _table()["hints"] if re.search(hint["line"], line)]
+        do = hints[0] if hints else "Write one `name = value` on each line"
+        raise Problem(f"The settings file is not TOML: {error}", path, do) from error

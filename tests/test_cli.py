@@ -141,3 +141,18 @@ def test_every_preset_says_what_it_is(name):
 
     first = (PRESETS / f"{name}.toml").read_text().splitlines()[0]
     assert first.startswith("# ") and len(first) > 40
+
+
+def test_a_file_in_quotes_and_kohyas_names_on_the_command_line(settings, capsys):
+    assert main(["train", f"'{settings}'", "--views-per-photo", "0"]) == 1
+    assert "'views_per_photo' cannot be '0'" in capsys.readouterr().err
+    settings.write_text("network_dim = 4\n")
+    assert main(["train", str(settings)]) == 1
+    assert "in sdnb this is called 'rank'" in capsys.readouterr().err
+
+
+def test_plan_says_what_the_training_would_pass_over(settings, capsys):
+    assert main(["plan", str(settings), "--warmup-steps", "9", "--photos", "'absent'"]) == 1
+    assert "does not exist (absent)" in capsys.readouterr().err
+    assert main(["plan", str(settings), "--warmup-steps", "9"]) == 0
+    assert "'warmup_steps' is 9, and the run has 8 steps" in capsys.readouterr().out

@@ -5,10 +5,12 @@ longer reads as it was written there is yours, and stays.
 """
 
 import json
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 from pydantic import TypeAdapter
@@ -16,8 +18,16 @@ from pydantic import TypeAdapter
 from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.decoding import open_picture
 from sdnb.dataset.manifest import HELD_OUT
-from sdnb.dataset.photos import photo_paths, read_caption
-from sdnb.errors import Problem, printable
+from sdnb.dataset.photos import (
+    Photo,
+    caption_file,
+    caption_files,
+    literal,
+    photo_paths,
+    read_caption,
+    text_of,
+)
+from sdnb.errors import Problem, printable, some_of
 from sdnb.files import make_writable_folder, ordinary, write_atomically
 
 MEMORY = ".captions.json"
@@ -109,8 +119,76 @@ def caption_photos(
 
 
 def write_caption(photo: Path, text: str) -> None:
-    """Save the caption beside the photo. Raises Problem where the folder cannot be written."""
-    write_atomically(photo.with_suffix(".txt"), f"{text}\n".encode() if text else b"")
+    """Save the caption where the photo's stands, else in NAME.txt beside it. Raises Problem where
+    the folder cannot be written."""
+    write_atomically(caption_file(photo), f"{text}\n".encode() if text else b"")
+
+
+def word_pattern(word: str, more: str = "") -> re.Pattern:
+    """Finds a trigger word as the tokenizer finds a learned one, whole and in letters of any size:
+    not in "bravo", "ravo2" or "ravo_man". `more` is a regular expression for what follows it."""
+    word = re.escape(unicodedata.normalize("NFC", word))  # as captions are
+    return re.compile(rf"(?<!\w){word}{more}(?!\w)", re.IGNORECASE)
+
+
+def check_captions(
+    photos: Sequence[Photo], trigger: str, tokenizer: Any = None, vectors: int = 0
+) -> list[str]:
+    """What a training would pass over in the captions of `photos`, a sentence each: where there is
+    none, where the trigger word is not in it (an empty one need not be), and, as a CLIP `tokenizer`
+    reads them, what is cut off. A photo may come with several captions. With Textual Inversion
+    the word becomes as many tokens as `vectors`.
+
+    Raises Problem where no caption says the trigger word, or one is cut off before it.
+    """
+    captioned, found = [photo for photo in photos if photo.caption], []
+    if silent := [photo for photo in photos if not photo.caption]:
+        found.append(
+            f"{names_of(silent)} no caption: all that the photos show there becomes part of the "
+            "trigger word. Write a text file of the same name beside each."
+        )
+    says = word_pattern(trigger).search if trigger else lambda caption: True
+    without = [photo for photo in captioned if not says(photo.caption)]
+    if without and len(without) == len(captioned):
+        raise Problem(
+            f"None of the captions says {trigger!r} as a word, so it would learn nothing",
+            do="Write it into them, or let trigger be the word that they say, or empty if they "
+            "say none",
+        )
+    if without:
+        found.append(
+            f"{names_of(without)} no {trigger!r} in the caption, so the word learns nothing there. "
+            "Put it where the subject is named."
+        )
+    cut: dict[Path, str] = {}
+    for photo in captioned if tokenizer else ():
+        kept, said = _kept(photo, trigger, tokenizer, vectors)
+        if says(photo.caption) and not says(kept):
+            raise Problem(f"{said} It says {trigger!r}", do="Put the trigger word in front")
+        if said:
+            cut.setdefault(photo.path, said)
+    return [*found, *cut.values()]
+
+
+def _kept(photo: Photo, trigger: str, tokenizer: Any, vectors: int) -> tuple[str, str]:
+    """What a model reads of a caption, and a sentence where that is not all."""
+    text, room = photo.caption, tokenizer.model_max_length - 2  # without the marks of begin and end
+    more = vectors and vectors - len(tokenizer.tokenize(trigger))  # tokens of a word to be learned
+    more *= len(word_pattern(trigger).findall(text))
+    places = tokenizer(text, return_offsets_mapping=True, verbose=False)["offset_mapping"][1:-1]
+    if (count := len(places) + more) <= room:
+        return text, ""
+    start = places[max(room - more, 0)][0]
+    return text[:start], (
+        f"The caption of {photo.path.name} has {count} tokens and the model reads {room}: "
+        f"{text[start:]!r} is cut off. Shorten it."
+    )
+
+
+def names_of(photos: Sequence[Photo]) -> str:
+    """ "a.jpg has", "a.jpg and b.jpg have" or "a.jpg, b.jpg, c.jpg and 2 more have"."""
+    names = list(dict.fromkeys(photo.path.name for photo in photos))
+    return f"{some_of(names)} {'has' if len(names) == 1 else 'have'}"
 
 
 def joined(prefix: str, text: str, suffix: str) -> str:
@@ -119,7 +197,7 @@ def joined(prefix: str, text: str, suffix: str) -> str:
     >>> joined("photo of ravo", "a man wearing a hat.", "at night")
     'photo of ravo, a man wearing a hat, at night'
     """
-    prefix, text, suffix = (" ".join(part.split()) for part in (prefix, text, suffix))
+    prefix, text, suffix = map(literal, (prefix, text, suffix))
     if prefix:
         text = text.lstrip(f"{MARKS} ")
     if suffix:
@@ -140,11 +218,12 @@ def _sort(
     # a.heic and a.jpg share a.txt: the first of them is looked at
     first = {photo.stem: photo for photo in reversed(photos)}
     waiting, result = [], Captioned()
+    files = caption_files(photos[0].parent.iterdir()) if photos else {}
     for photo in sorted(first.values()):
         try:
-            text = "" if overwrite else read_caption(photo)
+            text = "" if overwrite or photo not in files else text_of(files[photo])
         except Problem as problem:
-            result.problems[photo.with_suffix(".txt").name] = str(problem)
+            result.problems[files[photo].name] = str(problem)
             continue
         written = memory.get(photo.name, {})
         if text and text not in (written.get("text"), written.get("before")):

@@ -10,6 +10,7 @@ class CaptionConfig(Settings):
     """Captions by a captioner: which one, what stands around its words, and how it chooses them."""
 
     basics = ("captioner", "prefix", "suffix")
+    names = ("captioner",)
 
     captioner: str = Field("mini", min_length=1, title="Captioner")
     """Who describes the photos: mini knows drawn sample photos only, blip-base and blip-large

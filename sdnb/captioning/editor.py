@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from sdnb.captioning.captions import MARKS, joined, write_caption
-from sdnb.dataset.photos import Photo, photo_paths, read_caption
+from sdnb.dataset.photos import Photo, photo_paths, read_captions
 
 AFTER = frozenset("and or with wearing in on at of by near".split())
 LEADING = AFTER | {"a", "an", "the"}  # words that lead to another and cannot stand last
@@ -34,7 +34,7 @@ class CaptionEditor:
         advise: Callable[[list[Photo]], list[str]] | None = None,
     ) -> None:
         self.paths, self.index = photo_paths(folder, fewest=1), 0
-        self.captions = {path.name: read_caption(path) for path in self.paths}
+        self.captions = {path.name: text for path, text in read_captions(self.paths).items()}
         self.trigger, self.advise = trigger, advise
         self.watchers: list[Callable[[], object]] = []
         # what each change replaced: the photo edited ("" for everywhere), the captions before

@@ -12,13 +12,15 @@ from itertools import combinations
 
 from transformers import CLIPTokenizer
 
+from sdnb.adapters.words import WORD as ONE_WORD
+from sdnb.captioning.captions import check_captions, names_of, word_pattern
 from sdnb.captioning.uncaptioned import WORD, See, uncaptioned_features, words_of
 from sdnb.dataset.photos import Photo
+from sdnb.errors import Problem
 
 OFTEN = 0.8  # of the captions: named so often, a phrase is the set's habit
 LONGEST = 4  # words of a phrase
 MANY_TOKENS = 5  # of one word: it takes as much room as a phrase
-FEW = 3  # files that a sentence names
 STOPWORDS = frozenset("a an and at by for in of on the to with wearing photo picture".split())
 IDENTITY = frozenset(  # what makes up a person's likeness
     "hair haired blonde brunette bald beard bearded moustache mustache eyebrows brows eyes eyed "
@@ -46,44 +48,29 @@ def coach(
     `clip_sees`): what most of them show and no caption names comes last.
     """
     captioned = [photo for photo in photos if photo.caption]
-    advice = [
-        *_without_caption(photos),
-        *_without_trigger(captioned, trigger),
-        *_known_word(trigger, tokenizer),
-        *_cut_off(captioned, tokenizer),
+    it = trigger or "what is learned"
+    try:
+        advice = check_captions(photos, trigger, tokenizer)
+    except Problem as problem:
+        advice = [str(problem)]
+    advice += [
+        *(_known_word(trigger, tokenizer) if trigger else ()),
         *_repetitions(captioned),
         *_equal_captions(captioned),
     ]
     if style:
         advice += _photos_not_drawings(captioned)
-    advice += _learned_features(captioned, trigger, style)
+    advice += _learned_features(captioned, it, style)
     if not style:
-        advice += _habits(captioned, trigger, class_word)
+        advice += _habits(captioned, it, class_word)
     if see and not style:
-        advice += uncaptioned_features(photos, see, trigger)
+        advice += uncaptioned_features(photos, see, it)
     return advice
-
-
-def _without_caption(photos: Sequence[Photo]) -> Iterator[str]:
-    if silent := [photo for photo in photos if not photo.caption]:
-        yield (
-            f"{_names(silent)} no caption: all that the photos show there becomes part of the "
-            "trigger word. Write a text file of the same name beside each."
-        )
-
-
-def _without_trigger(photos: Sequence[Photo], trigger: str) -> Iterator[str]:
-    word = re.compile(rf"(?<!\w){re.escape(trigger)}(?!\w)", re.IGNORECASE)
-    if without := [photo for photo in photos if not word.search(photo.caption)]:
-        yield (
-            f"{_names(without)} no {trigger!r} in the caption, so the word learns nothing there. "
-            "Put it where the subject is named."
-        )
 
 
 def _known_word(trigger: str, tokenizer: CLIPTokenizer) -> Iterator[str]:
     count = len(tokenizer.tokenize(trigger))
-    if not trigger.isidentifier():
+    if not ONE_WORD.fullmatch(trigger):
         yield (
             f"{trigger!r} is not one plain word: prompts tear it apart, and Textual Inversion "
             "refuses it. Choose a made-up word of letters."
@@ -100,23 +87,12 @@ def _known_word(trigger: str, tokenizer: CLIPTokenizer) -> Iterator[str]:
         )
 
 
-def _cut_off(photos: Sequence[Photo], tokenizer: CLIPTokenizer) -> Iterator[str]:
-    room = tokenizer.model_max_length - 2  # without the marks of begin and end
-    for photo in photos:
-        found = tokenizer(photo.caption, return_offsets_mapping=True, verbose=False)
-        places = found["offset_mapping"][1:-1]
-        if len(places) > room:
-            yield (
-                f"The caption of {photo.path.name} has {len(places)} tokens and the model reads "
-                f"{room}: {photo.caption[places[room][0] :]!r} is cut off. Shorten it."
-            )
-
-
 def _repetitions(photos: Sequence[Photo]) -> Iterator[str]:
     """Captioners sometimes say "a man with a man with a man"."""
     thrice = re.compile(r"(\b\w+(?: \w+)*\b)(?: \1){2}")
     if again := [photo for photo in photos if thrice.search(photo.caption)]:
-        yield f"{_names(again)} the same words three times in a row in the caption. Write it anew."
+        said = "the same words three times in a row in the caption. Write it anew."
+        yield f"{names_of(again)} {said}"
 
 
 def _equal_captions(photos: Sequence[Photo]) -> Iterator[str]:
@@ -139,7 +115,7 @@ def _learned_features(photos: Sequence[Photo], trigger: str, style: bool) -> Ite
     if naming := [photo for photo, words in found if words]:
         words = ", ".join(sorted(set().union(*(words for _, words in found))))
         yield (
-            f"{_names(naming)} {what} in the caption ({words}). What is named is not learned as "
+            f"{names_of(naming)} {what} in the caption ({words}). What is named is not learned as "
             f"part of {trigger}: {advice}."
         )
 
@@ -148,8 +124,8 @@ def _photos_not_drawings(photos: Sequence[Photo]) -> Iterator[str]:
     said = [(photo, words_of(photo.caption)) for photo in photos]
     if called := [photo for photo, words in said if "photo" in words and not DRAWN & words]:
         yield (
-            f"{_names(called)} the word photo in the caption of a drawing: every photo would take "
-            "the style. Say what it is, a cartoon, a painting, a drawing."
+            f"{names_of(called)} the word photo in the caption of a drawing: every photo would "
+            "take the style. Say what it is, a cartoon, a painting, a drawing."
         )
 
 
@@ -168,19 +144,11 @@ def _habits(photos: Sequence[Photo], trigger: str, class_word: str) -> Iterator[
 
 def _phrases(caption: str, trigger: str) -> set[str]:
     """Runs of words between the marks and the small words of the caption."""
-    found, small = set(), "|".join(sorted(STOPWORDS | {re.escape(trigger.lower())}))
-    for part in re.split(rf"[,.;:]|\b(?:{small})\b", caption.lower()):
+    found, small = set(), "|".join(sorted(STOPWORDS))
+    plain = word_pattern(trigger).sub(",", caption).lower()
+    for part in re.split(rf"[,.;:]|\b(?:{small})\b", plain):
         words = re.findall(WORD, part)
         for first, last in combinations(range(len(words) + 1), 2):
             if last - first <= LONGEST:
                 found.add(" ".join(words[first:last]))
     return found
-
-
-def _names(photos: Sequence[Photo]) -> str:
-    """ "a.jpg has", "a.jpg and b.jpg have" or "a.jpg, b.jpg, c.jpg and 2 more have"."""
-    names = [photo.path.name for photo in photos]
-    if len(names) > FEW:
-        names = [*names[:FEW], f"{len(names) - FEW} more"]
-    *others, last = names
-    return f"{', '.join(others)} and {last} have" if others else f"{last} has"

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from sdnb.dataset.decoding import LARGEST, SUFFIXES
-from sdnb.dataset.photos import LONGEST
+from sdnb.dataset.photos import LONGEST, caption_files, is_photo
 from sdnb.errors import Problem, bytes_in_words, printable, reason
 from sdnb.files import make_writable_folder, ordinary, write_atomically, write_beside
 
@@ -62,11 +62,11 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
     """
     source, result = Path(source), Imported()
     files = _files(source, result)
-    photos = [(path, read) for path, read in files if path.suffix.lower() in SUFFIXES]
+    photos = [(path, read) for path, read in files if is_photo(path)]
     if not photos:
         advice = " ".join(["Choose another folder or zip.", *result.remarks.values()])
         raise Problem("There are no photos in it", source, advice)
-    captions = {p.with_suffix(""): (p, r) for p, r in files if p.suffix.lower() == ".txt"}
+    captions, reads = caption_files(path for path, _ in files), dict(files)
     folder, used = make_writable_folder(target), {read for _, read in photos}
     for path, read in photos:
         with _noted(path, result):
@@ -75,9 +75,9 @@ def import_photos(source: Path | str, target: Path | str) -> Imported:
                 result.photos.append(copy)
             if kohya := KOHYA.fullmatch(path.parent.name):
                 result.repeats[path.parent.name] = int(kohya[1])
-            if caption := captions.get(path.with_suffix("")):
-                used.add(caption[1])
-                _bring_caption(*caption, copy.with_suffix(".txt"), result)
+            if caption := captions.get(path):
+                used.add(reads[caption])
+                _bring_caption(caption, reads[caption], copy.with_suffix(".txt"), result)
     if not result.photos:
         raise Problem("None of it can be copied", source, " ".join(result.remarks.values()))
     result.aside = [str(path) for path, read in files if read not in used]

@@ -2,19 +2,26 @@
 
 import math
 import os
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image, ImageOps
 
 from sdnb.dataset.decoding import LARGEST, SUFFIXES, open_picture
-from sdnb.errors import Problem, reason
+from sdnb.errors import Problem, reason, some_of
 from sdnb.files import ordinary
 
 LONGEST = 100_000  # bytes of a caption, where a model reads 77 words
 FEWEST = 3  # with one or two photos a model learns the photo, not the subject
+CAPTIONS = (".txt", ".caption")  # how caption files end, here and in kohya_ss; the first is ours
+MASKS = ("-masklabel", "-condlabel")  # what OneTrainer keeps beside NAME.jpg is called NAME and so
+WORDS = frozenset(  # how files end that may hold captions: remarked on where they are not read
+    ".txt .caption .captions .cap .tags .wd14_cap .jsonl .csv .rtf .docx".split()
+)
 
 
 @dataclass(frozen=True)
@@ -35,9 +42,10 @@ def read_photos(
     Raises Problem for a missing folder, fewer than `fewest` photos, and a photo or caption that
     cannot be read. Files that are not photos are left alone.
     """
+    captions = read_captions(photo_paths(folder, fewest))
     return [
-        Photo(path, read_image(path, resolution, bucket_step), read_caption(path))
-        for path in photo_paths(folder, fewest)
+        Photo(path, read_image(path, resolution, bucket_step), caption)
+        for path, caption in captions.items()
     ]
 
 
@@ -51,7 +59,12 @@ def photos_in(folder: Path) -> list[Path]:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         what = "does not exist" if missing else f"cannot be read: {reason(error)}"
         raise Problem(f"The photo folder {what}", folder, "Check the path") from error
-    return sorted(path for path in shown if path.suffix.lower() in SUFFIXES)
+    return sorted(filter(is_photo, shown))
+
+
+def is_photo(path: PurePath) -> bool:
+    """Whether a file's name is a photo's: a mask beside one is none."""
+    return path.suffix.lower() in SUFFIXES and not path.stem.endswith(MASKS)
 
 
 def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
@@ -79,7 +92,7 @@ def fingerprint(folder: Path | str) -> str:
     them does. Raises Problem for one that cannot be read."""
     digest = sha256()
     for path in sorted(path for path in Path(folder).glob("[!.]*") if path.is_file()):
-        if path.suffix.lower() in SUFFIXES | {".txt"}:
+        if path.suffix.lower() in SUFFIXES.union(CAPTIONS):
             digest.update(os.fsencode(path.name) + read_bytes(path, LARGEST))
     return digest.hexdigest()[:12]
 
@@ -123,16 +136,84 @@ def loss_by_shape(sizes: Sequence[tuple[int, int]]) -> list[dict[str, tuple[int,
     return rows
 
 
-def read_caption(path: Path) -> str:
-    """The text of NAME.txt beside the photo NAME.jpg, on one line; empty where there is none.
-    Raises Problem where it cannot be read."""
-    caption = path.with_suffix(".txt")
-    if not os.path.lexists(caption):
-        return ""
+def caption_files(files: Iterable[PurePath]) -> dict:
+    """The caption file of each photo among `files`, of a folder or in a zip: NAME.txt or
+    NAME.caption beside NAME.jpg, or NAME.jpg.txt; the ending in letters of any size, the name in
+    either normal form of Unicode (a Mac writes "é" as two characters)."""
+    files = set(files)
+    by_name = {_normal(path): path for path in files if path.suffix.lower() in CAPTIONS}
+    found = {}
+    for photo in filter(is_photo, files):
+        names = [photo.with_suffix(end) for end in CAPTIONS]
+        names += [photo.with_name(photo.name + end) for end in CAPTIONS]
+        fitting = (name if name in files else by_name.get(_normal(name)) for name in names)
+        if caption := next(filter(None, fitting), None):
+            found[photo] = caption
+    return found
+
+
+def _normal(path: PurePath) -> PurePath:
+    return path.with_name(unicodedata.normalize("NFC", path.stem) + path.suffix.lower())
+
+
+def caption_file(photo: Path) -> Path:
+    """Where a photo's caption stands, or belongs where there is none."""
+    return caption_files(photo.parent.iterdir()).get(photo, photo.with_suffix(CAPTIONS[0]))
+
+
+def read_captions(
+    photos: Sequence[Path], problems: dict[str, str] | None = None
+) -> dict[Path, str]:
+    """The caption of each of a folder's photos, as `literal`; empty where there is none. Raises
+    Problem where one cannot be read, unless there are `problems` to note it in, by its name."""
+    files = caption_files(photos[0].parent.iterdir()) if photos else {}
+    texts = dict.fromkeys(photos, "")
+    for photo in filter(files.get, photos):
+        try:
+            texts[photo] = text_of(files[photo])
+        except Problem as problem:
+            if problems is None:
+                raise
+            problems[files[photo].name] = str(problem)
+    return texts
+
+
+def read_caption(photo: Path) -> str:
+    """The caption of one photo, as `read_captions` finds it."""
+    return read_captions([photo])[photo]
+
+
+def text_of(caption: Path) -> str:
+    """What a caption file says, as `literal`. Raises Problem where it cannot be read."""
     try:
-        return " ".join(read_bytes(caption, LONGEST).decode("utf-8-sig").split())
+        return literal(read_bytes(caption, LONGEST).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise Problem("The caption cannot be read", caption, "Save it as UTF-8 text") from error
+
+
+def literal(caption: str) -> str:
+    r"""A caption as the text encoder shall read it: on one line, in one normal form, and without
+    the backslash that makes a bracket a bracket in prompts, for here each is one.
+
+    >>> literal("ravo \\(a man\\)")
+    'ravo (a man)'
+    """
+    caption = re.sub(r"\\([()\[\]\\])", r"\1", unicodedata.normalize("NFC", caption))
+    return " ".join(caption.split())
+
+
+def unread_files(folder: Path) -> list[str]:
+    """A sentence about the captions and masks in a photo folder that are not read, if there are
+    any, and about the photos without a caption then."""
+    photos, files = photos_in(folder), list(folder.glob("[!.]*"))
+    captions, names = caption_files(files), {n for p in photos for n in (p.stem, p.name)}
+    others = set(files) - set(photos) - set(captions.values())
+    unread = [path.name for path in others if path.suffix.lower() in SUFFIXES | WORDS]
+    unread += [path.name for path in others if path.suffix == ".json" and path.stem in names]
+    silent = [photo.name for photo in photos if photo not in captions]
+    none = f"No caption is found for {some_of(silent)}. " if silent else ""
+    where = "A caption is NAME.txt beside NAME.jpg."
+    return [f"{none}Not read: {some_of(sorted(unread))}. {where}"] if unread else []
 
 
 def read_bytes(path: Path, largest: int) -> bytes:
@@ -141,6 +222,6 @@ def read_bytes(path: Path, largest: int) -> bytes:
     try:
         return ordinary(path, largest).read_bytes()
     except OSError as error:
-        kind = "caption" if path.suffix == ".txt" else "photo"
+        kind = "caption" if path.suffix.lower() in CAPTIONS else "photo"
         what = f"The {kind} cannot be read: {reason(error)}"
         raise Problem(what, path, "Mend or remove the file") from error

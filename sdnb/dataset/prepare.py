@@ -21,7 +21,14 @@ from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.crops import Box
 from sdnb.dataset.decoding import changes, map_photos, open_picture, picture_size
 from sdnb.dataset.manifest import HELD_OUT, Manifest, ManifestEntry, checksum
-from sdnb.dataset.photos import FEWEST, LONGEST, bucket, cut_off, photo_paths, read_bytes
+from sdnb.dataset.photos import (
+    FEWEST,
+    bucket,
+    cut_off,
+    photo_paths,
+    read_captions,
+    unread_files,
+)
 from sdnb.errors import Problem, printable
 from sdnb.files import SHORT, make_writable_folder, write_atomically
 
@@ -29,8 +36,8 @@ from sdnb.files import SHORT, make_writable_folder, write_atomically
 @dataclass
 class Prepared:
     """What became of the photos, by their names: prepared now, before, or no longer in the dataset;
-    and in sentences, which copies stayed as you changed them and which photos or captions cannot
-    be read."""
+    and in sentences, which copies stayed as you changed them, which photos or captions cannot be
+    read, and which files beside them are not."""
 
     folder: Path
     done: list[str] = field(default_factory=list)
@@ -39,6 +46,7 @@ class Prepared:
     kept: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     held_out: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         counted = {
@@ -48,7 +56,8 @@ class Prepared:
             "taken out of the dataset": self.removed,
         }
         lines = [f"{_photos(names)} {what}." for what, names in counted.items() if names]
-        return printable("\n".join([*lines, *self.kept.values(), *self.unreadable.values()]))
+        lines += [*self.kept.values(), *self.unreadable.values(), *self.remarks]
+        return printable("\n".join(lines))
 
 
 def _photos(names: list[str]) -> str:
@@ -62,6 +71,7 @@ class _Copy:
     photo: Path
     name: str
     crop: Box
+    caption: str
     why: str
     old: ManifestEntry | None  # of the run before
     entry: ManifestEntry | None = None  # None where the photo cannot be read
@@ -85,18 +95,20 @@ def prepare_photos(
     while as many are asked for. The photos themselves are only read.
 
     Raises Problem for a missing folder, a dataset that cannot be written or lies among the photos,
-    a file there that is in the way, and fewer than three photos to train on. A photo that cannot be
-    read does not stop the others.
+    a file there that is in the way, and fewer than three photos to train on. A photo or a caption
+    that cannot be read does not stop the others.
     """
     paths = [path for path in photo_paths(config.photos) if path.name not in config.skip]
     folder = _dataset(config.photos, target)
     result, manifest = Prepared(folder), Manifest.load(folder)
+    captions = read_captions(paths, result.unreadable)
     before = {entry.name: entry for entry in manifest.photos}
     copies = [
         _Copy(
             photo=path,
             name=name,
             crop=(crops or {}).get(path.name, Box()),
+            caption=captions[path],
             why=(notes or {}).get(path.name, ""),
             old=before.get(path.name),
         )
@@ -112,6 +124,7 @@ def prepare_photos(
     _remove(before, {path.name for path in paths}, ours, result)
     entries = [_settle(copy, ours, result) for copy in copies]
     result.held_out = [entry.name for entry in entries if entry.held_out]
+    result.remarks = unread_files(config.photos)
     Manifest(entries, settings).save(folder)
     return result
 
@@ -278,11 +291,7 @@ def _settle(copy: _Copy, ours: set[str], result: Prepared) -> ManifestEntry:
         write_atomically(path, copy.jpeg)
     if checksum(other) in ours:  # left by a run that was stopped
         other.unlink()
-    own = copy.photo.with_suffix(".txt")
-    if os.path.lexists(own) and not os.path.lexists(caption):
-        try:
-            write_atomically(caption, read_bytes(own, LONGEST))
-        except Problem as problem:
-            result.unreadable[own.name] = str(problem)
+    if copy.caption and not caption.exists():
+        write_atomically(caption, copy.caption.encode())
     (result.done if copy.jpeg else result.unchanged).append(entry.name)
     return entry

@@ -89,7 +89,7 @@ def pick_checkpoint(
     restore(model)
     encoders = image_encoders_for(model)
     options = {"clip_skip": config.clip_skip, **options}
-    subject = subject or f"{config.trigger} {config.class_word}"
+    subject = subject or f"{config.trigger} {config.class_word}".strip()
     wishes = [prompt.replace("{}", subject) for prompt in prompts]
     plain = [prompt.replace("{}", with_article(config.class_word)) for prompt in prompts]
 

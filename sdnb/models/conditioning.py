@@ -13,6 +13,8 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 from torch.nn import functional
 
+from sdnb.errors import Problem
+
 SIZES = 6  # numbers that SDXL takes for each image: its height and width, the crop's, the target's
 
 
@@ -36,7 +38,9 @@ def conditioning(
     """What one encoder makes of ids (n, 77), or SDXL's two of ids (n, 2, 77), packed as above.
 
     SDXL takes the last hidden state but one, without the last norm; `clip_skip` goes further back.
+    Raises Problem for one that leaves no layer.
     """
+    refuse_clip_skip(encoders, clip_skip)
     if len(encoders) == 1:
         return hidden_state(encoders[0], ids, clip_skip)
     read = [
@@ -44,6 +48,14 @@ def conditioning(
     ]
     states = torch.cat([one.hidden_states[-(clip_skip + 2)] for one in read], dim=-1)
     return pack(states, read[1].text_embeds)
+
+
+def refuse_clip_skip(encoders: Sequence[nn.Module], clip_skip: int) -> None:
+    """Raises Problem where `clip_skip` leaves none of a text encoder's layers."""
+    layers = min(encoder.config.num_hidden_layers for encoder in encoders) - len(encoders) + 1
+    if clip_skip >= layers:
+        what = f"'clip_skip' is {clip_skip}, and the text encoder has {layers} layers to leave out"
+        raise Problem(what, do=f"Set clip_skip to {layers - 1} at most; 0 is right for nearly all")
 
 
 def pack(states: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:

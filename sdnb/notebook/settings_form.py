@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 from PIL import Image
 from pydantic.fields import FieldInfo
 
-from sdnb.dataset.photos import photo_paths, read_caption
+from sdnb.captioning.editor import BLANK
+from sdnb.dataset.photos import Photo, photo_paths, read_captions
 from sdnb.errors import Problem
 from sdnb.inference.config import ImageConfig
 from sdnb.settings import Settings
@@ -161,13 +162,15 @@ class FormModel:
         if not isinstance(config, TrainConfig):
             return ""
         try:
-            paths = photo_paths(config.photos)
-            unsaid, count = _unsaid(config, paths), len(paths)
+            captions = read_captions(photo_paths(config.photos))
         except Problem as problem:
             return str(problem)
-        views = f"{count} photos, each seen {config.views_per_photo} times"
-        runs = f"{views}, {config.batch_size} in a step: {steps(config, count)} steps."
-        return " ".join(filter(None, (runs, _cost(config.replace(**ASIDE)), unsaid)))
+        photos = [Photo(path, BLANK, caption) for path, caption in captions.items()]
+        views = f"{len(photos)} photos, each seen {config.views_per_photo} times"
+        samples = config.batch_size * config.gradient_accumulation
+        runs = f"{views}, {samples} in a step: {steps(config, len(photos))} steps."
+        remarks = map(self._labelled, _remarks(config, photos))
+        return " ".join([runs, _cost(config.replace(**ASIDE)), *remarks])
 
     @property
     def picture(self) -> Image.Image | None:
@@ -189,21 +192,14 @@ class FormModel:
         )
 
 
-def _unsaid(config: TrainConfig, photos: list[Path]) -> str:
-    """A warning where the photos have captions and the trigger word stands in none of them."""
-    if getattr(config, "instance_prompt", "") or getattr(config, "templates", False):
-        return ""  # the captions are not asked
-    silent = False
-    for caption in filter(None, map(read_caption, photos)):
-        if config.trigger.lower() in caption.lower():
-            return ""  # mostly after the first: the form asks at every key that is pressed
-        silent = True
-    if not silent:
-        return ""
-    return (
-        f"None of the captions says {config.trigger!r} yet, so it would learn nothing. Write it "
-        "into them, or fill in here the trigger word that they say."
-    )
+def _remarks(config: TrainConfig, photos: list[Photo]) -> list[str]:
+    """What a training would pass over, or refuse."""
+    from sdnb.training.methods import method_of
+
+    try:
+        return method_of(config).remarks(config, photos)
+    except Problem as problem:
+        return [str(problem)]
 
 
 @lru_cache

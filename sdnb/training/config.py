@@ -4,6 +4,7 @@ Forms, the command line, the glossary and the error messages are made from these
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -20,13 +21,14 @@ class TrainConfig(Settings):
     """What every training method has in common."""
 
     basics = ("photos", "trigger", "class_word", "base", "views_per_photo", "learning_rate")
+    names = ("trigger", "class_word", "base")
 
     photos: Path = Field(Path("photos"), title="Photo folder")
     """The folder of photos with a caption file NAME.txt beside each; 15 to 20 photos are good, with
     fewer the result copies single photos, with many more it takes longer."""
-    trigger: str = Field("ravo", min_length=1, title="Trigger word")
+    trigger: str = Field("ravo", title="Trigger word")
     """The made-up word that will mean your subject; a real word keeps its old meaning and the
-    subject mixes with it."""
+    subject mixes with it, and empty is for captions without one: all of the class changes."""
     class_word: str = Field("man", min_length=1, title="Class word")
     """What the subject is in plain English (man, woman, mug); a wrong one makes the model learn
     slowly and forget what it knew of the right one."""
@@ -235,6 +237,51 @@ class TextualInversionConfig(TrainConfig):
     templates: bool = Field(False, title="Use templates")
     """Whether to learn with plain sentences ("a close-up photo of ravo") in place of the captions;
     off is better where captions say what shall stay changeable."""
+
+
+PARTNERS = {  # settings that do nothing without another one
+    "preview_prompts": "preview_every",
+    "validate_every": "held_out",
+    "prior_images": "prior_weight",
+    "prior_folder": "prior_weight",
+    "class_prompt": "prior_weight",
+    "keep_tokens": "shuffle_captions",
+    "text_encoder_learning_rate": "train_text_encoder",
+}
+RIVALS = {"prior_images": "prior_folder", "init_word": "init_weights"}  # nothing beside the other
+
+
+def contradictions(config: TrainConfig, photos: int) -> Iterator[str]:
+    """Settings that do not go together, or with so many photos: a sentence each."""
+    fields = type(config).model_fields
+    own = {name for name, field in fields.items() if getattr(config, name) != field.default}
+    samples = config.batch_size * config.gradient_accumulation
+    count = math.ceil(config.views_per_photo * photos / samples)
+    seen, run = count * samples / photos, f"and the run has {count} step{'s' * (count > 1)}"
+    if config.batch_size > photos:
+        yield f"'batch_size' is {config.batch_size}, more than the {photos} photos."
+    if seen > 1.1 * config.views_per_photo:
+        yield f"Steps are whole: each photo is seen {seen:.3g} times, beyond 'views_per_photo'."
+    if config.warmup_steps >= count:
+        yield f"'warmup_steps' is {config.warmup_steps}, {run}: the full learning rate is not used."
+    for name in ("preview_every", "save_every", "validate_every"):
+        if name in own and getattr(config, name) > count:
+            yield f"{name!r} is {getattr(config, name)}, {run}."
+    for name, other in PARTNERS.items():
+        if name in own and not getattr(config, other):
+            yield f"{name!r} does nothing without {other!r}."
+    for name, other in RIVALS.items():
+        if {name, other} <= own:
+            yield f"{name!r} does nothing beside {other!r}."
+    if own & {"convolution_rank", "convolution_alpha"} and "convolution" not in config.layers:
+        yield "'convolution_rank' and 'convolution_alpha' do nothing for these 'layers'."
+    if "rank_stabilised" in own and config.kind != "lora":
+        yield f"'rank_stabilised' does nothing for {config.kind}."
+    from sdnb.captioning.captions import word_pattern  # with Pillow, for which no import waits
+
+    says = word_pattern(config.trigger).search
+    if config.trigger and config.preview_every and not any(map(says, config.preview_prompts)):
+        yield f"None of 'preview_prompts' says {config.trigger!r}."
 
 
 def steps(config: TrainConfig, photos: int, processes: int = 1) -> int:

@@ -31,9 +31,10 @@ from sdnb.machine import (
     Machine,
 )
 from sdnb.models.base import Model, ModelInfo, find_model, quiet, trains
-from sdnb.models.conditioning import for_unet
+from sdnb.models.conditioning import for_unet, refuse_clip_skip
 from sdnb.models.families import MINI_FOLDER
 from sdnb.training.config import TrainConfig, steps
+from sdnb.training.fused_backward import refuse_partners
 from sdnb.training.methods import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 
@@ -61,6 +62,7 @@ class Plan:
     ram: float  # bytes of main memory at the peak
     disk: float  # bytes of all that is on the disk at the peak
     seconds_per_step: float | None = None  # where it was tried
+    remarks: tuple[str, ...] = ()  # of what the run would pass over, where its photos were read
 
     @property
     def memory(self) -> float:
@@ -84,13 +86,16 @@ class Plan:
         lines += [f"{self.steps} steps{minutes}; {self.trainable:,} trainable parameters"]
         lines += [f"file {_in_words(self.file)}, each checkpoint {_in_words(self.checkpoint)}"]
         lines += [f"{_in_words(self.ram)} of main memory, {_in_words(self.disk)} of disk"]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.remarks])
 
 
 def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | None = None) -> Plan:
     """The plan of a run with so many photos on `machine`. `base` is the base model, where it was
     found already. Raises Problem for a base that is not known."""
     model, method = empty_model(base or config.base), method_of(config)
+    refuse_clip_skip(tuple(model.encoders.values()), config.clip_skip)
+    if getattr(config, "fused_backward_pass", False):
+        refuse_partners(config, processes=1)
     unet, vae = model.unet.num_parameters(), model.vae.num_parameters()
     text = sum(encoder.num_parameters() for encoder in model.encoders.values())
     with torch.device("meta"):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image, ImageStat
 
-from sdnb.dataset.photos import Photo, read_photos
+from sdnb.captioning.captions import word_pattern
+from sdnb.dataset.photos import Photo, literal, read_photos
 from sdnb.errors import Problem, with_article
 from sdnb.files import write_atomically
 from sdnb.inference.images import make_images
@@ -69,9 +70,10 @@ def _shows_something(image: Image.Image) -> bool:
 
 def class_caption(caption: str, config: TrainConfig) -> str:
     """The class prompt where one is set, else the caption with "ravo man", or "ravo" alone, in
-    letters of any size, replaced by "a man"."""
+    letters of any size, replaced by "a man"; without a trigger word the caption as it is."""
     if getattr(config, "class_prompt", ""):
-        return config.class_prompt
-    word, kind = re.escape(config.trigger), re.escape(config.class_word)
-    special = re.compile(rf"(?<!\w){word}(\s+{kind})?(?!\w)", re.IGNORECASE)
+        return literal(config.class_prompt)
+    if not config.trigger:
+        return caption
+    special = word_pattern(config.trigger, rf"(\s+{re.escape(config.class_word)})?")
     return special.sub(lambda _: with_article(config.class_word), caption)

@@ -60,7 +60,8 @@ def train(
     the step end, saves, and returns a run that is not `finished`; training again with the same
     settings continues it to the same weights. Raises Problem before any training where the
     folder cannot be written or holds a run with other settings, where photos or base model cannot
-    be read, and where the machine cannot do the precision asked for.
+    be read, where no caption says the trigger word, and where the machine cannot do the precision
+    asked for. Prints what the run passes over in settings and captions.
     """
     run = open_run(config, folder)
     if run.finished:
@@ -69,8 +70,9 @@ def train(
     machine, main = machine or find_machine(config.precision), find_rank() == 0
     work = _begin(run, machine, main)
     state = work.state
-    if progress and main and (opening := method_of(config).opening(work.model, config)):
-        print(opening)
+    opening = method_of(config).opening(work.model, config) if progress and main else ""
+    for sentence in filter(None, (*work.remarks, opening)):
+        print(sentence)
     history = read_history(run)[: state.step]
     with (
         append_history(run, history) if main else nullcontext(history.append) as record,
@@ -105,6 +107,7 @@ class _Work:
     batches: Batches
     loss: DenoisingLoss
     validation: Validation | None
+    remarks: list[str]
     saved: float = field(default_factory=time.monotonic)  # when the last checkpoint was
 
     def preview(self, display: Progress) -> None:
@@ -144,6 +147,7 @@ def _begin(run: Run, machine: Machine, main: bool) -> _Work:
     held_out = photos_for(config, base, config.held_out) if config.held_out else []
     refuse_what_cannot_fit(config, len(photos), machine, run.folder, base)
     model = load_model(base, base_dtype(config, machine), machine)
+    remarks = method_of(config).remarks(config, photos, model.tokenizer)
     if main:
         claim(run)
     folder = run.folder / "class_images" if main else None
@@ -156,7 +160,7 @@ def _begin(run: Run, machine: Machine, main: bool) -> _Work:
     validation = _validation(config, held_out, model, loss) if held_out else None
     if validation and main:
         validation.resume(run.validation_file, state.step)
-    return _Work(run, model, state, batches, loss, validation)
+    return _Work(run, model, state, batches, loss, validation, remarks if main else [])
 
 
 def photos_for(
@@ -294,9 +298,10 @@ def estimate(config: TrainConfig, machine: Machine | None = None) -> Plan:
     photos = photos_for(config, base)
     planned = refuse_what_cannot_fit(config, len(photos), machine, base=base)
     model = load_model(base, base_dtype(config, machine), machine)
+    remarks = method_of(config).remarks(config, photos, model.tokenizer)
     few = photos[: config.batch_size]  # the speed does not depend on how many there are
     tried = seconds_per_step(config, few, model, machine)
-    return replace(planned, seconds_per_step=tried)
+    return replace(planned, seconds_per_step=tried, remarks=tuple(remarks))
 
 
 def seconds_per_step(

@@ -35,7 +35,6 @@ from sdnb.training import run as training
 from sdnb.training.config import DreamboothConfig, LoraConfig
 from sdnb.training.methods import METHODS
 
-
 OUTSIDE: dict[str, float] = {}  # the peaks of all that is no stage: the steps of training
 
 

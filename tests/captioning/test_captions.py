@@ -2,13 +2,21 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from sdnb.captioning import CaptionConfig
-from sdnb.captioning.captions import MEMORY, Captioned, caption_photos, joined
-from sdnb.dataset.photos import fingerprint
+from sdnb.captioning.captions import (
+    MEMORY,
+    Captioned,
+    caption_photos,
+    check_captions,
+    joined,
+    write_caption,
+)
+from sdnb.dataset.photos import Photo, fingerprint
 from sdnb.errors import Problem
 
 
@@ -238,3 +246,59 @@ def test_captions_that_cannot_be_read_stop_no_other(folder):
     assert done.unreadable == ["1.txt", "2.txt", "3.txt", "caf\udce9.png"]
     assert str(done).encode() and str(done).count("no ordinary file") == 3
     assert (folder / "2.txt").read_bytes().startswith(b"caf\xe9") and (folder / "1.txt").is_fifo()
+
+
+def test_a_caption_is_written_where_the_old_one_is_read(folder):
+    (folder / "0.caption").write_text("old")
+    write_caption(folder / "0.png", "new")
+    write_caption(folder / "1.png", "first")
+    assert (folder / "0.caption").read_text() == "new\n" and not (folder / "0.txt").exists()
+    assert captions(folder) == {"1.txt": "first\n"}
+
+
+def test_a_bracket_of_the_prefix_does_not_make_a_caption_yours(folder):
+    captioned(folder, prefix=r"ravo \(man\)")
+    assert captions(folder)["0.txt"] == "ravo (man), a man 10 wide\n"
+    assert len(captioned(folder, prefix=r"ravo \(man\)").unchanged) == 5
+
+
+@pytest.mark.parametrize(
+    ("trigger", "says", "lacks"),
+    [
+        ("ravo", "photo of Ravo, at night", "photo of bravo"),
+        ("ravo", "ravo's hat", "ravo_man in a hat"),
+        ("ravo", "(ravo)", "ravo2, smiling"),
+        ("bad-hands-5", "a hand, bad-hands-5", "bad-hands-50"),
+        ("<cat-toy>", "a <Cat-Toy>.", "a cat-toy"),
+        ("ravo man", "the ravo man", "ravo woman"),
+        ("caf\u00e9", "in the CAF\u00c9", "in the cafe"),
+        ("cafe\u0301", "in the caf\u00e9", "in the cafe"),
+    ],
+)
+def test_the_trigger_is_a_word(trigger, says, lacks):
+    with_it, without = Photo(Path("a.jpg"), None, says), Photo(Path("b.jpg"), None, lacks)
+    assert check_captions([with_it], trigger) == []
+    (said,) = check_captions([with_it, without], trigger)
+    assert said.startswith(f"b.jpg has no {trigger!r} in the caption")
+    with pytest.raises(Problem, match="None of the captions says"):
+        check_captions([without, Photo(Path("c.jpg"), None, "")], trigger)
+    assert check_captions([without], "") == []
+
+
+def test_what_is_cut_off_is_said_and_the_trigger_is_never_lost(tiny):
+    """The tiny tokenizer has a token for each letter, and one for "man"."""
+    room, long = 75, "ravo " + "man " * 80  # 4 + 80 tokens
+    (said,) = check_captions([Photo(Path("a.jpg"), None, long)], "ravo", tiny.tokenizer)
+    assert f"a.jpg has 84 tokens and the model reads {room}" in said
+    assert repr("man " * 9) in said.replace("man' is", "man ' is")
+    (said,) = check_captions([Photo(Path("a.jpg"), None, long)], "ravo", tiny.tokenizer, 9)
+    assert "has 89 tokens" in said and repr("man " * 14) in said.replace("man' is", "man ' is")
+    fits = Photo(Path("b.jpg"), None, "ravo " + "man " * 71)
+    assert check_captions([fits], "ravo", tiny.tokenizer) == []
+    assert check_captions([fits], "ravo", tiny.tokenizer, 4) == []
+    assert len(check_captions([fits], "ravo", tiny.tokenizer, 5)) == 1
+    for before in (72, 75, 90):  # the word itself is cut, or lies behind
+        lost = Photo(Path("c.jpg"), None, "man " * before + "ravo")
+        with pytest.raises(Problem, match=r"c\.jpg.*'ravo'.*in front"):
+            check_captions([fits, lost], "ravo", tiny.tokenizer)
+        assert len(check_captions([lost], "", tiny.tokenizer)) == 1

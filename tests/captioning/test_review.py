@@ -40,7 +40,7 @@ def test_good_captions_are_left_in_peace(tokenizer):
         ([*GOOD, "photo of a man, in the snow"], "ravo", "4.jpg has no 'ravo' in the caption"),
         ([*GOOD, "photo of bravo, in the snow"], "ravo", "4.jpg has no 'ravo' in the caption"),
         ([c.replace("ravo", "man") for c in GOOD], "man", "'man' is one token"),
-        ([c.replace("ravo", "ra-vo") for c in GOOD], "ra-vo", "'ra-vo' is not one plain word"),
+        ([c.replace("ravo", "[V]") for c in GOOD], "[V]", "'[V]' is not one plain word"),
         ([c.replace("ravo", "ravo b") for c in GOOD], "ravo b", "'ravo b' is not one plain word"),
         ([*GOOD, "photo of ravo, " + "red, " * 50], "ravo", "the model reads 75: "),
         ([*GOOD, "ravo with a hat with a hat with a hat"], "ravo", "three times in a row"),
@@ -105,3 +105,21 @@ def test_a_style_is_not_described(tokenizer):
     said = ["watercolour painting in ravo style of a mug", "painting in ravo style, loose strokes"]
     (advice,) = coach(photos_with(*said), "ravo", tokenizer, style=True)
     assert "(strokes, watercolour)" in advice and "leave out how" in advice
+
+
+@pytest.mark.parametrize("trigger", ["bad-hands-5", "<cat-toy>"])
+def test_a_word_with_signs_is_a_word(tokenizer, trigger):
+    said = [caption.replace("ravo", trigger) for caption in GOOD]
+    (advice,) = coach(photos_with(*said), trigger, tokenizer)
+    assert "tokens of the model's vocabulary" in advice  # the mini's has few words
+
+
+def test_without_a_trigger_the_rest_is_still_said(tokenizer):
+    said = [f"a man in a red hat, {where}" for where in ("at night", "in a forest", "at home")]
+    (advice,) = coach(photos_with(*said), "", tokenizer)
+    assert "red hat" in advice and "a part of what is learned" in advice
+
+
+def test_no_caption_with_the_trigger_is_the_gravest(tokenizer):
+    (advice,) = coach(photos_with("photo of bravo", "ravo2 at night"), "ravo", tokenizer)
+    assert advice.startswith("None of the captions says 'ravo'")

@@ -264,3 +264,16 @@ def test_a_zip_with_any_byte_broken_ends_in_photos_or_a_sentence(source, tmp_pat
     else:
         assert {p for p in (tmp_path / "photos").iterdir() if p.suffix != ".txt"} == {*done.photos}
     shutil.rmtree(tmp_path / "photos", ignore_errors=True)
+
+
+def test_captions_come_under_every_usual_name_and_masks_are_left_alone(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("a.jpg", "b.jpg", "e\u0301.jpg", "a-masklabel.png"):
+        Image.new("RGB", (9, 9)).save(source / name)
+    for name in ("a.caption", "b.jpg.txt", "\u00e9.TXT"):
+        (source / name).write_text(name)
+    done = import_photos(source, tmp_path / "photos")
+    assert done.captions == 3 and done.aside == ["a-masklabel.png"]
+    assert (tmp_path / "photos" / "b.txt").read_text() == "b.jpg.txt"
+    assert (tmp_path / "photos" / "e\u0301.txt").read_text() == "\u00e9.TXT"

@@ -6,10 +6,13 @@ from PIL import Image
 
 from sdnb.dataset.photos import (
     fingerprint,
+    literal,
     photo_paths,
+    photos_in,
     read_caption,
     read_image,
     read_photos,
+    unread_files,
 )
 from sdnb.errors import Problem
 
@@ -111,6 +114,7 @@ def test_a_caption_without_an_end_is_named(tmp_path):
         "folder": lambda path: path.mkdir(),
         "long": lambda path: path.write_bytes(b"a" * 100_001),
     }.items():
+        (tmp_path / f"{name}.jpg").touch()
         make(tmp_path / f"{name}.txt")
         with pytest.raises(Problem, match="caption cannot be read: ") as caught:
             read_caption(tmp_path / f"{name}.jpg")
@@ -138,3 +142,71 @@ def test_what_may_not_be_read_is_named(locked_folder, ordinary_user):
     assert "folder cannot be read: Permission denied" in ordinary_user(photo_paths, folder)
     locked_folder.chmod(0o755)
     folder.chmod(0o755)
+
+
+NFC, NFD = "\u00e9", "e\u0301"  # é as one character and as two
+
+
+@pytest.mark.parametrize(
+    ("photo", "caption"),
+    [
+        ("a.jpg", "a.TXT"),
+        ("a.jpg", "a.caption"),
+        ("a.jpg", "a.Caption"),
+        ("a.jpg", "a.jpg.txt"),
+        ("a.JPG", "a.JPG.Txt"),
+        ("two.dots.png", "two.dots.caption"),
+        (f"{NFC}.jpg", f"{NFD}.txt"),
+        (f"{NFD}.jpg", f"{NFC}.TXT"),
+    ],
+)
+def test_a_caption_is_found_under_every_usual_name(tmp_path, photo, caption):
+    Image.new("RGB", (9, 9)).save(tmp_path / photo)
+    before = fingerprint(tmp_path)
+    (tmp_path / caption).write_text("photo of ravo")
+    (found,) = read_photos(tmp_path, 8, fewest=1)
+    assert found.caption == read_caption(tmp_path / photo) == "photo of ravo"
+    assert fingerprint(tmp_path) != before and unread_files(tmp_path) == []
+
+
+def test_of_two_captions_the_text_file_is_read_and_the_other_named(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.jpg")
+    for name in ("a.caption", "a.txt", "a.TXT"):
+        (tmp_path / name).write_text(name)
+    assert read_caption(tmp_path / "a.jpg") == "a.txt"
+    (said,) = unread_files(tmp_path)
+    assert said == "Not read: a.TXT and a.caption. A caption is NAME.txt beside NAME.jpg."
+
+
+def test_what_is_not_read_is_said_with_the_photos_that_lack_a_caption(tmp_path):
+    for name in ("p0.jpg", "p1.jpg", "p2.jpg"):
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    Image.new("L", (9, 9)).save(tmp_path / "p0-masklabel.png")
+    others = ("p0.cap", "p1.jpg.json", "metadata.jsonl", "notes.txt")
+    for name in (*others, "p2.txt", "truth.json", ".captions.json", "p2.mov"):
+        (tmp_path / name).write_text("x")
+    assert [path.name for path in photos_in(tmp_path)] == ["p0.jpg", "p1.jpg", "p2.jpg"]
+    (said,) = unread_files(tmp_path)
+    assert said.startswith("No caption is found for p0.jpg and p1.jpg. Not read: ")
+    assert "metadata.jsonl, notes.txt, p0-masklabel.png and 2 more." in said
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r"ravo \(a man\)", "ravo (a man)"),
+        (r"a \[b\] c:\\d", r"a [b] c:\d"),
+        ("(red:1.3) hat", "(red:1.3) hat"),
+        (f"caf{NFD}\n at  night", f"caf{NFC} at night"),
+        (r"c:\dir", r"c:\dir"),
+    ],
+)
+def test_a_caption_is_read_as_its_words(written, read):
+    assert literal(written) == read
+
+
+def test_what_a_prompt_escapes_a_caption_takes_for_the_same_words():
+    from sdnb.inference.prompts import escape, read_prompt
+
+    for words in ("ravo (man) [x]", r"a\b (c)"):
+        assert literal(escape(words)) == words == read_prompt(escape(words)).parts[0][0].text

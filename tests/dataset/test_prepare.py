@@ -619,3 +619,23 @@ def test_what_is_said_can_be_printed(run, photos):
     (photos / name).write_bytes(b"no photo")
     done = run()
     assert name in done.unreadable and str(done).encode() and "caf?.png" in str(done)
+
+
+def test_captions_of_other_names_are_copied_and_what_is_not_read_is_said(run, photos, dataset):
+    (photos / "c.caption").write_text("ravo \\(a man\\)")
+    (photos / "d.jpg.TXT").write_text("ravo at night")
+    (photos / "e.wd14_cap").write_text("1boy")
+    Image.new("L", (9, 9)).save(photos / "a-masklabel.png")
+    done = run()
+    assert done.done == [f"{name}.jpg" for name in "abcde"]
+    assert (dataset / "c.txt").read_text() == "ravo (a man)"
+    assert (dataset / "d.txt").read_text() == "ravo at night"
+    said = "No caption is found for e.jpg. Not read: a-masklabel.png and e.wd14_cap."
+    assert said in str(done) and not (dataset / "e.txt").exists()
+
+
+def test_a_caption_that_is_not_text_is_told_and_stops_no_photo(run, photos, dataset):
+    (photos / "b.txt").write_bytes(b"caf\xe9")
+    done = run()
+    assert "caption cannot be read" in done.unreadable["b.txt"] in str(done)
+    assert (dataset / "b.jpg").exists() and not (dataset / "b.txt").exists()

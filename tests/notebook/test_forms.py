@@ -2,6 +2,7 @@
 test."""
 
 import re
+import shutil
 
 import pytest
 
@@ -71,8 +72,8 @@ def test_a_line_that_cannot_be_is_a_sentence_and_goes_when_mended(typed):
 def test_each_line_at_fault_has_its_own_sentence():
     model = FormModel(LoraConfig())
     model.type("rank", "no")
-    model.type("trigger", "")
-    assert [s.split(" cannot")[0] for s in model.problems] == ["Trigger word", "Rank"]
+    model.type("class_word", "")
+    assert [s.split(" cannot")[0] for s in model.problems] == ["Class word", "Rank"]
 
 
 def test_the_twin_says_the_same_in_python():
@@ -211,3 +212,23 @@ def test_the_plan_is_of_the_precision_that_was_chosen(monkeypatch):
     monkeypatch.setattr("sdnb.machine.find_machine", machine)
     model = FormModel(LoraConfig(photos=sdnb.sample_photos(), precision="bf16", seed=77))
     assert "cannot calculate in bf16" in model.plan and asked == ["bf16"]
+
+
+def test_the_plan_says_what_a_training_would_pass_over(photos_folder, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos_folder, folder)
+    model = FormModel(LoraConfig(photos=folder, views_per_photo=2, batch_size=1))
+    model.type("gradient_accumulation", "5")
+    model.type("warmup_steps", "2")
+    assert "5 in a step: 2 steps." in model.plan
+    assert "Warm-up steps is 2, and the run has 2 steps" in model.plan
+    for caption in folder.glob("*.txt"):
+        caption.write_text("photo of bravo")
+    (folder / "0.cap").write_text("ravo")
+    model.type("trigger", "zuli")
+    assert "None of the captions says 'zuli' as a word" in model.plan
+    model.type("trigger", "ravo")
+    assert "None of the captions says 'ravo' as a word" in model.plan
+    model.type("trigger", "")
+    assert "None of" not in model.plan and "Not read: 0.cap." in model.plan
+    assert model.problems == [] and model.config.trigger == ""

@@ -271,3 +271,18 @@ def test_a_file_of_a_newer_peft_loads(configs, cpu, tmp_path, tiny):
         load_lora(tiny, path)
         pictures += make_images(tiny, "ravo", [1], steps=2)
     assert np.array_equal(*map(np.asarray, pictures))
+
+
+@pytest.mark.parametrize("trigger", ["bad-hands-5", "<cat-toy>", "Ra-vo"])
+def test_a_new_word_may_have_signs(tiny, configs, trigger):
+    config = configs["textual_inversion"].replace(trigger=trigger)
+    METHODS["textual_inversion"].prepare(tiny, config)
+    ids = tiny.token_ids([f"a {trigger}, here"])[0].tolist()
+    size = tiny.text_encoder.get_input_embeddings().vocabulary.num_embeddings
+    assert [token - size for token in ids if token >= size] == [0, 1]  # its two vectors
+
+
+@pytest.mark.parametrize("trigger", ["", "ravo man", "[V]"])
+def test_what_cannot_be_a_new_word_is_told_by_the_plan(configs, cpu, trigger):
+    with pytest.raises(Problem, match="cannot be a new word"):
+        plan(configs["textual_inversion"].replace(trigger=trigger), 5, cpu)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 import sdnb.training.run as run_module
 from sdnb.adapters import load_lora
+from sdnb.dataset.photos import Photo
 from sdnb.dataset.samples import sample_photos
 from sdnb.errors import Problem
 from sdnb.inference import make_images
@@ -21,7 +22,7 @@ from sdnb.models.loading import load_model
 from sdnb.training.loop import fit
 from sdnb.training.methods import METHODS
 from sdnb.training.prior_preservation import class_caption
-from sdnb.training.run import interruptible, prepare, train
+from sdnb.training.run import estimate, interruptible, prepare, train
 from sdnb.training.run_folder import Run, finished_runs, own_runs
 
 
@@ -362,3 +363,85 @@ def test_the_lessons_runs_are_not_the_learners_own(config, tmp_path, monkeypatch
         (run / "lora.safetensors").touch()
     assert len(finished_runs(tmp_path / "runs")) == 4
     assert [run.folder.name for run in own_runs()] == ["own"]
+
+
+@pytest.fixture
+def own(config, photos_folder, tmp_path):
+    """Settings for a copy of the photos, all with captions that say "bravo" and no "ravo"."""
+    folder = shutil.copytree(photos_folder, tmp_path / "own photos")
+    for photo in folder.glob("*.png"):
+        photo.with_suffix(".txt").write_text("photo of bravo, ravo2 or ravo_man")
+    whole = {"views_per_photo": 1, "batch_size": 1, "warmup_steps": 0, "save_every": 100}
+    return config.replace(photos=folder, **whole)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_word_that_no_caption_says_is_refused(own, configs, cpu, tmp_path, method):
+    asked = configs[method].replace(photos=own.photos)
+    with pytest.raises(Problem, match="None of the captions says 'ravo' as a word"):
+        train(asked, tmp_path / "run", cpu, progress=False)
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_templates_and_an_instance_prompt_stand_for_the_captions(own, configs, cpu):
+    word = configs["textual_inversion"].replace(photos=own.photos, templates=True)
+    whole = configs["dreambooth"].replace(photos=own.photos, instance_prompt=r"ravo \(man\)")
+    photos = run_module.photos_for(own)
+    for asked in (word, whole):
+        assert METHODS[asked.method].remarks(asked.replace(views_per_photo=8), photos) == []
+    assert METHODS["dreambooth"].captions(whole, photos)[0] == "ravo (man)"
+    with pytest.raises(Problem, match="None of the captions"):
+        METHODS["dreambooth"].remarks(whole.replace(instance_prompt="a man"), photos)
+
+
+def test_without_a_trigger_captions_are_taken_as_they_are(own, cpu, tmp_path, capsys):
+    asked = own.replace(trigger="", prior_weight=1.0, prior_images=2)
+    run = train(asked, tmp_path / "run", cpu, progress=False)
+    assert run.finished and capsys.readouterr().out == ""
+    assert class_caption("photo of a man", asked) == "photo of a man"
+
+
+def test_what_a_run_passes_over_is_said_before_it(own, cpu, tmp_path, capsys):
+    for name in ("0", "1", "2"):
+        (own.photos / f"{name}.txt").write_text("photo of ravo man")
+    (own.photos / "3.txt").unlink()
+    (own.photos / "3.cap").write_text("ravo")
+    (own.photos / "2.txt").write_text("ravo " + "man " * 80)
+    asked = own.replace(warmup_steps=9)
+    said = train(asked, tmp_path / "run", cpu, progress=False) and capsys.readouterr().out
+    warm_up, unread, silent, without, cut = said.splitlines()
+    assert warm_up.startswith("'warmup_steps' is 9, and the run has 5 steps")
+    assert unread.startswith("No caption is found for 3.png. Not read: 3.cap.")
+    assert silent.startswith("3.png has no caption")
+    assert without.startswith("4.png has no 'ravo' in the caption")
+    assert cut.startswith("The caption of 2.png has 84 tokens and the model reads 75")
+    assert warm_up in str(estimate(asked, cpu))
+
+
+def test_shuffling_does_not_lose_the_word_behind_the_cut(own):
+    parts = ", ".join(["ravo", *["man man man man"] * 20])
+    photos = [Photo(Path("a.jpg"), None, parts)]
+    method, tokenizer = METHODS["lora"], load_model(own.base).tokenizer
+    assert len(method.remarks(own, photos, tokenizer)) == 1
+    kept = own.replace(shuffle_captions=True)
+    assert len(method.remarks(kept, photos, tokenizer)) == 1
+    with pytest.raises(Problem, match="'ravo'"):
+        method.remarks(kept.replace(keep_tokens=0), photos, tokenizer)
+
+
+@pytest.mark.parametrize("layers", [2, 11])
+def test_clip_skip_beyond_the_layers_is_told_before_the_training(config, cpu, tmp_path, layers):
+    with pytest.raises(Problem, match=f"'clip_skip' is {layers}, and the text encoder has 2"):
+        train(config.replace(clip_skip=layers), tmp_path / "run", cpu, progress=False)
+    assert not list((tmp_path / "run").iterdir())
+    with pytest.raises(Problem, match="Set clip_skip to 1 at most"):
+        make_images(load_model(config.base), "a man", [0], steps=1, clip_skip=layers)
+
+
+def test_fused_settings_that_do_not_go_together_are_told_before_the_training(
+    configs, cpu, tmp_path
+):
+    asked = configs["dreambooth"].replace(fused_backward_pass=True)
+    with pytest.raises(Problem, match="max_grad_norm = 0"):
+        train(asked, tmp_path / "run", cpu, progress=False)
+    assert not list((tmp_path / "run").iterdir())

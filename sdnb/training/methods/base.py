@@ -1,5 +1,6 @@
 """What a training method is: what trains, how its captions differ, what is saved and loaded."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -7,10 +8,12 @@ import torch
 from diffusers.training_utils import cast_training_params
 
 from sdnb.adapters.layers import detach
-from sdnb.dataset.photos import Photo
+from sdnb.captioning.captions import check_captions
+from sdnb.dataset.photos import Photo, unread_files
 from sdnb.errors import Problem
 from sdnb.models.base import Model
-from sdnb.training.config import TrainConfig
+from sdnb.training.config import TrainConfig, contradictions
+from sdnb.training.latents import wordings
 
 
 class Method:
@@ -28,6 +31,21 @@ class Method:
     def captions(self, config: Any, photos: list[Photo]) -> list[str]:
         """The text each photo is learned with: its own caption; without one, the plain one."""
         return [photo.caption or plain_caption(config) for photo in photos]
+
+    def remarks(self, config: Any, photos: list[Photo], tokenizer: Any = None) -> list[str]:
+        """What a run would pass over in its settings, its folder and its captions (as the base's
+        `tokenizer` reads them), a sentence each. Raises Problem as `check_captions`."""
+        plain, texts = plain_caption(config), self.captions(config, photos)
+        said = [
+            replace(photo, caption=wording if photo.caption or text != plain else "")
+            for photo, text in zip(photos, texts, strict=True)
+            for wording in wordings(text, config)
+        ]
+        return [
+            *contradictions(config, len(photos)),
+            *unread_files(config.photos),
+            *check_captions(said, config.trigger, tokenizer, getattr(config, "vectors", 0)),
+        ]
 
     def save(self, model: Model, config: Any, path: Path) -> None:
         """Write what was learned to a file or folder, whole or not at all."""
@@ -52,7 +70,7 @@ class Method:
 
 def plain_caption(config: TrainConfig) -> str:
     """The plainest prompt that names the subject."""
-    return f"photo of {config.trigger} {config.class_word}"
+    return f"photo of {config.trigger or 'a'} {config.class_word}"
 
 
 def freeze(model: Model) -> None:

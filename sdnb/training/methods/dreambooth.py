@@ -3,7 +3,7 @@ the text encoder's. The result is a whole model that stands alone."""
 
 from pathlib import Path
 
-from sdnb.dataset.photos import Photo
+from sdnb.dataset.photos import Photo, literal
 from sdnb.errors import Problem
 from sdnb.models.base import Model
 from sdnb.models.loading import reload, take_weights
@@ -40,7 +40,7 @@ class Dreambooth(Method):
     def captions(self, config: DreamboothConfig, photos: list[Photo]) -> list[str]:
         """The instance prompt for every photo, or each photo's own caption."""
         if config.instance_prompt:
-            return [config.instance_prompt] * len(photos)
+            return [literal(config.instance_prompt)] * len(photos)
         return super().captions(config, photos)
 
     def save(self, model: Model, config: DreamboothConfig, path: Path) -> None:

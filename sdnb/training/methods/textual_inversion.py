@@ -15,7 +15,6 @@ from sdnb.adapters.words import (
     unload_embeddings,
 )
 from sdnb.dataset.photos import Photo
-from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.models.base import Model
 from sdnb.models.saving import save_tensors
@@ -41,11 +40,6 @@ class TextualInversion(Method):
     def prepare(self, model: Model, config: TextualInversionConfig) -> list[dict]:
         """Freeze the model and add the new word, beginning with the meaning of the init word."""
         refuse_sdxl(model, "Textual Inversion")
-        if not config.trigger.isidentifier():
-            raise Problem(
-                f"{config.trigger!r} cannot be a new word: it is not one plain word",
-                do="Choose a made-up word of letters",
-            )
         self.remove(model)
         freeze(model)
         add_word(model, config.trigger, initial_rows(model, config))

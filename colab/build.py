@@ -119,6 +119,41 @@ def edition(notebook: NotebookNode, name: str) -> NotebookNode:
     return made
 
 
+VERIFY = """\
+# Verify the course on a real T4
+
+For maintainers. Run all cells on a free T4: it takes hours, nobody knows yet how many. It trains an
+excerpt of every preset for a T4 and one whole LoRA, and notes what they took, in your Drive. After
+a break run it again: it goes on with what is missing. Then put the folder `verified` into the
+repository's `colab/`: the README's sentence about the T4 comes from there.
+"""
+
+VERIFY_DRIVE = """\
+import sdnb.notebook
+FOLDER = sdnb.notebook.use_drive() / "verified"
+"""
+
+RUN = """\
+!python sdnb-course/colab/verify_t4.py --folder "$FOLDER"
+"""
+
+SHOW = """\
+from IPython.display import Image, display
+for row in sorted(FOLDER.glob("*.json")): print(row.read_text())
+display(Image(FOLDER / "contact_sheet.png"))
+"""
+
+
+def verification() -> NotebookNode:
+    """The notebook that a maintainer runs on a real T4."""
+    intro = VERIFY + UNPUBLISHED if "not-published" in project()[0] else VERIFY
+    cells = [new_markdown_cell(intro.strip(), id="verify")]
+    sources = {"setup": setup_cell(), "drive": VERIFY_DRIVE, "run": RUN, "show": SHOW}
+    cells += [_code(f"colab-{name}", source.strip()) for name, source in sources.items()]
+    colab = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=colab)
+
+
 def _code(name: str, source: str) -> NotebookNode:
     return new_code_cell(source, id=name)
 
@@ -129,6 +164,7 @@ def editions() -> dict[Path, str]:
     for path in sorted((CHECKOUT / "notebooks").glob("*.ipynb")):
         notebook = edition(nbformat.read(path, as_version=4), path.name)
         made[CHECKOUT / "colab" / path.name] = nbformat.writes(notebook) + "\n"
+    made[CHECKOUT / "colab" / "verify_t4.ipynb"] = nbformat.writes(verification()) + "\n"
     return made
 
 

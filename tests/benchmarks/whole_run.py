@@ -26,6 +26,9 @@ import numpy as np
 import torch
 from full_size import T4, noise_photos, random_model
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "colab"))
+from verify_t4 import peaks
+
 from sdnb.export import to_kohya
 from sdnb.machine import GIB, Machine
 from sdnb.models.loading import load_model
@@ -36,20 +39,6 @@ from sdnb.training.config import DreamboothConfig, LoraConfig
 from sdnb.training.methods import METHODS
 
 OUTSIDE: dict[str, float] = {}  # the peaks of all that is no stage: the steps of training
-
-
-def peaks() -> dict[str, float]:
-    """GiB since the last call, and begin anew."""
-    torch.cuda.synchronize()
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    found = {
-        "allocated": torch.cuda.max_memory_allocated() / GIB,
-        "reserved": torch.cuda.max_memory_reserved() / GIB,
-        "main memory": int(lines["VmHWM"].split()[0]) / 2**20,
-    }
-    torch.cuda.reset_peak_memory_stats()
-    Path("/proc/self/clear_refs").write_text("5")  # begins VmHWM anew
-    return found
 
 
 def tell(name: str, facts: dict[str, float]) -> None:

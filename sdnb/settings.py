@@ -1,15 +1,22 @@
 """The class that every group of settings is made from: checked, frozen, kept as TOML."""
 
 import difflib
+import os
+import reprlib
 import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
+
+MOST_BYTES, MOST_DOTS = 100_000, 1000  # of a file; a key of 50,000 parts takes tomllib a minute
+TOLD = 5  # faults at once
+SHORT = reprlib.Repr()  # a value may be long, or deep
+SHORT.maxstring = SHORT.maxother = 80
 
 
 class Settings(BaseModel):
@@ -28,6 +35,17 @@ class Settings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise self._explain(error) from error
+
+    @field_validator("*")
+    @classmethod
+    def _possible(cls, value: Any) -> Any:
+        """Refuses what no disk can hold, before a folder is asked for it."""
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str | Path) and "\0" in str(text):
+                raise ValueError("it holds a character of the code 0")
+            if isinstance(text, Path) and any(len(os.fsencode(name)) > 255 for name in text.parts):
+                raise ValueError("a name in it is longer than 255 bytes")
+        return value
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -48,28 +66,36 @@ class Settings(BaseModel):
 
     @classmethod
     def _explain(cls, error: ValidationError) -> Problem:
-        faults = [cls._explain_one(fault) for fault in error.errors()]
+        faults = [cls._explain_one(fault) for fault in error.errors()[:TOLD]]
+        if error.error_count() > TOLD:
+            faults.append(f"and {error.error_count() - TOLD} more")
         return Problem("; ".join(faults), do="Correct the settings and run again")
 
     @classmethod
     def _explain_one(cls, fault: Any) -> str:
-        key = ".".join(str(part) for part in fault["loc"])
+        key = ".".join(str(part) for part in fault["loc"])[:80]
         if fault["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, cls.model_fields, n=1)
             return f"{key!r} is not a setting" + (f"; did you mean {near[0]!r}?" if near else "")
         if fault["type"] in ("too_short", "string_too_short") and not fault["input"]:
             return f"{key!r} cannot be empty"
         allowed = fault["msg"].replace("Input should", "it should")
-        return f"{key!r} cannot be {fault['input']!r}: {allowed}"
+        return f"{key!r} cannot be {SHORT.repr(fault['input'])}: {allowed}"
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
     """The values of a TOML file; a Problem where it cannot be read or is none."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        if not os.path.isfile(path):  # a pipe would be waited for
+            raise OSError
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES or content.count(b".") > MOST_DOTS:
+            raise ValueError(f"it has more than {MOST_BYTES} bytes or {MOST_DOTS} dots")
+        return tomllib.loads(content.decode())
     except OSError as error:
         raise Problem("The settings file cannot be read", path, "Check the path") from error
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are both ValueErrors
+    except (ValueError, RecursionError) as error:  # what is no TOML or no UTF-8 is a ValueError
         raise Problem(
             f"The settings file is not TOML: {error}",
             path,

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -29,14 +29,15 @@ from sdnb.training.loop import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.loss import Denoiser, DenoisingLoss
 from sdnb.training.memory import Plan, refuse_what_cannot_fit
 from sdnb.training.methods import base_dtype, method_of, restore
-from sdnb.training.prior_preservation import class_images
+from sdnb.training.prior_preservation import class_images, own_class_images
 from sdnb.training.progress import Progress, watch
 from sdnb.training.run_folder import (
     Run,
     append_history,
     claim,
+    fingerprints,
     open_run,
-    read_history,
+    refuse_changed,
     sweep,
     write_machine,
 )
@@ -64,14 +65,17 @@ def train(
     """
     run = open_run(config, folder)
     if run.finished:
-        sweep(run)
+        with suppress(OSError):  # it may lie where nothing can be written
+            sweep(run)
         return run
     machine, main = machine or find_machine(config.precision), find_rank() == 0
     work = _begin(run, machine, main)
     state = work.state
     if progress and main and (opening := method_of(config).opening(work.model, config)):
         print(opening)
-    history = read_history(run)[: state.step]
+    history = [step for step in run.history if step.index <= state.step]
+    if main and (lost := state.step - len(history)):
+        print(f"The losses of {lost} of the first {state.step} steps are not in history.csv.")
     with (
         append_history(run, history) if main else nullcontext(history.append) as record,
         interruptible() as interrupt,
@@ -142,17 +146,20 @@ def _begin(run: Run, machine: Machine, main: bool) -> _Work:
     base = find_model(config.base)
     photos = photos_for(config, base)
     held_out = photos_for(config, base, config.held_out) if config.held_out else []
+    own = config.prior_folder and config.prior_weight
+    class_photos = own_class_images(config, base.resolution) if own else None
     refuse_what_cannot_fit(config, len(photos), machine, run.folder, base)
     model = load_model(base, base_dtype(config, machine), machine)
+    refuse_changed(run, fingerprints(config))  # what was read is what was noted
     if main:
         claim(run)
-    folder = run.folder / "class_images" if main else None
-    class_photos = class_images(config, photos, model, folder)
-    state, batches, loss = prepare(config, photos, model, machine, class_photos)
+    kept = run.folder / "class_images" if main else None
+    state, batches, loss = prepare(config, photos, model, machine, class_photos, kept)
+    refuse_changed(run, fingerprints(config))  # and so are the initial weights
     if run.checkpoints:
         load_checkpoint(state, run.checkpoints[-1])
     if main:
-        write_machine(run, machine, state.accelerator.num_processes)
+        write_machine(run, machine, state.accelerator.num_processes, state.total_steps)
     validation = _validation(config, held_out, model, loss) if held_out else None
     if validation and main:
         validation.resume(run.validation_file, state.step)
@@ -194,21 +201,24 @@ def prepare(
     model: Model,
     machine: Machine | None = None,
     class_photos: list[Photo] | None = None,
+    class_folder: Path | None = None,
 ) -> tuple[TrainState, Batches, DenoisingLoss]:
     """Everything `fit` needs, in memory and without a file: `for step in fit(*prepare(...))`.
 
     Adds what trains to `model` itself (after removing what an earlier run added), so many little
     trainings can follow one another on one loaded base, and images of each be made in between;
     `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
-    `class_photos` serve prior preservation and are made from the base where they are missing. It
-    calculates in the model's own precision, unless a `machine` says another.
+    `class_photos` serve prior preservation; where they are missing the base makes them, and
+    `class_folder` keeps them. It calculates in the model's own precision, unless a `machine` says
+    another. Raises Problem for a base with weights that are not numbers.
     """
     machine = machine or find_machine(model.precision)
     method, config = method_of(config), config.replace(seed=trial().moved(config.seed))
     model.to(machine.device)
     restore(model)
+    _refuse_lost_base(model)
     if class_photos is None:
-        class_photos = class_images(config, photos, model)
+        class_photos = class_images(config, photos, model, class_folder)
     groups = method.prepare(model, config)
     if "untrained" in trial().kinds:
         groups = [{**group, "lr": 0.0} for group in groups]
@@ -238,6 +248,16 @@ def prepare(
     denoiser, total = Denoiser(model, config.clip_skip), steps(config, len(photos), processes)
     state = start(denoiser, groups, config, accelerator, total)
     return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
+
+
+def _refuse_lost_base(model: Model) -> None:
+    """Raise Problem where a weight is NaN or infinite: later a learning rate would be blamed."""
+    weights = [(part, pair) for part in model.modules for pair in part.named_parameters()]
+    for part, (name, weight) in weights:
+        if not torch.isfinite(weight).all():
+            what = f"The base model holds what is not a number: {type(part).__name__}, {name}"
+            do = "Download the base model again, or choose another one"
+            raise Problem(what, model.info.sources[0], do)
 
 
 def _use_gradient_checkpointing(model: Model, on: bool) -> None:

@@ -246,8 +246,9 @@ def _read_folder(folder: Path) -> ModelInfo:
         noise = folder / "scheduler" / "scheduler_config.json"
         scheduler = json.loads(noise.read_text()) if noise.exists() else {}
         v_prediction = scheduler.get("prediction_type") == "v_prediction"
-        sizes = resolution, step, width, channels
-        if not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
+        sizes = unet["sample_size"], resolution, step, width, channels
+        sensible = all(type(size) is int and 0 < size <= LARGEST for size in sizes)
+        if not sensible or not isinstance(kind, str):
             raise ValueError("no sensible widths")
         family = SDXL if "XL" in kind else family_of(width, v_prediction)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

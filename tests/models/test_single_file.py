@@ -7,8 +7,9 @@ from safetensors.torch import load_file, save_file
 from sdnb.errors import Problem
 from sdnb.models import single_file
 from sdnb.models.base import find_model
+from sdnb.models.families import FAMILIES
 from sdnb.models.loading import load_model, load_tokenizer
-from sdnb.models.single_file import clip_tokenizer
+from sdnb.models.single_file import FIRST, clip_tokenizer
 from tests.families import tiny_parts, write_configs
 from tests.single_files import write_single_file
 
@@ -126,3 +127,12 @@ def test_the_mini_model_is_known_as_a_single_file_too(tmp_path):
     told = [m.text_embeddings(["photo of a man, in the snow"]) for m in (model, read)]
     assert torch.equal(*told)
     assert load_tokenizer(path).get_vocab() == model.tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 4, 4)])
+def test_token_embeddings_of_other_dimensions_are_a_problem(tmp_path, shape):
+    path, tensor = tmp_path / "odd.safetensors", torch.zeros(shape)
+    for family in FAMILIES:
+        save_file({family.keys[0]: tensor, FIRST: tensor.clone()}, path)
+        with pytest.raises(Problem):
+            load_model(path)

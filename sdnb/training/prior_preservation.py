@@ -28,8 +28,8 @@ def class_images(
     """
     if not config.prior_weight:
         return []
-    if config.prior_folder:
-        return own_class_images(config, model.info.resolution)
+    if (found := own_class_images(config, model.info.resolution)) is not None:
+        return found
     own = method_of(config).captions(config, photos)
     captions = [class_caption(own[i % len(own)], config) for i in range(config.prior_images)]
     paths = [(folder or Path()) / f"{i:04}.png" for i in range(config.prior_images)]
@@ -49,11 +49,13 @@ def class_images(
     return [Photo(path, images[i], captions[i]) for i, path in enumerate(paths)]
 
 
-def own_class_images(config: TrainConfig, resolution: int) -> list[Photo]:
-    """The pictures in the learner's own `prior_folder`; one without a caption is learned as "photo
-    of a man", not with the words of some other photo. Raises Problem where they are too few, or
-    cannot be read."""
+def own_class_images(config: TrainConfig, resolution: int) -> list[Photo] | None:
+    """The pictures in the learner's own `prior_folder`, None where there shall be none; one without
+    a caption is learned as "photo of a man", not with the words of some other photo. Raises Problem
+    where they are too few, or cannot be read."""
     folder = config.prior_folder
+    if not folder or not config.prior_weight:
+        return None
     count = len(photos_in(folder)) if folder.is_dir() else 0
     if count < FEWEST:
         what = f"There are {count} class images, and prior preservation needs at least {FEWEST}"

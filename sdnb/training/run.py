@@ -146,8 +146,7 @@ def _begin(run: Run, machine: Machine, main: bool) -> _Work:
     base = find_model(config.base)
     photos = photos_for(config, base)
     held_out = photos_for(config, base, config.held_out) if config.held_out else []
-    own = config.prior_folder and config.prior_weight
-    class_photos = own_class_images(config, base.resolution) if own else None
+    class_photos = own_class_images(config, base.resolution)
     refuse_what_cannot_fit(config, len(photos), machine, run.folder, base)
     model = load_model(base, base_dtype(config, machine), machine)
     refuse_changed(run, fingerprints(config))  # what was read is what was noted
@@ -208,15 +207,14 @@ def prepare(
     Adds what trains to `model` itself (after removing what an earlier run added), so many little
     trainings can follow one another on one loaded base, and images of each be made in between;
     `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
-    `class_photos` serve prior preservation; where they are missing the base makes them, and
-    `class_folder` keeps them. It calculates in the model's own precision, unless a `machine` says
-    another. Raises Problem for a base with weights that are not numbers.
+    `class_photos` serve prior preservation; where missing, the base makes them, for `class_folder`
+    to keep. It calculates in the model's own precision, unless a `machine` says another. Raises
+    Problem for a base that holds what is not a number.
     """
     machine = machine or find_machine(model.precision)
     method, config = method_of(config), config.replace(seed=trial().moved(config.seed))
     model.to(machine.device)
-    restore(model)
-    _refuse_lost_base(model)
+    _restore_whole(model)
     if class_photos is None:
         class_photos = class_images(config, photos, model, class_folder)
     groups = method.prepare(model, config)
@@ -250,8 +248,10 @@ def prepare(
     return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
 
 
-def _refuse_lost_base(model: Model) -> None:
-    """Raise Problem where a weight is NaN or infinite: later a learning rate would be blamed."""
+def _restore_whole(model: Model) -> None:
+    """Give the base back as it was. Raises Problem where a weight is NaN or infinite: later a
+    learning rate would be blamed for it."""
+    restore(model)
     weights = [(part, pair) for part in model.modules for pair in part.named_parameters()]
     for part, (name, weight) in weights:
         if not torch.isfinite(weight).all():

@@ -243,6 +243,7 @@ def other_header(chance, good):
 KINDS = (flip, cut, longer, other_header)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("first", "count"), [(0, 20), pytest.param(20, 180, marks=pytest.mark.thorough)]
 )

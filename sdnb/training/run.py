@@ -207,14 +207,13 @@ def prepare(
     Adds what trains to `model` itself (after removing what an earlier run added), so many little
     trainings can follow one another on one loaded base, and images of each be made in between;
     `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
-    `class_photos` serve prior preservation; where missing, the base makes them, for `class_folder`
-    to keep. It calculates in the model's own precision, unless a `machine` says another. Raises
+    `class_photos` serve prior preservation; without, the base makes them and `class_folder` keeps
+    them. It calculates in the model's own precision, unless a `machine` says another. Raises
     Problem for a base that holds what is not a number.
     """
     machine = machine or find_machine(model.precision)
     method, config = method_of(config), config.replace(seed=trial().moved(config.seed))
-    model.to(machine.device)
-    _restore_whole(model)
+    _restore_whole(model.to(machine.device))
     if class_photos is None:
         class_photos = class_images(config, photos, model, class_folder)
     groups = method.prepare(model, config)

@@ -204,12 +204,12 @@ def prepare(
 ) -> tuple[TrainState, Batches, DenoisingLoss]:
     """Everything `fit` needs, in memory and without a file: `for step in fit(*prepare(...))`.
 
-    Adds what trains to `model` itself (after removing what an earlier run added), so many little
-    trainings can follow one another on one loaded base, and images of each be made in between;
+    Adds what trains to `model` (after removing what an earlier run added): many little trainings
+    can follow one another on one loaded base, and images of each be made in between;
     `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
     `class_photos` serve prior preservation; without, the base makes them and `class_folder` keeps
     them. It calculates in the model's own precision, unless a `machine` says another. Raises
-    Problem for a base that holds what is not a number.
+    Problem for a base that is damaged.
     """
     machine = machine or find_machine(model.precision)
     method, config = method_of(config), config.replace(seed=trial().moved(config.seed))
@@ -224,8 +224,7 @@ def prepare(
     text_trains = any(map(trains, model.encoders.values()))
     unused = text_trains and bool(config.clip_skip or model.text_encoder_2)
     accelerator = new_accelerator(machine, config.gradient_accumulation, unused)
-    processes = accelerator.num_processes
-    photos, class_photos = trial().few(photos), trial().few(class_photos)
+    photos, class_photos = map(trial().few, (photos, class_photos))
     captions = trial().dealt(method.captions(config, photos))
     instance, prior = encode_examples(model, photos, captions, config), None
     if class_photos:
@@ -237,13 +236,13 @@ def prepare(
         caption_dropout=config.caption_dropout,
         seed=config.seed,
         batch_size=config.batch_size,
-        global_size=config.batch_size * config.gradient_accumulation * processes,
+        global_size=config.batch_size * config.gradient_accumulation * accelerator.num_processes,
         n_train_timesteps=model.scheduler.config.num_train_timesteps,
         noise_offset=config.noise_offset,
     )
     model.park()
-    denoiser, total = Denoiser(model, config.clip_skip), steps(config, len(photos), processes)
-    state = start(denoiser, groups, config, accelerator, total)
+    total = steps(config, len(photos), accelerator.num_processes)
+    state = start(Denoiser(model, config.clip_skip), groups, config, accelerator, total)
     return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
 
 

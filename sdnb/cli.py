@@ -10,6 +10,7 @@ import json
 import sys
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, Field
 from pydantic_settings import (
@@ -59,7 +60,8 @@ def _settings_of(arguments: list[str]) -> type[TrainConfig]:
 
 def _whole_prompts(arguments: list[str]) -> list[str]:
     """pydantic-settings would cut "a man, at the beach" at its comma into two prompts, and take
-    "[old] a man" for a list. Several prompts at once are a list as JSON has it."""
+    "[old] a man" for a list. Several prompts at once are a list as JSON has it. They travel as in
+    an address, "%5Bold%5D%20a%20man": of quotes and brackets it would make something else."""
     whole: list[str] = []
     for argument in arguments:
         option, equals, words = argument.partition("=")
@@ -71,16 +73,21 @@ def _whole_prompts(arguments: list[str]) -> list[str]:
 
 
 def _as_list(words: str) -> str:
-    with suppress(ValueError):
-        if isinstance(json.loads(words), list):
-            return words
-    return json.dumps([words])
+    prompts = [words]
+    with suppress(ValueError, RecursionError):
+        found = json.loads(words)
+        if isinstance(found, list) and all(isinstance(prompt, str) for prompt in found):
+            prompts = found
+    return json.dumps([quote(prompt, "", errors="surrogateescape") for prompt in prompts])
 
 
 def _over(start: Settings, said: BaseModel) -> Settings:
     """`start`, and over it those of its settings that the command line says."""
     names = set(type(start).model_fields) & said.model_fields_set
-    return start.replace(**{name: getattr(said, name) for name in names})
+    values = {name: getattr(said, name) for name in names}
+    for name in values.keys() & {"prompts", "preview_prompts"}:
+        values[name] = [unquote(prompt, errors="surrogateescape") for prompt in values[name]]
+    return start.replace(**values)
 
 
 class _FromFile(PlainPaths):

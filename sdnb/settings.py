@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import reprlib
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,11 @@ from pydantic_core import PydanticCustomError
 
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
+
+MOST_BYTES, MOST_DOTS = 100_000, 1000  # of a file; a key of 50,000 parts takes tomllib a minute
+TOLD = 5  # faults at once
+SHORT = reprlib.Repr()  # a value may be long, or deep
+SHORT.maxstring = SHORT.maxother = 80
 
 
 class PlainPaths(BaseModel):
@@ -52,6 +58,17 @@ class Settings(PlainPaths):
         except ValidationError as error:
             raise self._explain(error, values) from error
 
+    @field_validator("*")
+    @classmethod
+    def _possible(cls, value: Any) -> Any:
+        """Refuses what no disk can hold, before a folder is asked for it."""
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str | Path) and "\0" in str(text):
+                raise ValueError("it holds a character of the code 0")
+            if isinstance(text, Path) and any(len(os.fsencode(name)) > 255 for name in text.parts):
+                raise ValueError("a name in it is longer than 255 bytes")
+        return value
+
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read settings from a TOML file; a Problem names the file and the key at fault."""
@@ -71,14 +88,16 @@ class Settings(PlainPaths):
 
     @classmethod
     def _explain(cls, error: ValidationError, values: dict[str, Any]) -> Problem:
-        faults = [cls._explain_one(fault) for fault in error.errors()]
+        faults = [cls._explain_one(fault) for fault in error.errors()[:TOLD]]
+        if error.error_count() > TOLD:
+            faults.append(f"and {error.error_count() - TOLD} more")
         if "clip_skip" in values and _table()["kohya"].keys() & values.keys():
             faults.append("'clip_skip' is 1 less here than in kohya_ss")
         return Problem("; ".join(faults), do="Correct the settings and run again")
 
     @classmethod
     def _explain_one(cls, fault: Any) -> str:
-        key = ".".join(str(part) for part in fault["loc"])
+        key = ".".join(str(part) for part in fault["loc"])[:80]
         if fault["type"] == "extra_forbidden":
             if isinstance(fault["input"], dict):
                 return f"[{key}] is a section, and here are none: leave out its line"
@@ -89,9 +108,9 @@ class Settings(PlainPaths):
         if fault["type"] in ("too_short", "string_too_short") and not fault["input"]:
             return f"{key!r} cannot be empty"
         allowed = fault["msg"].replace("Input should", "it should")
-        if re.fullmatch(r"\s*[-+]?\d*,\d+\s*", str(fault["input"])):
+        if re.fullmatch(r"\s*[-+]?\d{0,99},\d{1,99}\s*", str(fault["input"])):
             allowed += ", written with a point"
-        return f"{key!r} cannot be {fault['input']!r}: {allowed}"
+        return f"{key!r} cannot be {SHORT.repr(fault['input'])}: {allowed}"
 
 
 @cache
@@ -109,7 +128,14 @@ def plain_path(text: str) -> str:
 def read_toml(path: Path | str) -> dict[str, Any]:
     """The values of a TOML file; a Problem where it cannot be read or is none."""
     try:
-        text = Path(plain_path(str(path))).read_text(encoding="utf-8-sig")  # Notepad marks it
+        path = plain_path(str(path))
+        if not os.path.isfile(path):  # a pipe would be waited for
+            raise OSError
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES or content.count(b".") > MOST_DOTS:
+            raise ValueError(f"it has more than {MOST_BYTES} bytes or {MOST_DOTS} dots")
+        text = content.decode("utf-8-sig")  # Notepad marks it
         return tomllib.loads(text)
     except OSError as error:
         raise Problem("The settings file cannot be read", path, "Check the path") from error
@@ -117,7 +143,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         what = "The settings file is not TOML in UTF-8"
         do = 'Save it anew with the encoding UTF-8 ("Unicode" in old editors is UTF-16)'
         raise Problem(what, path, do) from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # what is no TOML is a ValueError
         found = re.search(r"line (\d+)", str(error))
         line = text.splitlines()[int(found[1]) - 1] if found else ""
         hints = [hint["do"] for hint in _table()["hints"] if re.search(hint["line"], line)]

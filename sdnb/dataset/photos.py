@@ -4,9 +4,10 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path, PurePath
 
 from PIL import Image, ImageOps
@@ -78,13 +79,18 @@ def photo_paths(folder: Path | str, fewest: int = FEWEST) -> list[Path]:
         photos = "1 photo" if len(paths) == 1 else f"{len(paths)} photos"
         what = f"The folder holds {photos}, and training needs at least {fewest}"
         do = "Add more; 15 to 20 are good"
-    elif any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")):
+    elif any(Path(name).suffix.lower() in SUFFIXES for name in _names_below(folder)):
         what = "The photos lie in folders within this one"
         do = 'Bring them together: sdnb.dataset.import_photos("that folder", sdnb.Project().photos)'
     else:
         what = "There are no photos in the folder"
         do = "Put 15 to 20 photos there (JPEG, PNG, HEIC, WebP and others)"
     raise Problem(what, folder, do)
+
+
+def _names_below(folder: Path) -> Iterator[str]:
+    """The files' names in the first folders below: all of /proc, or of a disk, would take long."""
+    return (name for _, _, names in islice(os.walk(folder), 1000) for name in names)
 
 
 def fingerprint(folder: Path | str) -> str:

@@ -20,6 +20,7 @@ from sdnb.evaluation.scores import MEASURES, Number, Scores
 from sdnb.files import write_atomically
 
 MOST_BYTES = 1_000_000  # of a file: a report has some thousand
+MOST_FILES, MOST_NAMES = 500, 300  # reports and machines, and names of settings and scores, in all
 LONGEST = 200  # characters of a text
 LARGEST = 1e15  # number
 OWN = ("trigger", "class_word", "init_word", "seed")  # differ because learners do: no study
@@ -38,7 +39,8 @@ def _number_or_words(value: Any) -> int | float | str:
 
 
 def _sensible(number: Number) -> Number:
-    if abs(number.mean) < LARGEST and 0 <= (number.spread or 0) < LARGEST and number.n > 0:
+    good = abs(number.mean) < LARGEST and 0 <= (number.spread or 0) < LARGEST
+    if good and 0 < number.n < LARGEST:
         return number
     raise ValueError("no sensible number")  # NaN too
 
@@ -46,6 +48,7 @@ def _sensible(number: Number) -> Number:
 Text = Annotated[str, AfterValidator(_plain)]
 Value = Annotated[int | float | str, BeforeValidator(_number_or_words)]
 Score = Annotated[Number, AfterValidator(_sensible)]
+Scored = Annotated[dict[Text, Score], Field(max_length=20)]
 
 
 class LearnerReport(BaseModel):
@@ -57,7 +60,7 @@ class LearnerReport(BaseModel):
     base: Text
     finished: bool
     settings: dict[Text, Value] = Field(max_length=200)
-    scores: dict[Text, dict[Text, Score]] = Field(max_length=20)
+    scores: dict[Text, Scored] = Field(max_length=20)
 
     @property
     def choices(self) -> dict[str, int | float | str]:
@@ -100,6 +103,7 @@ class Classroom:
     reports: list[LearnerReport] = field(default_factory=list)
     machines: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)  # of settings and scores
 
     @property
     def differing(self) -> list[str]:
@@ -147,6 +151,8 @@ def read_reports(folder: Path | str) -> Classroom:
 
 def _add(room: Classroom, path: Path) -> str:
     """Add what stands in a file; returns what there is to remark on it, if anything."""
+    if len(room.reports) + len(room.machines) == MOST_FILES:
+        return f"A class has {MOST_FILES} files at most, and this one is left out"
     if not path.is_file():  # a pipe would be waited for
         return FOREIGN
     try:
@@ -160,8 +166,11 @@ def _add(room: Classroom, path: Path) -> str:
         return "This report is there twice and counts once"
     elif not found.finished:
         return "The training of this report was not finished"
+    elif len(room.names | found.choices.keys() | found.numbers.keys()) > MOST_NAMES:
+        return "This report has too many settings and scores that others have not"
     else:
         room.reports.append(found)
+        room.names.update(found.choices, found.numbers)
     return ""
 
 

@@ -4,6 +4,7 @@ same in plain numbers, for a table of many."""
 import base64
 import io
 import json
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,17 +17,18 @@ import jinja2
 from PIL import Image
 
 from sdnb.dataset.decoding import open_picture
-from sdnb.dataset.photos import photo_paths, read_caption
+from sdnb.dataset.photos import fingerprint, photo_paths, read_caption
 from sdnb.errors import Problem, bytes_in_words, seconds_in_words
 from sdnb.evaluation.scores import MEASURES, Scores
 from sdnb.files import write_atomically
 from sdnb.training.config import TrainConfig
 from sdnb.training.methods import method_of
-from sdnb.training.run_folder import Run, bytes_of
+from sdnb.training.run_folder import Run, bytes_of, read_inputs
 
 VERSION = 1
 SHOWN = 60  # photos on the page: of more only the first
 SIDE = 320  # pixels of an image on the page, the longer side
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # no page shows them
 WORDED = ("instance_prompt", "class_prompt", "preview_prompts")  # settings that are captions
 
 
@@ -49,7 +51,7 @@ def write_report(
     path, config = Path(path), run.config
     if path.suffix.lower() != ".html":
         path = path.with_name(f"{path.name}.html")
-    count, shown = _photos(config.photos)
+    count, shown = _photos(run)
     numbers = _numbers(run, scores, seconds, count)
     by_prompt = groupby(images, key=itemgetter(0))
     files = [*([run.weights] if run.finished else []), *run.checkpoints]
@@ -82,7 +84,7 @@ def render(template: str, **values: Any) -> str:
     )
     filters = (bytes_in_words, data_uri, seconds_in_words, value_in_words)
     templates.filters |= {function.__name__: function for function in filters}
-    return templates.get_template(template).render(values)
+    return CONTROLS.sub("", templates.get_template(template).render(values))
 
 
 def data_uri(image: Image.Image) -> str:
@@ -119,7 +121,7 @@ def _numbers(run: Run, scores: Scores | None, seconds: float | None, photos: int
         "name": run.folder.name,
         "method": config.method,
         "base": Path(config.base).name,
-        "machine": _machine(run.machine),
+        "machine": _machine(run.facts),
         "finished": run.finished,
         "steps": steps,
         "seconds": seconds,
@@ -148,11 +150,14 @@ def _changed_settings(config: TrainConfig, photos: bool) -> list[tuple[str, str,
     return [(title, value, default) for title, value, default in rows if value != default]
 
 
-def _photos(folder: Path) -> tuple[int | None, tuple[tuple[str, Image.Image], ...]]:
-    """How many photos the folder holds, and the first of them; None where they are gone."""
+def _photos(run: Run) -> tuple[int | None, tuple[tuple[str, Image.Image], ...]]:
+    """How many photos it was trained on, and the first of them; None where they are gone, or have
+    changed since."""
     try:
-        paths = photo_paths(folder, fewest=1)
-    except Problem:
+        paths, now = photo_paths(run.config.photos, fewest=1), fingerprint(run.config.photos)
+        if read_inputs(run).get("photos", now) != now:
+            return None, ()
+    except (Problem, OSError):
         return None, ()
     found = []
     for path in paths[:SHOWN]:
@@ -161,9 +166,7 @@ def _photos(folder: Path) -> tuple[int | None, tuple[tuple[str, Image.Image], ..
     return len(paths), tuple(found)
 
 
-def _machine(path: Path) -> dict[str, str]:
+def _machine(facts: dict[str, Any]) -> dict[str, str]:
     """The machine as the run noted it; empty where it did not."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        return {key: str(noted[key]) for key in ("name", "device", "precision")}
-    return {}
+    keys = ("name", "device", "precision")
+    return {key: str(facts[key])[:200] for key in keys} if facts.keys() >= {*keys} else {}

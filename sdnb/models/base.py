@@ -49,6 +49,7 @@ def _known(name: str, family: Family, licence: str, *sources: str, unet: str = "
     return ModelInfo(name, family, family.resolution, sources, licence, family.bucket_step, unet)
 
 
+LARGEST = 16_384  # pixels or channels, of any model to come
 RAIL, RAIL_2 = "CreativeML OpenRAIL-M", "CreativeML OpenRAIL++-M"
 SD15 = ("stable-diffusion-v1-5/stable-diffusion-v1-5", "CompVis/stable-diffusion-v1-4")
 CARTOON = str(MINI_FOLDER / "cartoon")
@@ -200,7 +201,7 @@ def find_model(name_or_path: str | Path | ModelInfo) -> ModelInfo:
     if known := MODELS.get(str(name_or_path)):
         return known
     path = Path(name_or_path)
-    if path.is_file():
+    if os.path.isfile(path):  # False too for a name that no disk can hold
         family = single_file.read_family(path)
         return _known(path.stem, family, "unknown", str(path))
     return _read_folder(path)
@@ -228,7 +229,7 @@ def quiet(warnings: bool = True):
 def _read_folder(folder: Path) -> ModelInfo:
     """Read family and resolution off a diffusers folder's JSON files."""
     names = ", ".join(MODELS)
-    if not folder.exists():
+    if not os.path.isdir(folder):
         raise Problem(
             "There is no such base model",
             folder,
@@ -246,14 +247,18 @@ def _read_folder(folder: Path) -> ModelInfo:
         scheduler = json.loads(noise.read_text()) if noise.exists() else {}
         v_prediction = scheduler.get("prediction_type") == "v_prediction"
         zero_snr = scheduler.get("rescale_betas_zero_snr") is True
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        sizes = unet["sample_size"], resolution, step, width, channels
+        sensible = all(type(size) is int and 0 < size <= LARGEST for size in sizes)
+        if not sensible or not isinstance(kind, str):
+            raise ValueError("no sensible widths")
+        family = SDXL if "XL" in kind else family_of(width, v_prediction)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Problem(
             "This is not a Stable Diffusion model in the diffusers layout",
             folder,
             f"Choose one of {names}, or a folder with model_index.json",
         ) from error
     single_file.refuse_other_inputs(channels, folder)
-    family = SDXL if "XL" in kind else family_of(width, v_prediction)
     if (v_prediction, zero_snr) != (family.v_prediction, family.zero_snr):
         family = family.predicting(v_prediction, zero_snr)
     if width == MINI.text_width:

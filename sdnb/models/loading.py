@@ -87,7 +87,7 @@ def loading(what: str, source: str | Path) -> Iterator[None]:
 def _read_model(info: ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
     """The model in the computer's own memory."""
     pipeline = _from_first(info, lambda source: _pipeline(source, info, dtype))
-    return Model(
+    model = Model(
         tokenizer=pipeline.tokenizer,
         text_encoder=pipeline.text_encoder,
         vae=pipeline.vae.float(),
@@ -97,6 +97,11 @@ def _read_model(info: ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
         tokenizer_2=getattr(pipeline, "tokenizer_2", None),
         text_encoder_2=getattr(pipeline, "text_encoder_2", None),
     )
+    widths = [encoder.config.hidden_size for encoder in model.encoders.values()]
+    if sum(widths) != (wanted := model.unet.config.cross_attention_dim):
+        what = f"The UNet takes {wanted} numbers a token, and the text encoder makes {sum(widths)}"
+        raise Problem(what, info.sources[0], "Choose another base model")
+    return model
 
 
 def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipeline:

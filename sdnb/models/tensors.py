@@ -27,7 +27,7 @@ def opened(path: Path | str) -> Iterator[safe_open]:
     try:
         with safe_open(path, "pt") as file:
             yield file
-    except (OSError, SafetensorError, ValueError, MemoryError, RuntimeError) as error:
+    except (OSError, SafetensorError, ValueError, LookupError, MemoryError, RuntimeError) as error:
         raise Problem(
             "The file is damaged: it ends too soon, or is not what its name says",
             path,

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field
 
 from sdnb.errors import Problem, nearest
-from sdnb.settings import Settings, read_toml
+from sdnb.settings import SHORT, Settings, read_toml
 from sdnb.trials import trial
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -314,7 +314,7 @@ def load_config(path: Path | str) -> TrainConfig:
     """Training settings from a TOML file, of the class that its `method` names (lora where it
     names none)."""
     try:
-        kind = config_class(str(read_toml(path).get("method", "lora")))
+        kind = config_class(SHORT.repr(read_toml(path).get("method", "lora")).strip("'"))
     except Problem as problem:
         raise Problem(problem.what, path, problem.do) from problem
     return kind.load(path)

@@ -88,4 +88,6 @@ class FusedBackwardPass:
         return {"scale": self.scale, "steps_since": self.steps_since}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        self.scale, self.steps_since = state["scale"], state["steps_since"]
+        self.steps_since = state["steps_since"]
+        if self.scaled and state["scale"] != 1:  # else it was saved in another precision
+            self.scale = state["scale"]

@@ -173,8 +173,8 @@ def _weighted(losses: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.T
 
 def diagnose(losses: torch.Tensor, batch: Batch, batches: Batches, state: TrainState) -> Problem:
     """Why some of `losses` (n,) are NaN or infinite, as a Problem that names the likeliest cause:
-    weights that are lost already, a photo whose latents are, a precision too narrow, or else a
-    learning rate too high."""
+    weights that are lost already, a photo whose latents are, a precision too narrow, the base
+    where nothing has been learned yet, or else a learning rate too high."""
     at = f"At step {state.step + 1} the loss was no longer a number"
     kept = "what was saved before is still there"
     if not all(torch.isfinite(weight).all() for weight in state.parameters.values()):
@@ -188,4 +188,7 @@ def diagnose(losses: torch.Tensor, batch: Batch, batches: Batches, state: TrainS
     if state.accelerator.mixed_precision == "fp16":
         narrow = 'Set precision = "fp32", or lower the learning rate'
         return Problem(f"{at}: a value was too large for fp16", names, f"{narrow}; {kept}")
+    if not state.step:
+        first = f"{at}, before anything was learned; the base model is the likeliest cause"
+        return Problem(first, names, "Choose another base model, or download this one again")
     return Problem(f"{at}; the learning rate is the likeliest cause", names, f"{LOWER}; {kept}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageStat
 
 from sdnb.captioning.captions import word_pattern
-from sdnb.dataset.photos import Photo, literal, read_photos
+from sdnb.dataset.photos import FEWEST, Photo, literal, photos_in, read_photos
 from sdnb.errors import Problem, with_article
 from sdnb.files import write_atomically
 from sdnb.inference.images import make_images
@@ -25,15 +25,12 @@ def class_images(
 
     The base model makes them from the photos' captions with the class word for the trigger word,
     with seeds 0, 1, 2, ...; `folder` keeps them for the next time, and a broken or empty one is
-    made again. The learner's own `prior_folder` takes their place; one without a caption is learned
-    as "photo of a man", not with the words of some other photo.
+    made again. The learner's own `prior_folder` takes their place.
     """
     if not config.prior_weight:
         return []
-    if config.prior_folder:
-        found = read_photos(config.prior_folder, model.info.resolution)
-        plain = class_caption(plain_caption(config), config)
-        return [replace(photo, caption=photo.caption or plain) for photo in found]
+    if (found := own_class_images(config, model.info.resolution)) is not None:
+        return found
     own = method_of(config).captions(config, photos)
     captions = [class_caption(own[i % len(own)], config) for i in range(config.prior_images)]
     paths = [(folder or Path()) / f"{i:04}.png" for i in range(config.prior_images)]
@@ -51,6 +48,23 @@ def class_images(
         if folder:
             write_atomically(paths[i], image.save)
     return [Photo(path, images[i], captions[i]) for i, path in enumerate(paths)]
+
+
+def own_class_images(config: TrainConfig, resolution: int) -> list[Photo] | None:
+    """The pictures in the learner's own `prior_folder`, None where there shall be none; one without
+    a caption is learned as "photo of a man", not with the words of some other photo. Raises Problem
+    where they are too few, or cannot be read."""
+    folder = config.prior_folder
+    if not folder or not config.prior_weight:
+        return None
+    count = len(photos_in(folder)) if folder.is_dir() else 0
+    if count < FEWEST:
+        what = f"There are {count} class images, and prior preservation needs at least {FEWEST}"
+        do = "Add class images of many different ones, or leave prior_folder out"
+        raise Problem(what, folder, f"{do}: the base model then makes them")
+    plain = class_caption(plain_caption(config), config)
+    found = read_photos(folder, resolution)
+    return [replace(photo, caption=photo.caption or plain) for photo in found]
 
 
 def _read_class_image(path: Path) -> Image.Image | None:

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -29,14 +29,15 @@ from sdnb.training.loop import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.loss import Denoiser, DenoisingLoss
 from sdnb.training.memory import Plan, refuse_what_cannot_fit
 from sdnb.training.methods import base_dtype, method_of, restore
-from sdnb.training.prior_preservation import class_images
+from sdnb.training.prior_preservation import class_images, own_class_images
 from sdnb.training.progress import Progress, watch
 from sdnb.training.run_folder import (
     Run,
     append_history,
     claim,
+    fingerprints,
     open_run,
-    read_history,
+    refuse_changed,
     sweep,
     write_machine,
 )
@@ -65,7 +66,8 @@ def train(
     """
     run = open_run(config, folder)
     if run.finished:
-        sweep(run)
+        with suppress(OSError):  # it may lie where nothing can be written
+            sweep(run)
         return run
     machine, main = machine or find_machine(config.precision), find_rank() == 0
     work = _begin(run, machine, main)
@@ -73,7 +75,9 @@ def train(
     opening = method_of(config).opening(work.model, config) if progress and main else ""
     for sentence in filter(None, (*work.remarks, opening)):
         print(sentence)
-    history = read_history(run)[: state.step]
+    history = [step for step in run.history if step.index <= state.step]
+    if main and (lost := state.step - len(history)):
+        print(f"The losses of {lost} of the first {state.step} steps are not in history.csv.")
     with (
         append_history(run, history) if main else nullcontext(history.append) as record,
         interruptible() as interrupt,
@@ -140,23 +144,25 @@ def _begin(run: Run, machine: Machine, main: bool) -> _Work:
     """Everything in place, as far as the run has come. Of several processes the `main` one keeps
     the folder."""
     config = run.config
-    for prompt in config.preview_prompts if config.preview_every else ():
-        plain_prompt(prompt)  # now, for at the first preview it would be too late
+    previews = config.preview_prompts if config.preview_every else ()
+    said = [remark for prompt in previews for remark in plain_prompt(prompt).remarks]  # now, once
     base = find_model(config.base)
     photos = photos_for(config, base)
     held_out = photos_for(config, base, config.held_out) if config.held_out else []
+    class_photos = own_class_images(config, base.resolution)
     refuse_what_cannot_fit(config, len(photos), machine, run.folder, base)
     model = load_model(base, base_dtype(config, machine), machine)
-    remarks = method_of(config).remarks(config, photos, model.tokenizer)
+    refuse_changed(run, fingerprints(config))  # what was read is what was noted
+    remarks = [*said, *method_of(config).remarks(config, photos, model.tokenizer)]
     if main:
         claim(run)
-    folder = run.folder / "class_images" if main else None
-    class_photos = class_images(config, photos, model, folder)
-    state, batches, loss = prepare(config, photos, model, machine, class_photos)
+    kept = run.folder / "class_images" if main else None
+    state, batches, loss = prepare(config, photos, model, machine, class_photos, kept)
+    refuse_changed(run, fingerprints(config))  # and so are the initial weights
     if run.checkpoints:
         load_checkpoint(state, run.checkpoints[-1])
     if main:
-        write_machine(run, machine, state.accelerator.num_processes)
+        write_machine(run, machine, state.accelerator.num_processes, state.total_steps)
     validation = _validation(config, held_out, model, loss) if held_out else None
     if validation and main:
         validation.resume(run.validation_file, state.step)
@@ -198,21 +204,21 @@ def prepare(
     model: Model,
     machine: Machine | None = None,
     class_photos: list[Photo] | None = None,
+    class_folder: Path | None = None,
 ) -> tuple[TrainState, Batches, DenoisingLoss]:
     """Everything `fit` needs, in memory and without a file: `for step in fit(*prepare(...))`.
 
-    Adds what trains to `model` itself (after removing what an earlier run added), so many little
-    trainings can follow one another on one loaded base, and images of each be made in between;
+    Adds what trains to `model` (after removing what an earlier run added): many little trainings
+    can follow one another on one loaded base, and images of each be made in between;
     `method_of(config).remove(model)` gives the base back. Only the latest state may be fitted.
-    `class_photos` serve prior preservation and are made from the base where they are missing. It
-    calculates in the model's own precision, unless a `machine` says another.
+    `class_photos` serve prior preservation; without, the base makes them and `class_folder` keeps
+    them. It calculates in the model's own precision, unless a `machine` says another.
     """
     machine = machine or find_machine(model.precision)
     method, config = method_of(config), config.replace(seed=trial().moved(config.seed))
-    model.to(machine.device)
-    restore(model)
+    restore(model.to(machine.device))
     if class_photos is None:
-        class_photos = class_images(config, photos, model)
+        class_photos = class_images(config, photos, model, class_folder)
     groups = method.prepare(model, config)
     if "untrained" in trial().kinds:
         groups = [{**group, "lr": 0.0} for group in groups]
@@ -221,8 +227,7 @@ def prepare(
     text_trains = any(map(trains, model.encoders.values()))
     unused = text_trains and bool(config.clip_skip or model.text_encoder_2)
     accelerator = new_accelerator(machine, config.gradient_accumulation, unused)
-    processes = accelerator.num_processes
-    photos, class_photos = trial().few(photos), trial().few(class_photos)
+    photos, class_photos = map(trial().few, (photos, class_photos))
     captions = trial().dealt(method.captions(config, photos))
     instance, prior = encode_examples(model, photos, captions, config), None
     if class_photos:
@@ -234,13 +239,13 @@ def prepare(
         caption_dropout=config.caption_dropout,
         seed=config.seed,
         batch_size=config.batch_size,
-        global_size=config.batch_size * config.gradient_accumulation * processes,
+        global_size=config.batch_size * config.gradient_accumulation * accelerator.num_processes,
         n_train_timesteps=model.scheduler.config.num_train_timesteps,
         noise_offset=config.noise_offset,
     )
     model.park()
-    denoiser, total = Denoiser(model, config.clip_skip), steps(config, len(photos), processes)
-    state = start(denoiser, groups, config, accelerator, total)
+    total = steps(config, len(photos), accelerator.num_processes)
+    state = start(Denoiser(model, config.clip_skip), groups, config, accelerator, total)
     return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
 
 
@@ -256,7 +261,8 @@ def _use_gradient_checkpointing(model: Model, on: bool) -> None:
 def save_preview(run: Run, model: Model, index: int) -> Path:
     """Write previews/step_INDEX.png: one image for each preview prompt, seeds 0, 1, 2, ..."""
     prompts = run.config.preview_prompts
-    images = make_images(model, prompts, range(len(prompts)), clip_skip=run.config.clip_skip)
+    skip = run.config.clip_skip
+    images = make_images(model, prompts, range(len(prompts)), clip_skip=skip, quiet=True)
     sheet = image_grid(images, len(prompts), column_labels=prompts)
     path = run.folder / "previews" / f"step_{index:05}.png"
     write_atomically(path, sheet.save)

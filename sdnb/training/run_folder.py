@@ -1,17 +1,19 @@
 """A run's folder on the disk: what is in it, and whose it is.
 
-It holds settings.toml, photos.txt, format.txt, machine.json, history.csv, validation.csv where
-photos are held out, previews/, and checkpoints/ while the run goes on or what was learned
-(lora.safetensors, say) when it is finished.
+It holds settings.toml, photos.txt (fingerprints of all that the run is made from), format.txt,
+machine.json, history.csv, validation.csv where photos are held out, previews/, and checkpoints/
+while the run goes on or what was learned (lora.safetensors, say) when it is finished.
 """
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, astuple, dataclass, fields, replace
-from hashlib import sha256
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from functools import cache
+from hashlib import file_digest, sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,19 +28,24 @@ from sdnb.files import (
     write_problem,
 )
 from sdnb.machine import PACKAGES, Machine
+from sdnb.models.base import MODELS
 from sdnb.project import Project
 from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.config import TrainConfig, load_config
 from sdnb.training.loop import Step
 from sdnb.training.methods import method_of
-from sdnb.training.validation import ValidationLoss, read_validation
+from sdnb.training.validation import ValidationLoss, read_lines, read_validation
 from sdnb.trials import trial
 
 LESSONS = ("notebook 08", "quickstart")  # a project's folders of copied sample photos
-PHOTOS = "photos.txt"  # their fingerprint
+FOLDERS = ("photos", "held_out", "prior_folder")  # settings that name photos with their captions
+INPUTS = (*FOLDERS, "init_weights", "base")  # and all that name what a run is made from
+BASE_FILES = ("model_index.json", "*/*.json", "*/*.txt", "*/*.safetensors")  # of a folder
+PHOTOS = "photos.txt"  # the fingerprints of these, a line each
 TRIAL = "trial.txt"  # the trial of the course's tests that made the run; no file in a learner's
 FORMAT = "format.txt"
-FORMAT_NOW = "2"  # a run of another format is listed and used, but not continued
+FORMAT_NOW = "3"  # a run of another format is listed and used, but not continued
+ELSEWHERE = "Choose another folder"
 READY = "SDNB_RUNS"  # the variable that names a folder of finished runs to look in first
 
 
@@ -49,6 +56,7 @@ class Run:
     folder: Path
     config: TrainConfig
     history: tuple[Step, ...] = ()
+    inputs: dict[str, str] = field(default_factory=dict, compare=False)  # see `fingerprints`
 
     @property
     def settings(self) -> Path:
@@ -83,19 +91,42 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.weights.exists() and self.noted(TRIAL) == trial().mark
+        return os.path.exists(self.weights) and self.noted(TRIAL) == trial().mark
+
+    @property
+    def older(self) -> bool:
+        """Whether another version of sdnb made it, one that noted the photos alone."""
+        return self.noted(FORMAT) != FORMAT_NOW
+
+    @property
+    def facts(self) -> dict:
+        """What machine.json says; empty where it cannot be read."""
+        try:
+            return dict(json.loads(self.noted(self.machine.name)))
+        except (ValueError, TypeError, RecursionError):
+            return {}
+
+    @property
+    def remark(self) -> str:
+        """What is not known of a finished run, in a sentence or two; often nothing."""
+        steps, done, lacks = self.facts.get("steps"), len(self.history), ""
+        if isinstance(steps, int) and done != steps:
+            lacks = f"Of its {steps} steps, history.csv holds {done}. "
+        if unknown := [name for name in _named(self.config) if name not in read_inputs(self)]:
+            lacks += f"Another version of sdnb made it, and did not note its {', '.join(unknown)}."
+        return lacks.strip()
 
     def noted(self, name: str) -> str:
         """The text of one of the folder's small files; empty without it."""
         file = self.folder / name
-        return file.read_text() if file.exists() else ""
+        return file.read_text(errors="replace").strip() if file.is_file() else ""
 
     def __str__(self) -> str:
         """What has come of it, in a sentence."""
         if self.finished:
             size = bytes_in_words(bytes_of(self.weights))
             closing = method_of(self.config).closing(self.weights)
-            return f"Finished: {self.weights} ({size}). {closing}".rstrip()
+            return f"Finished: {self.weights} ({size}). {closing} {self.remark}".strip()
         done = f"Stopped after {len(self.history)} steps and kept in {self.folder}"
         return f"{done}: the same again continues it."
 
@@ -108,42 +139,107 @@ def bytes_of(path: Path) -> int:
 def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
     """The run folder for these settings, created where needed, with the history so far.
 
-    Without a `folder` it is the project's, under a name made from the settings and from what is in
-    the photo folder, wherever that lies: the same on every machine. A finished run of that name in
-    the folder that the variable SDNB_RUNS names is copied into the project. Raises Problem where
-    the folder cannot be written or belongs to other settings or photos.
+    Without a `folder` it is the project's, under a name made from the settings and from the content
+    of the photos, the base and all else that they name, wherever that lies: the same on every
+    machine. A finished run of that name in the folder that the variable SDNB_RUNS names is copied
+    into the project. Raises Problem where the folder belongs to other settings or inputs, or
+    cannot be written and holds no finished run.
     """
-    photos = fingerprint(config.photos)
+    inputs = fingerprints(config)
     if folder is None:
-        content = config.model_dump_json(exclude={"photos"}) + photos + trial().mark
+        digests = "".join(inputs.values())
+        content = config.model_dump_json(exclude=set(inputs)) + digests + trial().mark
         digest = sha256(content.encode()).hexdigest()[:8]
-        folder = Project().runs / f"{config.photos.name}-{config.method}-{digest}"
+        folder = Project().folder / "runs" / f"{config.photos.name}-{config.method}-{digest}"
         _fetch(config, folder)
-    run = Run(make_writable_folder(folder), config)
+    run = Run(Path(folder), config, inputs=inputs)
+    try:
+        make_writable_folder(folder)
+    except Problem:
+        if not run.finished:  # which is only read
+            raise
     if run.settings.exists():
         found = type(config).load(run.settings)
-        _refuse_another(run, found, photos)
+        _refuse_another(run, found)
         if found != config:  # the run, or the photos, came from another place
-            config.save(run.settings)
+            with suppress(Problem):  # a finished one may lie where nothing can be written
+                config.save(run.settings)
     return replace(run, history=tuple(read_history(run)))
 
 
-def _refuse_another(run: Run, found: TrainConfig, photos: str) -> None:
+def _named(config: TrainConfig) -> list[str]:
+    """The settings that name inputs on the disk: a base of the table is its name."""
+    return [n for n in INPUTS if (v := getattr(config, n)) is not None and v not in MODELS]
+
+
+def fingerprints(config: TrainConfig) -> dict[str, str]:
+    """A digest of the content of each input on the disk, by its setting. Raises Problem where a
+    file cannot be read."""
+    found = {}
+    for name in _named(config):
+        path = Path(getattr(config, name))
+        try:
+            found[name] = fingerprint(path) if name in FOLDERS else _digest(path)
+        except OSError as error:
+            what = f"{name} cannot be read: {error.strerror}"
+            raise Problem(what, error.filename or path, "Check the path") from error
+    return found
+
+
+def _digest(path: Path) -> str:
+    """Of a file, or of a base model's files in a folder; of nothing where there is neither."""
+    base = (path / BASE_FILES[0]).is_file()
+    files = [file for kind in BASE_FILES for file in path.glob(kind)] if base else [path]
+    whole = sha256()
+    for file in sorted(filter(Path.is_file, files)):
+        seen = file.stat()  # the time of the last change cannot be set by hand
+        digest = _of_file(file, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+        whole.update(f"{file.relative_to(path)} {digest}\n".encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()[:12]
+
+
+@cache
+def _of_file(file: Path, *_seen: int) -> str:
+    """SHA-256, which takes a second or two a gigabyte: once for each state of the file."""
+    with file.open("rb") as content:
+        return file_digest(content, "sha256").hexdigest()
+
+
+def refuse_changed(run: Run, known: Mapping[str, str]) -> None:
+    """Raise Problem where one of a run's inputs is no longer what is `known` of it."""
+    if changed := [name for name in INPUTS if run.inputs.get(name) != known.get(name)]:
+        what = f"The files of {', '.join(changed)} have changed since this run began"
+        raise Problem(what, run.folder, f"{ELSEWHERE}, or delete this one")
+
+
+def read_inputs(run: Run) -> dict[str, str]:
+    """The fingerprints that `claim` noted, by setting. Raises Problem where they are damaged."""
+    lines = [line.partition(" ") for line in run.noted(PHOTOS).splitlines()]
+    found = {name or "photos": digest for digest, _, name in lines}  # before, theirs stood alone
+    good = all(re.fullmatch("[0-9a-f]{12}", digest) for digest in found.values())
+    if good and found.keys() <= {*INPUTS} and (found or run.older):
+        return found
+    what = "The note of what the run was made from is damaged"
+    raise Problem(what, run.folder / PHOTOS, f"{ELSEWHERE}; what was learned is still there")
+
+
+def _refuse_another(run: Run, found: TrainConfig) -> None:
     """Raise Problem where the folder holds another run than this one: with other settings (those
-    `found` there), of another version, or on photos with another fingerprint."""
-    what, do = "", "Choose another folder"
-    delete = f"{do}, or delete this one"
-    if found.replace(photos=run.config.photos) != run.config:
-        what, do = "The folder already holds a run with other settings", delete
-    elif not run.finished and run.noted(FORMAT) != FORMAT_NOW:
+    `found` there), of another version, or made from other inputs."""
+    what, do = "", ELSEWHERE
+    both = set(_named(found)) & set(_named(run.config))  # wherever they lie
+    if found.replace(**{name: getattr(run.config, name) for name in both}) != run.config:
+        what, do = "The folder already holds a run with other settings", f"{do}, or delete this one"
+    elif not run.finished and run.older:
         what = "The folder holds a run of another version of sdnb, which cannot be continued"
-        do = "Choose another folder and train anew; what it saved is still there"
+        what += f": its run format is {run.noted(FORMAT) or '1':.20}, not {FORMAT_NOW}"
+        do += " and train anew; what it saved is still there"
     elif run.noted(TRIAL) != trial().mark:
         what = "The folder holds a run of the course's tests, or this is one"
-    elif run.noted(PHOTOS) not in ("", photos):
-        what, do = "The photos or captions have changed since this run began", delete
     if what:
         raise Problem(what, run.folder, do)
+    noted = read_inputs(run)
+    refuse_changed(run, run.inputs | noted if run.older else noted)
 
 
 def ready_runs() -> Path | None:
@@ -170,14 +266,20 @@ def _fetch(config: TrainConfig, folder: Path) -> None:
 
 
 def finished_runs(folder: Path | str) -> list[Run]:
-    """The finished runs in `folder`, the oldest first. What is no run, or cannot be read any more,
-    is left out."""
+    """The finished runs in `folder`, the oldest first. What cannot be read any more is left out;
+    a printed sentence says so, and what a run lacks."""
     found = []
     for settings in sorted(Path(folder).glob("*/settings.toml"), key=lambda p: p.stat().st_mtime):
-        with suppress(Problem):
+        try:
             run = Run(settings.parent, load_config(settings))
             if run.finished:
-                found.append(replace(run, history=tuple(read_history(run))))
+                read_validation(run.validation_file)  # or Problem
+                run = replace(run, history=tuple(read_history(run)))
+                if run.remark:
+                    print(f"{run.folder.name}: {run.remark}")
+                found.append(run)
+        except Problem as problem:
+            print(f"The run {settings.parent.name} is left out: {problem}")
     return found
 
 
@@ -192,17 +294,18 @@ def own_runs() -> list[Run]:
         photos = run.config.photos.resolve()
         return not any(photos.is_relative_to(place) for place in lessons)
 
-    return list(filter(own, finished_runs(project.runs)))
+    return list(filter(own, finished_runs(project.folder / "runs")))
 
 
 def claim(run: Run) -> None:
-    """From here on the folder belongs to these settings and these photos."""
+    """From here on the folder belongs to these settings and these inputs."""
     sweep(run)
     if mark := trial().mark:
         write_atomically(run.folder / TRIAL, mark.encode())
     write_atomically(run.folder / FORMAT, FORMAT_NOW.encode())
-    run.config.save(run.settings)
-    write_atomically(run.folder / PHOTOS, fingerprint(run.config.photos).encode())
+    noted = [f"{digest} {name}\n" for name, digest in run.inputs.items()]
+    write_atomically(run.folder / PHOTOS, "".join(noted).encode())
+    run.config.save(run.settings)  # the last, for this is what claims the folder
 
 
 def sweep(run: Run) -> None:
@@ -234,23 +337,12 @@ def append_history(run: Run, history: list[Step]) -> Iterator[Callable[[Step], N
 
 
 def read_history(run: Run) -> list[Step]:
-    """The steps that are noted in history.csv, a half line left out; none where there is none.
-    Raises Problem where other things stand there."""
-    path = run.folder / "history.csv"
-    if not path.exists():
-        return []
-    whole = path.read_text().rpartition("\n")[0]  # a crash may have cut the last line
-    rows = (line.split(",") for line in whole.splitlines()[1:])
-    try:
-        return [Step(int(row[0]), *map(float, row[1:])) for row in rows]
-    except (ValueError, TypeError) as error:
-        raise Problem(
-            "The run's history cannot be read", path, "Train again in another folder"
-        ) from error
+    """The steps that are noted in history.csv; see `read_lines`."""
+    return read_lines(run.folder / "history.csv", lambda i, *rest: Step(int(i), *map(float, rest)))
 
 
-def write_machine(run: Run, machine: Machine, processes: int) -> None:
-    """Note in machine.json where and with what the run is trained."""
-    facts = asdict(machine) | {"processes": processes}
+def write_machine(run: Run, machine: Machine, processes: int, steps: int) -> None:
+    """Note in machine.json where and with what the run is trained, and how many steps it has."""
+    facts = asdict(machine) | {"processes": processes, "steps": steps}
     facts["packages"] = {name: version(name) for name in PACKAGES}
     write_atomically(run.machine, json.dumps(facts, indent=2).encode())

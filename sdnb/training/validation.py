@@ -1,12 +1,15 @@
 """The loss on held-out photos, which are never trained on. Noise and noise levels are the same
 every time, so that two losses differ by what was learned alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.training.batches import Batch, Examples, noise_and_timesteps
 from sdnb.training.loop import TrainState
@@ -85,8 +88,25 @@ def _batch(examples: Examples, row: int, loss: DenoisingLoss, seed: int) -> Batc
 
 
 def read_validation(path: Path) -> list[ValidationLoss]:
-    """The losses that a `Validation` wrote to `path`, in order; none without the file."""
+    """The losses that a `Validation` wrote to `path`; see `read_lines`."""
+    return read_lines(
+        path, lambda i, mean, *bands: ValidationLoss(int(i), float(mean), tuple(map(float, bands)))
+    )
+
+
+def read_lines(path: Path, line: Callable[..., Any]) -> list[Any]:
+    """What `line` makes of the cells of each line after the first; none without the file. A last
+    line that a crash has cut is left out. Raises Problem for other lines than a run writes: each
+    as wide as the first, and with a larger index than the one before."""
     if not path.exists():
         return []
-    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
-    return [ValidationLoss(int(row[0]), float(row[1]), tuple(map(float, row[2:]))) for row in rows]
+    try:
+        header, *cells = [each.split(",") for each in path.read_text().split("\n")[:-1]] or [""]
+        found = [line(*each) for each in cells]
+        indices = [0, *(each.index for each in found)]
+        if indices != sorted(set(indices)) or any(len(each) != len(header) for each in cells):
+            raise ValueError("other lines than a run writes")
+    except (OSError, ValueError, TypeError) as error:
+        do = "Move this file elsewhere: the run goes on, or is used, without it"
+        raise Problem("The run's losses cannot be read", path, do) from error
+    return found

@@ -13,6 +13,8 @@ import sdnb
 from sdnb import cli
 from sdnb.errors import Problem
 from sdnb.evaluation import read_reports, write_class
+from sdnb.evaluation.classroom import Classroom
+from sdnb.evaluation.report import render
 from sdnb.evaluation.scores import Number
 
 HOSTILE = '<script>alert("1")</script> $x^{$'
@@ -125,6 +127,7 @@ def test_reports_without_scores_are_listed(tmp_path):
     )
 
 
+ONE = {"mean": 0.5, "spread": None, "n": 1}
 FOREIGN = "broken, foreign or of another version"
 
 
@@ -153,6 +156,11 @@ def spoil(text, **changes):
         (lambda text: text.replace("0.25", "NaN"), FOREIGN),
         (lambda text: text.replace("0.25", "1e300"), FOREIGN),
         (lambda text: text.replace('"n": 4', '"n": 0'), FOREIGN),
+        (lambda text: text.replace('"n": 4', '"n": ' + "9" * 4000), FOREIGN),
+        (lambda text: text.replace('"n": 4', '"n": ' + "9" * 4400), FOREIGN),
+        (lambda text: spoil(text, settings={"rank": [[["x"]] * 999]}), None),
+        (lambda text: spoil(text, scores={"line-up": {str(i): ONE for i in range(21)}}), FOREIGN),
+        (lambda text: spoil(text, scores={str(i): {"judge": ONE} for i in range(21)}), FOREIGN),
     ],
 )
 def test_what_is_no_report_is_told_in_a_sentence(folder, spoiled, told):
@@ -176,6 +184,40 @@ def test_texts_are_short_and_print_plainly(tmp_path):
     write(tmp_path, "a", 8, 0.5, name="\x1b[31mred\n" + "x" * 1000)
     (report,) = read_reports(tmp_path).reports
     assert report.name.startswith("[31mredxxx") and len(report.name) == 200
+
+
+CONTROLS = [chr(code) for code in (*range(9), *range(11, 32), *range(127, 160))]
+
+
+def test_no_control_character_reaches_a_page(tmp_path):
+    odd = "".join(CONTROLS) + "\u202e\u2028"
+    for who in "ab":
+        scores = {f"line-up{odd}": {f"judge{odd}": ONE}}
+        settings = {f"rank{odd}": f"{who}{odd}", "list": [odd]}
+        write(tmp_path, who, 8, 0.5, settings=settings, scores=scores, name=odd, base=odd)
+    page = write_class(read_reports(tmp_path), tmp_path)
+    for file in (page, page.with_suffix(".csv")):
+        text = file.read_text("utf-8")
+        assert not set(text) & {*CONTROLS, "\u202e", "\u2028"} and "rank" in text
+
+
+def test_a_page_of_ones_own_shows_none_either():
+    html = render("class.html", title="".join(CONTROLS), room=Classroom(), by=None, others=[])
+    assert not set(html) & {*CONTROLS} and "<title>" in html
+
+
+def test_a_table_has_bounds(tmp_path, monkeypatch):
+    """Of files, and of the names that stand in them together."""
+    for number in range(5):
+        settings = {f"{number}-{i}": i for i in range(100)}
+        write(tmp_path, f"a{number}", 8, 0.5, settings=settings)
+    room = read_reports(tmp_path)
+    assert len(room.reports) == 2 and len(room.differing) <= 300
+    assert [remark[:35] for remark in room.remarks] == ["This report has too many settings a"] * 3
+    write_class(room, tmp_path / "out")
+    monkeypatch.setattr("sdnb.evaluation.classroom.MOST_FILES", 1)
+    room = read_reports(tmp_path)
+    assert len(room.reports) == 1 and "A class has 1 files at most" in room.remarks[0]
 
 
 def test_the_command(folder, capsys):

@@ -175,3 +175,30 @@ def test_settings_stand_beside_their_defaults(run, tmp_path):
     rows = re.findall("<tr><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>", html)
     assert ("Rank", "4", "8") in rows and ("Seed", "1234567", "0") in rows
     assert all(here != usual for _, here, usual in rows)
+
+
+def test_photos_that_have_changed_since_are_not_shown(run, tmp_path):
+    """They are not what it was trained on."""
+    photos = shutil.copytree(run.config.photos, tmp_path / "photos")
+    moved = replace(run, config=run.config.replace(photos=photos))
+    sentence = "The photos it learned from are gone, or have changed since."
+    page = write_report(moved, tmp_path / "page.html")
+    assert numbers(page)["photos"] == 6 and sentence not in page.read_text()
+    next(photos.glob("*.txt")).write_text("other words")
+    page = write_report(moved, tmp_path / "page.html")
+    assert numbers(page)["photos"] is None and sentence in page.read_text()
+    assert "other words" not in page.read_text()
+
+
+def test_a_name_with_control_characters(run, tmp_path):
+    shutil.copytree(run.folder, odd := tmp_path / "run \x1b[31m\x07")
+    page = write_report(replace(run, folder=odd), tmp_path / "page.html").read_text()
+    assert "run [31m" in page and not {"\x1b", "\x07"} & set(page)
+
+
+@pytest.mark.parametrize("facts", ["{}", "[1]", "[" * 9000, "3", '{"name": {"a": "b"}}', "null"])
+def test_a_machine_that_is_none(run, tmp_path, facts):
+    shutil.copytree(run.folder, tmp_path / "run")
+    (tmp_path / "run" / "machine.json").write_text(facts)
+    page = write_report(replace(run, folder=tmp_path / "run"), tmp_path / "page.html")
+    assert numbers(page)["machine"] == {}

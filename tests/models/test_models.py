@@ -94,6 +94,62 @@ def test_a_folder_that_is_no_model_is_a_problem(tmp_path):
         find_model(tmp_path)
 
 
+ODD = [None, True, 0, -1, 1.5, 10**9, 10**400, "64", [64], {}, [[]] * 5000]
+DEEP = "[" * 9000
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("model_index", "_class_name"),
+        ("unet/config", "sample_size"),
+        ("unet/config", "cross_attention_dim"),
+        ("unet/config", "in_channels"),
+        ("unet/config", "block_out_channels"),
+        ("vae/config", "block_out_channels"),
+    ],
+)
+def test_a_folder_that_says_odd_things_of_itself(tiny_folder, tmp_path, file, key, odd):
+    """Refused, or what is found is of the right kinds: some odd values are lists as they may be."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "odd")
+    path = folder / f"{file}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: odd}))
+    try:
+        found = find_model(folder)
+    except Problem as problem:
+        assert problem.where == folder
+    else:
+        assert (odd == "64" and key == "_class_name") or key == "block_out_channels"
+        assert 0 < found.resolution <= 16384 and type(found.resolution) is int
+
+
+@pytest.mark.parametrize("file", ["model_index", "unet/config", "scheduler/scheduler_config"])
+@pytest.mark.parametrize("content", [DEEP, "[]", "3", "null", '"x"', "\xff"])
+def test_a_folder_whose_files_are_something_else(tiny_folder, tmp_path, file, content):
+    folder = shutil.copytree(tiny_folder, tmp_path / "odd")
+    (folder / f"{file}.json").write_text(content, encoding="latin-1")
+    with pytest.raises(Problem, match="not a Stable Diffusion model"):
+        find_model(folder)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "a\0b"])
+def test_a_name_that_no_disk_can_hold_is_no_model(name):
+    with pytest.raises(Problem, match="There is no such base model"):
+        find_model(name)
+
+
+def test_a_text_encoder_of_another_width_is_a_problem(tiny_folder, tmp_path):
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    folder = shutil.copytree(tiny_folder, tmp_path / "odd")
+    config = CLIPTextConfig.from_pretrained(folder / "text_encoder")
+    config.hidden_size = 64
+    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    with pytest.raises(Problem, match=r"The UNet takes 32 numbers a token, .* makes 64"):
+        load_model(folder)
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_folder_is_a_problem(tiny_folder, tmp_path, damage):
     shutil.copytree(tiny_folder, tmp_path / "bad")

@@ -7,8 +7,9 @@ from safetensors.torch import load_file, save_file
 from sdnb.errors import Problem
 from sdnb.models import single_file
 from sdnb.models.base import find_model
+from sdnb.models.families import FAMILIES
 from sdnb.models.loading import load_model, load_tokenizer
-from sdnb.models.single_file import clip_tokenizer
+from sdnb.models.single_file import FIRST, clip_tokenizer
 from tests.families import tiny_parts, write_configs
 from tests.single_files import write_single_file
 
@@ -206,3 +207,12 @@ def test_one_that_is_not_a_number_is_named(written, tmp_path, number):
     save_file(tensors, path)
     with pytest.raises(Problem, match=r"unet\.conv_in\.weight is not a number throughout"):
         load_model(path)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 4, 4)])
+def test_token_embeddings_of_other_dimensions_are_a_problem(tmp_path, shape):
+    path, tensor = tmp_path / "odd.safetensors", torch.zeros(shape)
+    for family in FAMILIES:
+        save_file({family.keys[0]: tensor, FIRST: tensor.clone()}, path)
+        with pytest.raises(Problem):
+            load_model(path)

@@ -20,7 +20,7 @@ def test_a_caption_is_drawn_as_the_words_it_is(tiny, config, cpu, monkeypatch):
     photos = [Photo(None, None, words)]
     made = class_images(config, photos, tiny)
     assert [photo.caption for photo in made] == ["photo of a man (red) [hat] <lora:x:1>"] * 2
-    assert asked == ["photo of a man \\(red\\) \\[hat\\] < lora:x:1>"] * 2
+    assert asked == ["photo of a man \\(red\\) \\[hat\\] \\<lora:x:1>"] * 2
     assert np.array(made[0].image).std() > 2
 
 

@@ -29,6 +29,7 @@ from sdnb.files import (
 )
 from sdnb.machine import PACKAGES, Machine
 from sdnb.models.base import MODELS
+from sdnb.models.base import find_model
 from sdnb.project import Project
 from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.config import TrainConfig, load_config
@@ -153,6 +154,8 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
         folder = Project().folder / "runs" / f"{config.photos.name}-{config.method}-{digest}"
         _fetch(config, folder)
     run = Run(Path(folder), config, inputs=inputs)
+    if not run.finished:
+        find_model(config.base)  # what is no base leaves no folder behind
     try:
         make_writable_folder(folder)
     except Problem:

@@ -28,8 +28,7 @@ from sdnb.files import (
     write_problem,
 )
 from sdnb.machine import PACKAGES, Machine
-from sdnb.models.base import MODELS
-from sdnb.models.base import find_model
+from sdnb.models.base import MODELS, find_model
 from sdnb.project import Project
 from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.config import TrainConfig, load_config

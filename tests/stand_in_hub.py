@@ -18,7 +18,8 @@ def commit(key: str) -> str:
 class StandIn:
     """`repos` by owner/name or owner/name@revision: a folder, an answer such as (404,
     "RepoNotFound"), or the name that a repository has now. `cut` names files whose next answer ends
-    in the middle, and what is answered from then on, if another; `asked` is what was asked for, `sent` the bytes sent of each file."""
+    in the middle, and what is answered from then on, if another; `asked` is
+    what was asked for, `sent` the bytes sent of each file."""
 
     repos: dict[str, Path | tuple[int, str] | str] = field(default_factory=dict)
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)  # files, by their ends

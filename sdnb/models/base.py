@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,15 +19,12 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from huggingface_hub.utils import (
-    are_progress_bars_disabled,
-    disable_progress_bars,
-    enable_progress_bars,
-)
+from huggingface_hub import utils
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdnb.errors import Problem
+from sdnb.known_errors import loading_problem
 from sdnb.models import hub, single_file
 from sdnb.models.conditioning import conditioning
 from sdnb.models.families import MINI, MINI_FOLDER, SD1, SD2_V, SDXL, Family, family_of
@@ -76,7 +74,6 @@ OTHERS = {  # what else is offered in diffusers' layout, by a mark in its _class
     "StableDiffusion3": "a Stable Diffusion 3",
     "Inpaint": "a model for inpainting",
     "Pix2Pix": "a model for editing pictures (InstructPix2Pix)",
-    "ControlNet": "a base model with a ControlNet",
 }
 
 
@@ -227,13 +224,14 @@ def find_model(name_or_path: str | Path | ModelInfo) -> ModelInfo:
 
 
 def _read_repository(name: str) -> ModelInfo:
-    folder = hub.describe(name)
-    try:
-        info = _read_folder(folder)
-    except Problem as problem:
-        raise Problem(problem.what, name, problem.do) from problem
-    hub.weights_of(name, folder)  # or Problem
-    return replace(info, name=name, sources=(name,))
+    with loading(f"The base model {name}", name):
+        folder = hub.describe(name)
+        try:
+            info = _read_folder(folder)
+        except Problem as problem:
+            raise Problem(problem.what, name, problem.do) from problem
+        hub.weights_of(name, folder)  # or Problem
+        return replace(info, name=name, sources=(name,))
 
 
 @contextmanager
@@ -242,7 +240,8 @@ def quiet(warnings: bool = True):
     `warnings` none of those either. Downloads keep theirs, which transformers would switch too."""
     loggers = (diffusers.utils.logging, transformers.utils.logging)
     before = [(log.is_progress_bar_enabled(), log.get_verbosity()) for log in loggers]
-    downloads = disable_progress_bars if are_progress_bars_disabled() else enable_progress_bars
+    hidden = utils.are_progress_bars_disabled()
+    downloads = utils.disable_progress_bars if hidden else utils.enable_progress_bars
     try:
         for log in loggers:
             log.disable_progress_bar()
@@ -256,6 +255,19 @@ def quiet(warnings: bool = True):
             if bar:
                 log.enable_progress_bar()
         downloads()
+
+
+@contextmanager
+def loading(what: str, source: str | Path) -> Iterator[None]:
+    """What any library raises about the files of `source` comes out as one Problem: `what` could
+    not be loaded, and why."""
+    try:
+        with quiet():
+            yield
+    except Problem:
+        raise
+    except Exception as error:  # broken files fail in any of four libraries
+        raise loading_problem(what, source, error) from error
 
 
 def _read_folder(folder: Path) -> ModelInfo:

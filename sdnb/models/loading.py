@@ -1,11 +1,7 @@
-"""Loading a base model: from the package, the Hub, a diffusers folder or a single file. And what
-every other network is loaded with: `loading`."""
+"""Loading a base model: from the package, the Hub, a diffusers folder or a single file."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline
@@ -13,10 +9,9 @@ from torch import nn
 from transformers import CLIPTokenizer
 
 from sdnb.errors import Problem
-from sdnb.known_errors import loading_problem
 from sdnb.machine import Machine, find_machine
 from sdnb.models import hub
-from sdnb.models.base import ENCODERS, NETWORKS, Model, ModelInfo, find_model, quiet
+from sdnb.models.base import ENCODERS, NETWORKS, Model, ModelInfo, find_model, loading
 from sdnb.models.families import MINI
 from sdnb.models.single_file import load_single_file, tokenizer_of
 
@@ -68,22 +63,9 @@ def take_weights(model: Model, name_or_path: str | Path | ModelInfo) -> None:
         getattr(model, name).load_state_dict(getattr(other, name).state_dict())
 
 
-@contextmanager
-def loading(what: str, source: str | Path) -> Iterator[None]:
-    """What any library raises about the files of `source` comes out as one Problem: `what` could
-    not be loaded, and why."""
-    try:
-        with quiet():
-            yield
-    except Problem:
-        raise
-    except Exception as error:  # broken files fail in any of four libraries
-        raise loading_problem(what, source, error) from error
-
-
 def _read_model(info: ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
     """The model in the computer's own memory."""
-    pipeline = _from_first(info, lambda source: _pipeline(source, info, dtype))
+    pipeline = _from_first_source(info, dtype)
     return Model(
         tokenizer=pipeline.tokenizer,
         text_encoder=pipeline.text_encoder,
@@ -116,17 +98,15 @@ def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipe
 def _parts(folder: Path, source: str, info: ModelInfo, dtype: torch.dtype) -> dict[str, nn.Module]:
     """The networks of a folder, each of its own variant. The text encoders need a look: for what a
     file lacks transformers draws by chance, and here it is a Problem."""
-    kinds = {part: kind for part, (kind, _) in hub.variants(hub.here(folder)).items()}
-    parts = {}
+    variants, parts = hub.variants(folder), {}
     for name, network in NETWORKS.items():
         at = info.unet if name == "unet" and info.unet else folder / name
-        how = {"variant": kinds.get(name), "use_safetensors": True, **_dtype_argument(dtype)}
+        how = {"variant": variants.get(name), "use_safetensors": True, **_dtype_argument(dtype)}
         parts[name] = network.from_pretrained(at, **how)
     for name, encoder in list(ENCODERS.items())[: 2 if info.family.two_encoders else 1]:
-        how = {"variant": kinds.get(name), "use_safetensors": True, "dtype": dtype}
-        parts[name], report = encoder.from_pretrained(
-            folder / name, output_loading_info=True, **how
-        )
+        how = {"variant": variants.get(name), "use_safetensors": True, "dtype": dtype}
+        at, how["output_loading_info"] = folder / name, True
+        parts[name], report = encoder.from_pretrained(at, **how)
         _refuse_gaps([f"{name}.{key}" for key in report["missing_keys"]], source)
     return parts
 
@@ -154,13 +134,13 @@ def _refuse_gaps(missing: list[str], source: str) -> None:
         )
 
 
-def _from_first(info: ModelInfo, load: Callable[[str], Any]) -> Any:
-    """What `load` makes of the first of the model's sources that it can be loaded from."""
+def _from_first_source(info: ModelInfo, dtype: torch.dtype) -> DiffusionPipeline:
+    """From the first of the model's sources that it can be loaded from."""
     problems = []
     for source in info.sources:
         try:
             with loading(f"The base model {info.name}", source):
-                return load(source)
+                return _pipeline(source, info, dtype)
         except Problem as problem:
             problems.append(problem)
     raise problems[0]

@@ -26,7 +26,6 @@ from sdnb.files import (
     write_problem,
 )
 from sdnb.machine import PACKAGES, Machine
-from sdnb.models.base import find_model
 from sdnb.project import Project
 from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.config import TrainConfig, load_config
@@ -120,8 +119,6 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
         digest = sha256(content.encode()).hexdigest()[:8]
         folder = Project().runs / f"{config.photos.name}-{config.method}-{digest}"
         _fetch(config, folder)
-    if not (Path(folder) / "settings.toml").exists():
-        find_model(config.base)  # or Problem, before there is a folder
     run = Run(make_writable_folder(folder), config)
     if run.settings.exists():
         found = type(config).load(run.settings)

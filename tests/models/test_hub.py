@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from sdnb.errors import Problem
 from sdnb.models.base import find_model
 from sdnb.models.loading import load_model, load_tokenizer, reload, take_weights
+from sdnb.training.memory import plan
+from sdnb.training.run import train
 from tests.stand_in_hub import StandIn
 
 UNET, TEXT = "unet/diffusion_pytorch_model", "text_encoder/model"
@@ -164,8 +166,9 @@ def test_a_folder_of_halves_alone_is_loaded(repo, cpu, tiny):
 
 
 @pytest.mark.parametrize("then", [None, (503, "")])
-def test_a_download_that_broke_off_goes_on(hub, repo, cpu, then, monkeypatch):
-    """At once, or when it is asked for again."""
+def test_a_download_that_broke_off_goes_on(hub, repo, cpu, then, monkeypatch, capsys):
+    """In the middle of the file while huggingface_hub tries again by itself; when it is asked for
+    another time, with the files that did not come whole."""
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)
     hub.repos["anna/tiny"] = repo
     name = f"{UNET}.safetensors"
@@ -173,11 +176,16 @@ def test_a_download_that_broke_off_goes_on(hub, repo, cpu, then, monkeypatch):
     if then:
         with pytest.raises(Problem, match="does not work at the moment"):
             load_model("anna/tiny", machine=cpu)
-        assert 1e6 < hub.sent.get(name) < 2e6
+        before = hub.sent.pop(name)
+        others = dict(hub.sent)
         hub.refused.clear()
     load_model("anna/tiny", machine=cpu)
-    assert hub.sent[name] < (repo / name).stat().st_size + 100_000  # hardly a byte came twice
-    assert not hub.cut
+    size = (repo / name).stat().st_size
+    assert not hub.cut and size <= hub.sent[name] < size + 100_000  # hardly a byte came twice
+    if then:
+        assert before == size // 2 and others == {n: s for n, s in hub.sent.items() if n != name}
+        told = capsys.readouterr().out.splitlines()[1]
+        assert told == f"The base model anna/tiny is fetched once: {size / 1e6:.3g} MB"
 
 
 def test_a_revision_and_a_new_name(hub, repo, tiny_folder):
@@ -278,7 +286,7 @@ def test_a_repository_without_a_folder_of_the_model(hub, tmp_path, repo):
         find_model("anna/words")
     hub.repos["anna/single"] = shutil.copytree(single, tmp_path / "second")
     (tmp_path / "second" / "dream.safetensors").write_bytes(bytes(100))
-    with pytest.raises(Problem, match=r"single files.*path: dream\.safetensors"):
+    with pytest.raises(Problem, match=r"no base model.*single files.*path: dream\.safetensors"):
         find_model("anna/single")
     (repo / f"{UNET}.safetensors").unlink()
     hub.repos["anna/pickle"] = repo
@@ -297,15 +305,26 @@ def test_a_full_disk_is_said_before(hub, repo, monkeypatch):
     assert not weights(hub)
 
 
-def test_no_run_folder_for_what_is_no_base(hub, repo, config, tmp_path):
-    from sdnb.training.run import train
-
+def test_nothing_of_a_run_is_there_for_what_is_no_base(hub, repo, config, cpu, tmp_path):
     write_index(repo, _class_name="FluxPipeline")
     hub.repos["anna/flux"] = repo
-    for base in ("anna/flux", str(repo), "anna/none", "sd51"):
-        with pytest.raises(Problem):
-            train(config.replace(base=base), tmp_path / "run")
-        assert not (tmp_path / "run").exists()
+    for base, sentence in {"anna/flux": "FLUX", str(repo): "FLUX", "anna/none": "no such"}.items():
+        with pytest.raises(Problem, match=sentence):
+            train(config.replace(base=base), tmp_path / "run", cpu)
+        with pytest.raises(Problem, match=sentence):
+            plan(config.replace(base=base), 5, cpu)
+        assert not list((tmp_path / "run").iterdir())
+    assert not weights(hub)
+
+
+def test_a_run_on_a_base_of_the_hub(hub, repo, config, cpu, tmp_path):
+    """As on the same base in a folder; its plan counts the parts that the repository describes."""
+    hub.repos["anna/tiny"] = repo
+    on_hub = config.replace(base="anna/tiny")
+    assert plan(on_hub, 5, cpu) == plan(config, 5, cpu) and not weights(hub)
+    first_run = train(on_hub, tmp_path / "run", cpu, progress=False)
+    assert first_run.finished
+    assert first_run.history == train(config, tmp_path / "other", cpu, progress=False).history
 
 
 CODE = """

@@ -10,14 +10,17 @@ import time
 import huggingface_hub
 import pytest
 import torch
+from diffusers import DDPMScheduler, DiffusionPipeline, StableDiffusionXLPipeline
 from huggingface_hub import constants, hf_api, snapshot_download
 from safetensors.torch import load_file, save_file
 
 from sdnb.errors import Problem
 from sdnb.models.base import find_model
 from sdnb.models.loading import load_model, load_tokenizer, reload, take_weights
+from sdnb.models.single_file import clip_tokenizer
 from sdnb.training.memory import plan
 from sdnb.training.run import train
+from tests.families import tiny_parts
 from tests.stand_in_hub import StandIn
 
 UNET, TEXT = "unet/diffusion_pytorch_model", "text_encoder/model"
@@ -108,13 +111,15 @@ def test_halves_are_fetched_where_there_are_some(hub, repo, cpu, tiny):
     assert model.unet.dtype == torch.float32
 
 
-@pytest.mark.parametrize("kept", ["plain", "fp16"])
+@pytest.mark.parametrize("kept", ["plain", "by diffusers", "fp16"])
 def test_offline_what_is_in_the_cache_is_loaded(hub, repo, cpu, tiny, monkeypatch, kept, capsys):
     """Also where it holds the plain variant, from before the other was looked for."""
     halved(repo, UNET, TEXT, VAE)
     hub.repos["anna/tiny"] = repo
     if kept == "plain":
         snapshot_download("anna/tiny", ignore_patterns="*fp16*")
+    elif kept == "by diffusers":  # which the package left the fetching to
+        DiffusionPipeline.download("anna/tiny", use_safetensors=True)
     else:
         load_model("anna/tiny", machine=cpu)
     before = dict(hub.sent)
@@ -127,7 +132,7 @@ def test_offline_what_is_in_the_cache_is_loaded(hub, repo, cpu, tiny, monkeypatc
     cut_off = load_model("anna/tiny", machine=cpu)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     offline = load_model("anna/tiny", machine=cpu)
-    factor = {"plain": 1, "fp16": 2}[kept]
+    factor = 2 if kept == "fp16" else 1
     for model in (online, newer, cut_off, offline):
         assert first(model.unet) == pytest.approx(factor * first(tiny.unet), rel=1e-3)
     assert capsys.readouterr().out == ""
@@ -146,6 +151,27 @@ def test_weights_in_shards(hub, repo, cpu, tiny, variant):
     assert {name for name in weights(hub) if name.startswith("unet")} == shards
     for name, weight in tiny.unet.state_dict().items():
         assert torch.equal(weight, model.unet.state_dict()[name])
+
+
+def test_an_sdxl_in_halves(hub, tmp_path, cpu, capsys):
+    words = {"tokenizer": clip_tokenizer(), "tokenizer_2": clip_tokenizer("!")}
+    parts, noise = tiny_parts("sdxl"), DDPMScheduler(prediction_type="v_prediction")
+    pipeline = StableDiffusionXLPipeline(**parts, **words, scheduler=noise, add_watermarker=False)
+    pipeline.save_pretrained(tmp_path / "xl")
+    halved(tmp_path / "xl", UNET, VAE, TEXT, "text_encoder_2/model", keep=False)
+    (tmp_path / "xl" / "text_encoder_2" / "model.onnx").write_bytes(b"not for us")
+    hub.repos["anna/xl"] = tmp_path / "xl"
+    model = load_model("anna/xl", machine=cpu)
+    assert (model.info.family.name, model.info.family.v_prediction) == ("sdxl", True)
+    assert model.scheduler.config.prediction_type == "v_prediction"
+    for name, part in parts.items():
+        loaded, given = first(getattr(model, name)), first(part)
+        assert loaded == pytest.approx(2 * given, rel=1e-3)
+    assert weights(hub) == {
+        f"{stem}.fp16.safetensors" for stem in (UNET, VAE, TEXT, "text_encoder_2/model")
+    }
+    assert load_tokenizer("anna/xl").pad_token == "<|endoftext|>"
+    assert model.tokenizer_2.pad_token == "!"
 
 
 def test_half_of_the_shards_are_no_variant_in_the_cache(hub, repo, cpu, tiny, monkeypatch):
@@ -229,6 +255,14 @@ def test_what_the_hub_answers_is_said(hub, repo, answer, sentence):
     if answer[1] != "RepoNotFound":
         with pytest.raises(Problem, match=sentence):
             find_model("anna/tiny")
+
+
+def test_a_base_of_the_table_comes_from_its_second_source(hub, repo, cpu, capsys):
+    hub.repos["CompVis/stable-diffusion-v1-4"] = repo
+    assert load_model("sd15", machine=cpu).info.name == "sd15"
+    assert "The base model sd15 is fetched once" in capsys.readouterr().out
+    with pytest.raises(Problem, match=r"sd21 could not be loaded.*no such model"):
+        load_model("sd21")
 
 
 def write_index(folder, **values):

@@ -12,10 +12,15 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, StableDiffusionXLPipeline
 from huggingface_hub import constants, hf_api, snapshot_download
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from safetensors.torch import load_file, save_file
 
 from sdnb.errors import Problem
-from sdnb.models.base import find_model
+from sdnb.models.base import find_model, quiet
 from sdnb.models.loading import load_model, load_tokenizer, reload, take_weights
 from sdnb.models.single_file import clip_tokenizer
 from sdnb.training.memory import plan
@@ -130,6 +135,8 @@ def test_offline_what_is_in_the_cache_is_loaded(hub, repo, cpu, tiny, monkeypatc
     assert hub.sent == before  # nothing came a second time, or in another variant
     hub.__exit__()  # it does not answer
     cut_off = load_model("anna/tiny", machine=cpu)
+    with pytest.raises(Problem, match=r"cannot be reached.*\(anna/other\)"):
+        find_model("anna/other")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     offline = load_model("anna/tiny", machine=cpu)
     factor = 2 if kept == "fp16" else 1
@@ -174,7 +181,7 @@ def test_an_sdxl_in_halves(hub, tmp_path, cpu, capsys):
     assert model.tokenizer_2.pad_token == "!"
 
 
-def test_half_of_the_shards_are_no_variant_in_the_cache(hub, repo, cpu, tiny, monkeypatch):
+def test_half_of_the_shards_are_no_variant_in_the_cache(hub, repo, cpu, tiny):
     halved(repo, UNET, keep=False)
     tiny.unet.save_pretrained(repo / "unet", max_shard_size="200KB")
     hub.repos["anna/tiny"] = repo
@@ -359,6 +366,17 @@ def test_a_run_on_a_base_of_the_hub(hub, repo, config, cpu, tmp_path):
     first_run = train(on_hub, tmp_path / "run", cpu, progress=False)
     assert first_run.finished
     assert first_run.history == train(config, tmp_path / "other", cpu, progress=False).history
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_reading_is_quiet_and_downloads_are_as_they_were(hidden):
+    disable_progress_bars() if hidden else enable_progress_bars()
+    try:
+        with quiet():
+            assert are_progress_bars_disabled() is hidden
+        assert are_progress_bars_disabled() is hidden
+    finally:
+        enable_progress_bars()
 
 
 CODE = """

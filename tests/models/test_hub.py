@@ -134,6 +134,7 @@ def test_offline_what_is_in_the_cache_is_loaded(hub, repo, cpu, tiny, monkeypatc
     newer = load_model("anna/tiny@new", machine=cpu)
     assert hub.sent == before  # nothing came a second time, or in another variant
     hub.__exit__()  # it does not answer
+    huggingface_hub.close_session()  # nor on a connection that is open
     cut_off = load_model("anna/tiny", machine=cpu)
     with pytest.raises(Problem, match=r"cannot be reached.*\(anna/other\)"):
         find_model("anna/other")

@@ -79,7 +79,8 @@ def _signs(error: Exception) -> set[str]:
     """All by which the table may call it."""
     signs = {kind.__name__ for kind in type(error).__mro__}
     if type(error).__name__ == "HfHubHTTPError":  # which has no type for every answer
-        signs.add(f"HTTP{error.response.status_code}")
+        code = str(error.response.status_code)
+        signs |= {f"HTTP{code}", f"HTTP{code[0]}xx"}
     if isinstance(error, OSError):
         signs.add(errno.errorcode.get(error.errno, ""))
     return signs

@@ -84,7 +84,8 @@ def caught(function, *arguments) -> Exception:
         (answer, (401,), r"no such model"),  # so the Hub answers strangers
         (answer, (403, "GatedRepo"), r"only to those it knows.*Accept the conditions"),
         (answer, (403,), r"only to those it knows"),
-        (answer, (404, "RevisionNotFound"), r"no such model"),
+        (answer, (404, "RevisionNotFound"), r"not that revision.*behind the @"),
+        (answer, (522,), r"does not work.*Wait some minutes"),
         (answer, (404, "EntryNotFound"), r"lacks the file"),
         (answer, (429,), r"too many requests.*Wait some minutes"),
         (answer, (503,), r"does not work.*Wait some minutes"),

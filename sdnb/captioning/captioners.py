@@ -25,8 +25,8 @@ from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.photos import photo_paths
 from sdnb.errors import Problem, nearest
 from sdnb.machine import Machine, find_machine
+from sdnb.models.base import loading
 from sdnb.models.families import MINI_FOLDER
-from sdnb.models.loading import loading
 
 MINI = MINI_FOLDER / "captioner"
 HUB = {

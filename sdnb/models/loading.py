@@ -1,25 +1,19 @@
-"""Loading a base model: from the package, the Hub, a diffusers folder or a single file. And what
-every other network is loaded with: `loading`."""
+"""Loading a base model: from the package, the Hub, a diffusers folder or a single file."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
+from diffusers import DDPMScheduler, DiffusionPipeline
 from torch import nn
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from sdnb.errors import Problem
-from sdnb.known_errors import loading_problem
 from sdnb.machine import Machine, find_machine
-from sdnb.models.base import MODELS, Model, ModelInfo, find_model, quiet
+from sdnb.models import hub
+from sdnb.models.base import ENCODERS, NETWORKS, Model, ModelInfo, find_model, loading
 from sdnb.models.families import MINI
 from sdnb.models.single_file import load_single_file, tokenizer_of
-
-PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 
 
 def load_model(
@@ -27,8 +21,8 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     machine: Machine | None = None,
 ) -> Model:
-    """Load a base model by its name in MODELS, from a diffusers folder or from a single file, or
-    what `find_model` found there.
+    """Load a base model by its name in MODELS, from a diffusers folder, from a single file or from
+    the Hugging Face Hub (owner/name or owner/name@revision), or what `find_model` found there.
 
     It is on the device of `machine` and makes images in its precision. Without one it takes this
     machine's; but the mini family then calculates in fp32 everywhere, as the numbers of the course
@@ -49,21 +43,19 @@ def load_tokenizer(name_or_path: str | Path) -> CLIPTokenizer:
     """The tokenizer of a base model alone. CLIP's words come with the package, so that of the large
     models is there before they are fetched. Raises Problem as `load_model` does."""
     info = find_model(name_or_path)
-    if not Path(info.sources[0]).is_dir():
+    if info.folder is None:
         return tokenizer_of(info.family)
-    return _from_first(
-        info, lambda source: CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
-    )
+    with loading(f"The tokenizer of {info.name}", info.sources[0]):
+        return CLIPTokenizer.from_pretrained(info.folder, subfolder="tokenizer")
 
 
 def reload(model: Model) -> None:
     """Read the weights again that a training has moved."""
-    name = model.info.name
-    take_weights(model, name if name in MODELS else model.info.sources[0])
+    take_weights(model, model.info)
     model.moved = False
 
 
-def take_weights(model: Model, name_or_path: str | Path) -> None:
+def take_weights(model: Model, name_or_path: str | Path | ModelInfo) -> None:
     """Give the model the weights of another one of its kind: of all that a training changes."""
     other = _read_model(find_model(name_or_path))  # a GPU may lack the memory for two
     model.moved = True
@@ -71,22 +63,9 @@ def take_weights(model: Model, name_or_path: str | Path) -> None:
         getattr(model, name).load_state_dict(getattr(other, name).state_dict())
 
 
-@contextmanager
-def loading(what: str, source: str | Path) -> Iterator[None]:
-    """What any library raises about the files of `source` comes out as one Problem: `what` could
-    not be loaded, and why."""
-    try:
-        with quiet():
-            yield
-    except Problem:
-        raise
-    except Exception as error:  # broken files fail in any of four libraries
-        raise loading_problem(what, source, error) from error
-
-
 def _read_model(info: ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
     """The model in the computer's own memory."""
-    pipeline = _from_first(info, lambda source: _pipeline(source, info, dtype))
+    pipeline = _from_first_source(info, dtype)
     model = Model(
         tokenizer=pipeline.tokenizer,
         text_encoder=pipeline.text_encoder,
@@ -109,29 +88,32 @@ def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipe
     if Path(source).is_file():
         pipeline = load_single_file(Path(source), **how)
     else:
-        safety = {"safety_checker": None, "requires_safety_checker": False}
-        more = {} if info.family.two_encoders else safety
-        more |= _text_encoders(source, info, dtype)
-        pipeline = DiffusionPipeline.from_pretrained(source, use_safetensors=True, **more, **how)
-    if info.unet:
-        pipeline.unet = UNet2DConditionModel.from_pretrained(info.unet, **how)
-    for part in PARTS:
+        folder = Path(source) if Path(source).exists() else hub.fetch(source, info.name)
+        unused = {"feature_extractor": None, "image_encoder": None}
+        if not info.family.two_encoders:
+            unused |= {"safety_checker": None, "requires_safety_checker": False}
+        parts = _parts(folder, source, info, dtype)
+        pipeline = info.family.pipeline.from_pretrained(folder, **parts, **unused, **how)
+    for part in (*NETWORKS, *ENCODERS):
         if module := getattr(pipeline, part, None):
             _check_weights({f"{part}.{n}": t for n, t in module.state_dict().items()}, source)
     return pipeline
 
 
-def _text_encoders(source: str, info: ModelInfo, dtype: torch.dtype) -> dict[str, nn.Module]:
-    """The text encoders of a folder. Loaded apart, for what a file lacks transformers draws by
-    chance: here it is a Problem."""
-    kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
-    encoders = {}
-    for name, kind in list(kinds.items())[: 2 if info.family.two_encoders else 1]:
-        encoders[name], report = kind.from_pretrained(
-            source, subfolder=name, use_safetensors=True, output_loading_info=True, dtype=dtype
-        )
+def _parts(folder: Path, source: str, info: ModelInfo, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The networks of a folder, each of its own variant. The text encoders need a look: for what a
+    file lacks transformers draws by chance, and here it is a Problem."""
+    variants, parts = hub.variants(folder), {}
+    for name, network in NETWORKS.items():
+        at = info.unet if name == "unet" and info.unet else folder / name
+        how = {"variant": variants.get(name), "use_safetensors": True, **_dtype_argument(dtype)}
+        parts[name] = network.from_pretrained(at, **how)
+    for name, encoder in list(ENCODERS.items())[: 2 if info.family.two_encoders else 1]:
+        how = {"variant": variants.get(name), "use_safetensors": True, "dtype": dtype}
+        at, how["output_loading_info"] = folder / name, True
+        parts[name], report = encoder.from_pretrained(at, **how)
         _refuse_gaps([f"{name}.{key}" for key in report["missing_keys"]], source)
-    return encoders
+    return parts
 
 
 def _check_weights(tensors: dict[str, torch.Tensor], source: str) -> None:
@@ -157,13 +139,13 @@ def _refuse_gaps(missing: list[str], source: str) -> None:
         )
 
 
-def _from_first(info: ModelInfo, load: Callable[[str], Any]) -> Any:
-    """What `load` makes of the first of the model's sources that it can be loaded from."""
+def _from_first_source(info: ModelInfo, dtype: torch.dtype) -> DiffusionPipeline:
+    """From the first of the model's sources that it can be loaded from."""
     problems = []
     for source in info.sources:
         try:
             with loading(f"The base model {info.name}", source):
-                return load(source)
+                return _pipeline(source, info, dtype)
         except Problem as problem:
             problems.append(problem)
     raise problems[0]

@@ -33,8 +33,8 @@ class TrainConfig(Settings):
     """What the subject is in plain English (man, woman, mug); a wrong one makes the model learn
     slowly and forget what it knew of the right one."""
     base: str = Field("mini", min_length=1, title="Base model")
-    """A name from the table of models, or the path of a diffusers folder or of a single file; sd15
-    and larger are slow without a GPU."""
+    """A name from the table of models, the path of a diffusers folder or of a single file, or
+    owner/name of the Hugging Face Hub; sd15 and larger are slow without a GPU."""
     init_weights: Path | None = Field(
         None, title="Initial weights", validation_alias=AliasChoices("init_weights", "begin_from")
     )

@@ -16,12 +16,12 @@ from pathlib import Path
 import psutil
 import tomli_w
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from sdnb.adapters.layers import tuner_layers
 from sdnb.errors import Problem, bytes_in_words
@@ -30,7 +30,7 @@ from sdnb.machine import (
     T4 as T4,  # lessons plan for it
     Machine,
 )
-from sdnb.models.base import Model, ModelInfo, find_model, quiet, trains
+from sdnb.models.base import ENCODERS, NETWORKS, Model, ModelInfo, find_model, quiet, trains
 from sdnb.models.conditioning import for_unet, refuse_clip_skip
 from sdnb.models.families import MINI_FOLDER
 from sdnb.training.config import TrainConfig, steps
@@ -44,8 +44,6 @@ WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measur
 NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
 AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
 SMALLER = 'Choose method = "lora", or a smaller base model'
-NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
-ENCODERS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
 
 _in_words = partial(bytes_in_words, binary=True)
 
@@ -217,9 +215,7 @@ class _KeepInputsAndOutput(torch.autograd.Function):
 def empty_model(base: str | ModelInfo) -> Model:
     """The base model without weights, for counting only."""
     info = find_model(base)
-    folder = Path(info.sources[0])
-    if not (folder / "unet").is_dir():  # on the Hub, or a single file
-        folder = info.family.configs
+    folder = info.folder or info.family.configs
     with torch.device("meta"):
         parts = {
             name: network.from_config(network.load_config(folder / name))

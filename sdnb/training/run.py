@@ -70,7 +70,12 @@ def train(
             sweep(run)
         return run
     machine, main = machine or find_machine(config.precision), find_rank() == 0
-    work = _begin(run, machine, main)
+    try:
+        work = _begin(run, machine, main)
+    except BaseException:
+        with suppress(OSError):  # an empty folder: what cannot begin leaves none behind
+            run.folder.rmdir()
+        raise
     state = work.state
     opening = method_of(config).opening(work.model, config) if progress and main else ""
     for sentence in filter(None, (*work.remarks, opening)):

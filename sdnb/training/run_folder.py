@@ -28,7 +28,7 @@ from sdnb.files import (
     write_problem,
 )
 from sdnb.machine import PACKAGES, Machine
-from sdnb.models.base import MODELS, find_model
+from sdnb.models.base import MODELS
 from sdnb.project import Project
 from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.config import TrainConfig, load_config
@@ -153,8 +153,6 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
         folder = Project().folder / "runs" / f"{config.photos.name}-{config.method}-{digest}"
         _fetch(config, folder)
     run = Run(Path(folder), config, inputs=inputs)
-    if not run.finished:
-        find_model(config.base)  # what is no base leaves no folder behind
     try:
         make_writable_folder(folder)
     except Problem:
@@ -170,8 +168,11 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
 
 
 def _named(config: TrainConfig) -> list[str]:
-    """The settings that name inputs on the disk: a base of the table is its name."""
-    return [n for n in INPUTS if (v := getattr(config, n)) is not None and v not in MODELS]
+    """The settings that name inputs on the disk; a base of the table or the Hub is its name."""
+    values = {name: getattr(config, name) for name in INPUTS}
+    if values["base"] in MODELS or not os.path.exists(values["base"]):
+        del values["base"]
+    return [name for name, value in values.items() if value is not None]
 
 
 def fingerprints(config: TrainConfig) -> dict[str, str]:
@@ -229,8 +230,9 @@ def _refuse_another(run: Run, found: TrainConfig) -> None:
     """Raise Problem where the folder holds another run than this one: with other settings (those
     `found` there), of another version, or made from other inputs."""
     what, do = "", ELSEWHERE
-    both = set(_named(found)) & set(_named(run.config))  # wherever they lie
-    if found.replace(**{name: getattr(run.config, name) for name in both}) != run.config:
+    same = {name: getattr(run.config, name) for name in _named(run.config)}  # wherever they lie
+    same = {name: at for name, at in same.items() if getattr(found, name) not in {None, *MODELS}}
+    if found.replace(**same) != run.config:
         what, do = "The folder already holds a run with other settings", f"{do}, or delete this one"
     elif not run.finished and run.older:
         what = "The folder holds a run of another version of sdnb, which cannot be continued"

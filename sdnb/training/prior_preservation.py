@@ -29,8 +29,9 @@ def class_images(
     """
     if not config.prior_weight:
         return []
+    side = model.info.at(config.resolution).resolution
     if config.prior_folder:
-        found = read_photos(config.prior_folder, model.info.resolution)
+        found = read_photos(config.prior_folder, side)
         plain = class_caption(plain_caption(config), config)
         return [replace(photo, caption=photo.caption or plain) for photo in found]
     own = method_of(config).captions(config, photos)
@@ -39,7 +40,7 @@ def class_images(
     images = {i: _read_class_image(path) for i, path in enumerate(paths)} if folder else {}
     missing = [i for i in range(config.prior_images) if images.get(i) is None]
     asked = [escape(captions[i]) for i in missing]  # a caption's brackets mean themselves
-    made = make_images(model, asked, missing)
+    made = make_images(model, asked, missing, size=side)
     for i, image in zip(missing, made, strict=True):
         if not _shows_something(image):
             raise Problem(

@@ -11,6 +11,7 @@ import torch
 from sdnb.errors import Problem
 
 GIB = 2**30  # bytes
+MAC_SHARE = 2 / 3  # of a Mac's memory, which its GPU may take (Metal's recommended working set)
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate")  # what a run stands on
 
@@ -19,7 +20,7 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate")  # what 
 class Machine:
     """The machine and the fixed rule by which its device and precision were chosen."""
 
-    device: str  # "cuda" or "cpu"
+    device: str  # "cuda", "mps" (Apple Silicon) or "cpu"
     precision: str  # "fp32", "fp16" or "bf16": of the calculation; trained weights stay fp32
     why: str
     cores: int
@@ -34,9 +35,10 @@ T4 = Machine("cuda", "fp16", "the free GPU of Colab", 2, 14.56, "a T4", True)  #
 def find_machine(precision: str = "auto") -> Machine:
     """Look at this machine and choose. Asking for what it cannot do raises a Problem.
 
-    A GPU calculates in bf16 from compute capability 8.0 and in fp16 below; a CPU in bf16 where
-    the processor has instructions for it, else in fp32. `torch.cuda.is_bf16_supported()` is not
-    asked: it says yes on a T4, which only emulates bf16, slowly.
+    A GPU calculates in bf16 from compute capability 8.0 and in fp16 below; that of a Mac with Apple
+    Silicon in fp32, until 16 bits are shown to be better there; a CPU in bf16 where the processor
+    has instructions for it, else in fp32. `torch.cuda.is_bf16_supported()` is not asked: it says
+    yes on a T4, which only emulates bf16, slowly.
     """
     if torch.cuda.is_available():
         device, properties = "cuda", torch.cuda.get_device_properties(0)
@@ -45,6 +47,10 @@ def find_machine(precision: str = "auto") -> Machine:
         best = "bf16" if (major, minor) >= (8, 0) else "fp16"
         possible = ("fp32", "fp16", best)
         why = f"{name} has compute capability {major}.{minor}; bf16 needs 8.0"
+    elif torch.backends.mps.is_available():
+        device, name, best = "mps", _processor(), "fp32"
+        memory, possible = MAC_SHARE * psutil.virtual_memory().total, (best,)
+        why = "the GPU of Apple Silicon (mps), on which the course has not been tried yet"
     else:
         device, name, memory = "cpu", _processor(), psutil.virtual_memory().total
         best = "bf16" if cpu_has_bf16() else "fp32"

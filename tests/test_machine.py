@@ -9,6 +9,7 @@ import torch
 
 from sdnb import machine
 from sdnb.errors import Problem
+from sdnb.models.base import default_base
 
 
 @pytest.fixture
@@ -70,6 +71,36 @@ def test_a_cpu_takes_bf16_where_both_libraries_say_yes(monkeypatch, avx512, amx,
     assert machine.find_machine("fp32").precision == "fp32"
     with pytest.raises(Problem):
         machine.find_machine("fp16")
+
+
+@pytest.fixture
+def mac(monkeypatch):
+    """Pretend to have Apple Silicon: what find_machine decides is tested, and nothing is run."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    memory = SimpleNamespace(total=24 * 2**30)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: memory)
+
+
+def test_a_mac_calculates_in_fp32_on_its_gpu(mac):
+    found = machine.find_machine()
+    assert (found.device, found.precision) == ("mps", "fp32")
+    assert found.memory_gib == 16.0  # of one memory, which all else is in too
+    assert "has not been tried" in found.why
+    assert machine.find_machine("fp32").device == "mps"
+    for precision in ("fp16", "bf16"):
+        with pytest.raises(Problem, match=f"cannot calculate in {precision}.*Apple Silicon"):
+            machine.find_machine(precision)
+
+
+def test_a_cuda_gpu_comes_before_a_macs(mac, gpu):
+    gpu(8, 0)
+    assert machine.find_machine().device == "cuda"
+
+
+def test_a_macs_own_photos_stay_with_the_mini_for_now(mac, monkeypatch):
+    monkeypatch.delenv("SDNB_PROFILE", raising=False)
+    assert default_base() == "mini"
 
 
 ADAPTER = """

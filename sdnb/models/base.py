@@ -48,6 +48,18 @@ class ModelInfo:
         """The scale of classifier-free guidance that suits the family."""
         return self.family.guidance
 
+    def at(self, resolution: int | None) -> "ModelInfo":
+        """The same base for pictures of `resolution` pixels a side; without one its own. Raises
+        Problem for a resolution that it cannot draw well enough to learn at."""
+        own, step = self.resolution, self.bucket_step
+        if not resolution or resolution == own:
+            return self
+        if not step or resolution % step or not own <= 2 * resolution <= 4 * own:
+            sides = f", or take a multiple of {step} from {own // 2} to {2 * own}" if step else ""
+            what = f"{self.name} cannot be trained at {resolution} pixels: its own are {own}"
+            raise Problem(what, do=f"Leave resolution empty{sides}")
+        return replace(self, resolution=resolution)
+
 
 def _known(name: str, family: Family, licence: str, *sources: str, unet: str = "") -> ModelInfo:
     return ModelInfo(name, family, family.resolution, sources, licence, family.bucket_step, unet)
@@ -198,8 +210,8 @@ def trains(module: nn.Module) -> bool:
 
 
 def default_base() -> str:
-    """The base model for "your turn": SD 1.5 where there is a GPU, else the mini model. The
-    environment's SDNB_PROFILE decides where it is set."""
+    """The base model for "your turn": SD 1.5 where there is a GPU (but a Mac's, which is untried),
+    else the mini model. The environment's SDNB_PROFILE decides where it is set."""
     return os.environ.get("SDNB_PROFILE") or ("sd15" if torch.cuda.is_available() else "mini")
 
 

@@ -19,7 +19,8 @@ SD1_KEYS = (
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A kind of Stable Diffusion. The configuration files are the published ones, as far as they
-    differ from the libraries' defaults; memory and disk are what a LoRA takes at the least."""
+    differ from the libraries' defaults; memory and disk are what a card needs for a LoRA and its
+    pictures."""
 
     name: str  # "mini", "sd1", "sd2" or "sdxl": both kinds of SD 2 are "sd2"
     title: str  # in sentences

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import CLIPTokenizer
 
 from sdnb.errors import Problem
-from sdnb.machine import Machine, find_machine
+from sdnb.machine import DTYPES, Machine, find_machine
 from sdnb.models import hub
 from sdnb.models.base import ENCODERS, NETWORKS, Model, ModelInfo, find_model, loading
 from sdnb.models.families import MINI
@@ -18,7 +18,7 @@ from sdnb.models.single_file import load_single_file, tokenizer_of
 
 def load_model(
     name_or_path: str | Path | ModelInfo,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     machine: Machine | None = None,
 ) -> Model:
     """Load a base model by its name in MODELS, from a diffusers folder, from a single file or from
@@ -26,14 +26,16 @@ def load_model(
 
     It is on the device of `machine` and makes images in its precision. Without one it takes this
     machine's; but the mini family then calculates in fp32 everywhere, as the numbers of the course
-    are measured. `dtype` is that of the weights, but for the VAE's, which are always fp32: in fp16
-    SDXL's overflows.
+    are measured. `dtype` is that of the weights: fp32 unless given, but what the GPU calculates in
+    for SDXL, which would fill a T4. The VAE's are always fp32: in fp16 SDXL's overflows.
 
     Raises Problem where there is no such model, no source can be reached, or it is not a Stable
     Diffusion 1, 2 or XL.
     """
     info = find_model(name_or_path)
     machine = machine or find_machine("fp32" if info.family is MINI else "auto")
+    large = info.family.two_encoders and machine.device == "cuda"
+    dtype = dtype or (DTYPES[machine.precision] if large else torch.float32)
     model = _read_model(info, dtype).to(machine.device)
     model.precision = machine.precision
     return model

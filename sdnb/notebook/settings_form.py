@@ -15,19 +15,8 @@ from sdnb.dataset.photos import Photo, photo_paths, read_captions
 from sdnb.errors import Problem
 from sdnb.inference.config import ImageConfig
 from sdnb.settings import Settings
-from sdnb.training.config import TrainConfig, steps
+from sdnb.training.config import ASIDE, TrainConfig, steps
 
-ASIDE = {  # what changes neither memory nor file, so that a new value of it need not be planned
-    "photos": "photos",
-    "trigger": "ravo",
-    "class_word": "man",
-    "views_per_photo": 1,
-    "learning_rate": 1e-3,
-    "seed": 0,
-    "preview_prompts": ("ravo",),
-    "preview_every": 0,
-    "save_every": 1,
-}
 KINDS = {bool: "check", Literal: "choice", tuple: "lines"}  # of a form's lines
 LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "below"}
 

@@ -9,6 +9,7 @@ from .latents import encode_images as encode_images
 from .loop import fit as fit
 from .memory import (
     T4 as T4,
+    compare_bases as compare_bases,
     empty_model as empty_model,
     optimizer_bytes as optimizer_bytes,
     plan as plan,

@@ -15,6 +15,17 @@ from sdnb.settings import SHORT, Settings, read_toml
 from sdnb.trials import trial
 
 PRESETS = Path(__file__).parents[1] / "presets"
+ASIDE = {  # what changes neither memory nor file, so that a new value of it need not be planned
+    "photos": "photos",
+    "trigger": "ravo",
+    "class_word": "man",
+    "views_per_photo": 1,
+    "learning_rate": 1e-3,
+    "seed": 0,
+    "preview_prompts": ("ravo",),
+    "preview_every": 0,
+    "save_every": 1,
+}
 
 
 class TrainConfig(Settings):
@@ -35,6 +46,10 @@ class TrainConfig(Settings):
     base: str = Field("mini", min_length=1, title="Base model")
     """A name from the table of models, the path of a diffusers folder or of a single file, or
     owner/name of the Hugging Face Hub; sd15 and larger are slow without a GPU."""
+    resolution: int | None = Field(None, ge=0, le=2048, title="Resolution")
+    """Pixels a side of the photos in training; empty is safe and takes the base's own, less (768
+    for SDXL) saves memory and half of the time but loses fine detail, and far from the base's own
+    pictures fall apart."""
     init_weights: Path | None = Field(
         None, title="Initial weights", validation_alias=AliasChoices("init_weights", "begin_from")
     )
@@ -237,6 +252,10 @@ class TextualInversionConfig(TrainConfig):
     templates: bool = Field(False, title="Use templates")
     """Whether to learn with plain sentences ("a close-up photo of ravo") in place of the captions;
     off is better where captions say what shall stay changeable."""
+    hold_norm: bool = Field(False, title="Hold the norm")
+    """Whether the new vectors stay no longer than the vocabulary's are on average; on suits long
+    trainings of real bases, where a long vector drowns the rest of the prompt, off is right for
+    the mini."""
 
 
 PARTNERS = {  # settings that do nothing without another one

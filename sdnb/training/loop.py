@@ -13,7 +13,7 @@ from sdnb.machine import Machine
 from sdnb.training.batches import Batch, Batches
 from sdnb.training.config import TrainConfig
 from sdnb.training.fused_backward import FusedBackwardPass, refuse_partners
-from sdnb.training.optimizers import make_optimizer, make_schedule
+from sdnb.training.optimizers import hold_norms, make_optimizer, make_schedule
 
 LOWER = "Lower the learning rate and train again in another folder"
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
@@ -109,6 +109,7 @@ def start(
     Raises Problem for an optimizer that is not installed, and for settings that exclude each
     other."""
     optimizer, fused_backward = make_optimizer(groups, config), None
+    optimizer.register_step_post_hook(hold_norms)
     schedule = make_schedule(optimizer, config, total_steps)
     parameters = {n: p for n, p in denoiser.named_parameters() if p.requires_grad}
     denoiser.train()

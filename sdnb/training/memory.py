@@ -8,19 +8,20 @@ fp32 where the machine calculates so.
 import math
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
 
 import psutil
 import tomli_w
 import torch
-from diffusers import UNet2DConditionModel
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTokenizer
 
 from sdnb.adapters.layers import tuner_layers
@@ -32,8 +33,8 @@ from sdnb.machine import (
 )
 from sdnb.models.base import ENCODERS, NETWORKS, Model, ModelInfo, find_model, quiet, trains
 from sdnb.models.conditioning import for_unet, refuse_clip_skip
-from sdnb.models.families import MINI_FOLDER
-from sdnb.training.config import TrainConfig, steps
+from sdnb.models.families import MINI, MINI_FOLDER
+from sdnb.training.config import ASIDE, TrainConfig, steps
 from sdnb.training.fused_backward import refuse_partners
 from sdnb.training.methods import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
@@ -43,6 +44,8 @@ PYTHON = 0.5 * GIB  # the interpreter with torch, diffusers and transformers
 WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
 NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
 AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
+T4_SPEED = 7e12  # operations a second: users report 2.7 s for a picture of SDXL's 1024 pixels
+CHOICES = (("sd15", None), ("sdxl", 768), ("sdxl", None))  # base and resolution, to compare
 SMALLER = 'Choose method = "lora", or a smaller base model'
 
 _in_words = partial(bytes_in_words, binary=True)
@@ -61,6 +64,7 @@ class Plan:
     disk: float  # bytes of all that is on the disk at the peak
     seconds_per_step: float | None = None  # where it was tried
     remarks: tuple[str, ...] = ()  # of what the run would pass over, where its photos were read
+    others: str = ""  # then, `compare_bases`
 
     @property
     def memory(self) -> float:
@@ -84,13 +88,15 @@ class Plan:
         lines += [f"{self.steps} steps{minutes}; {self.trainable:,} trainable parameters"]
         lines += [f"file {_in_words(self.file)}, each checkpoint {_in_words(self.checkpoint)}"]
         lines += [f"{_in_words(self.ram)} of main memory, {_in_words(self.disk)} of disk"]
-        return "\n".join([*lines, *self.remarks])
+        lines += [*self.remarks, *([f"\n{self.others}"] if self.others else [])]
+        return "\n".join(lines)
 
 
 def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | None = None) -> Plan:
     """The plan of a run with so many photos on `machine`. `base` is the base model, where it was
     found already. Raises Problem for a base that is not known."""
-    model, method = empty_model(base or config.base), method_of(config)
+    info, method = find_model(base or config.base).at(config.resolution), method_of(config)
+    model = empty_model(info)
     refuse_clip_skip(tuple(model.encoders.values()), config.clip_skip)
     if getattr(config, "fused_backward_pass", False):
         refuse_partners(config, processes=1)
@@ -133,14 +139,47 @@ def _of_the_backward_pass(
 ) -> float:
     """Bytes of gradients and activations. One shrinks as the other grows: the larger counts."""
     narrow, counts = machine.precision != "fp32", [prod(shape) for shape in trained]
-    samples = config.batch_size * (1 + bool(config.prior_weight))
-    kept = activations(model, samples, config, narrow)
+    kept = activations(model, config, machine)
     if narrow and not method_of(config).half_base:
         kept += 2 * sum(counts)  # autocast's copies of weights that train, kept like activations
     # a fused backward pass never holds more than one gradient, of the largest tensor
     fused = getattr(config, "fused_backward_pass", False)
     gradients = 4 * (max(counts) if fused else sum(counts))
     return max(gradients, kept) + AGAIN * min(gradients, kept)
+
+
+def compare_bases(
+    config: TrainConfig, photos: int, machine: Machine, seconds_per_step: float | None = None
+) -> str:
+    """The same training on other bases and at other resolutions: a table of GiB, and of minutes as
+    the speed was tried, or else on a T4. SDXL is planned with gradient checkpointing. Empty for a
+    method that not every family can learn by, and for the mini."""
+    if config.method != "lora" or find_model(config.base).family is MINI:
+        return ""
+    pace = seconds_per_step and seconds_per_step / _memory_and_work(config, machine)[1]
+    rows = {}
+    for base, resolution in ((config.base, config.resolution), *CHOICES):
+        info = find_model(base).at(resolution)
+        other = config.replace(base=base, resolution=resolution, **ASIDE)
+        if info.family.two_encoders:
+            other = other.replace(gradient_checkpointing=True)
+        memory, work = _memory_and_work(other, machine)
+        minutes = steps(config, photos) * work * (pace or 1 / T4_SPEED) / 60
+        rows[f"{info.name}, {info.resolution} pixels"] = f"{memory:6.1f}{minutes:9.0f}"
+    where = "minutes" if pace else "minutes on a T4"
+    return "\n".join(
+        [f"{'':24}   GiB  {where}", *(f"{name:24}{row}" for name, row in rows.items())]
+    )
+
+
+@lru_cache
+def _memory_and_work(config: TrainConfig, machine: Machine) -> tuple[float, float]:
+    """GiB, and floating-point operations of one step: the forward pass, about as many for the
+    gradients of what lies between frozen weights, and once more with checkpointing."""
+    with FlopCounterMode(display=False) as counter:
+        _forward(empty_model(config.base), config)
+    passes = config.gradient_accumulation * (2 + config.gradient_checkpointing)
+    return plan(config, 1, machine).memory, passes * counter.get_total_flops()
 
 
 def optimizer_bytes(name: str, shape: torch.Size) -> float:
@@ -156,27 +195,29 @@ def optimizer_bytes(name: str, shape: torch.Size) -> float:
     return {"adamw": 8, "prodigy": 16}[name] * numbers
 
 
-def activations(model: Model, samples: int, config: TrainConfig, narrow: bool) -> float:
-    """Bytes that a forward pass of `samples` keeps for the backward pass. Gradient checkpointing
-    keeps less and calculates a part of the rest again."""
-    unet = model.unet.train()
+def activations(model: Model, config: TrainConfig, machine: Machine) -> float:
+    """Bytes that a forward pass keeps for the backward pass. Gradient checkpointing keeps less and
+    calculates a part of the rest again."""
+    unet, narrow = model.unet.train(), machine.precision != "fp32"
     for layer in tuner_layers(unet):
         layer.eval()  # peft's LoHa and LoKr draw numbers in training, which "meta" cannot read
-    whole = (NORMS if narrow else 1.0) * _kept(unet, samples, narrow)
-    if not config.gradient_checkpointing:
-        return whole
-    unet.enable_gradient_checkpointing()
-    few = _kept(unet, samples, narrow)
+    with quiet(warnings=False):  # of a list of modules for fp32, which is empty
+        unet.to(torch.float16 if narrow else torch.float32)
+    # torch has no attention for a Mac's GPU that forgets its weights
+    attention = nullcontext if machine.device == "mps" else _FlashAttention
+    with attention():
+        whole = (NORMS if narrow else 1.0) * _kept(model, config)
+        if not config.gradient_checkpointing:
+            return whole
+        unet.enable_gradient_checkpointing()
+        few = _kept(model, config)
     unet.disable_gradient_checkpointing()
     return few + AGAIN * whole
 
 
-def _kept(unet: UNet2DConditionModel, samples: int, narrow: bool) -> int:
-    """Bytes of all that autograd keeps in one forward pass of `unet`, without data."""
-    side, dtype = unet.config.sample_size, torch.float16 if narrow else torch.float32
+def _kept(model: Model, config: TrainConfig) -> int:
+    """Bytes of all that autograd keeps in one forward pass of the UNet."""
     kept: dict[int, torch.Tensor] = {}
-    with quiet(warnings=False):  # of a list of modules for fp32, which is empty
-        unet = unet.to(dtype)
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         base = tensor if tensor._base is None else tensor._base
@@ -184,14 +225,22 @@ def _kept(unet: UNet2DConditionModel, samples: int, narrow: bool) -> int:
             kept[id(base)] = base  # held, so that no id is given out twice
         return tensor
 
-    with torch.device("meta"), _FlashAttention(), saved_tensors_hooks(keep, lambda t: t):
-        noisy = torch.empty(samples, unet.config.in_channels, side, side, dtype=dtype)
-        texts = torch.empty(samples, 78, unet.config.cross_attention_dim, dtype=dtype)
+    with saved_tensors_hooks(keep, lambda t: t):
+        _forward(model, config)
+    return sum(base.nbytes for base in kept.values())
+
+
+def _forward(model: Model, config: TrainConfig) -> None:
+    """The UNet's part of one step, without data."""
+    unet, samples = model.unet, config.batch_size * (1 + bool(config.prior_weight))
+    side = config.resolution // model.vae_factor if config.resolution else unet.config.sample_size
+    with torch.device("meta"):
+        noisy = torch.empty(samples, unet.config.in_channels, side, side, dtype=unet.dtype)
+        texts = torch.empty(samples, 78, unet.config.cross_attention_dim, dtype=unet.dtype)
         texts.requires_grad_(True)  # else nothing is kept before the first trained layer
         states, added = for_unet(unet, texts, (8 * side, 8 * side))
         states = states[:, :77]  # only SDXL's last row was taken off: see `conditioning`
         unet(noisy, torch.zeros(samples, dtype=torch.long), states, added_cond_kwargs=added)
-    return sum(base.nbytes for base in kept.values())
 
 
 class _FlashAttention(TorchFunctionMode):
@@ -239,7 +288,7 @@ def refuse_what_cannot_fit(
 ) -> Plan:
     """The plan of a run that fits. Raises a Problem, with the nearest settings that do fit, for one
     that the GPU's memory, the machine's own or the disk under `folder` cannot hold. Without a GPU
-    memory is not refused: the machine may swap."""
+    memory is not refused: the machine may swap. A Mac's GPU takes it from the machine's own."""
     needed = plan(config, photos, machine, base)
     free = shutil.disk_usage(folder).free if folder else math.inf
     if needed.disk > free:
@@ -248,7 +297,7 @@ def refuse_what_cannot_fit(
             folder,
             "Make room, keep fewer checkpoints, or choose another folder",
         )
-    if machine.device != "cuda":
+    if machine.device == "cpu":
         return needed
     ram = psutil.virtual_memory().total
     if needed.ram > ram:

@@ -53,6 +53,16 @@ def make_optimizer(groups: list[dict], config: TrainConfig) -> torch.optim.Optim
     return torch.optim.AdamW(groups, weight_decay=decay, fused=True)
 
 
+@torch.no_grad()
+def hold_norms(optimizer: torch.optim.Optimizer, *_) -> None:
+    """After a step: shorten what has grown beyond its group's norm `longest`, row by row, where it
+    has one. So do diffusers' `retract_embeddings` (train_dreambooth_lora_sd15_advanced.py) and
+    cloneofsimo/lora with new words, but by degrees."""
+    for group in optimizer.param_groups:
+        for rows in group["params"] if "longest" in group else ():
+            rows.renorm_(2, 0, group["longest"])
+
+
 def make_schedule(
     optimizer: torch.optim.Optimizer, config: TrainConfig, total_steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:

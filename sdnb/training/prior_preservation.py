@@ -29,7 +29,8 @@ def class_images(
     """
     if not config.prior_weight:
         return []
-    if (found := own_class_images(config, model.info.resolution)) is not None:
+    side = model.info.at(config.resolution).resolution
+    if (found := own_class_images(config, side)) is not None:
         return found
     own = method_of(config).captions(config, photos)
     captions = [class_caption(own[i % len(own)], config) for i in range(config.prior_images)]
@@ -37,7 +38,7 @@ def class_images(
     images = {i: _read_class_image(path) for i, path in enumerate(paths)} if folder else {}
     missing = [i for i in range(config.prior_images) if images.get(i) is None]
     asked = [escape(captions[i]) for i in missing]  # a caption's brackets mean themselves
-    made = make_images(model, asked, missing)
+    made = make_images(model, asked, missing, size=side)
     for i, image in zip(missing, made, strict=True):
         if not _shows_something(image):
             raise Problem(

@@ -27,7 +27,7 @@ from sdnb.training.config import TrainConfig, steps
 from sdnb.training.latents import encode_examples
 from sdnb.training.loop import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.loss import Denoiser, DenoisingLoss
-from sdnb.training.memory import Plan, refuse_what_cannot_fit
+from sdnb.training.memory import Plan, compare_bases, refuse_what_cannot_fit
 from sdnb.training.methods import base_dtype, method_of, restore
 from sdnb.training.prior_preservation import class_images, own_class_images
 from sdnb.training.progress import Progress, watch
@@ -151,7 +151,7 @@ def _begin(run: Run, machine: Machine, main: bool) -> _Work:
     config = run.config
     previews = config.preview_prompts if config.preview_every else ()
     said = [remark for prompt in previews for remark in plain_prompt(prompt).remarks]  # now, once
-    base = find_model(config.base)
+    base = find_model(config.base).at(config.resolution)
     photos = photos_for(config, base)
     held_out = photos_for(config, base, config.held_out) if config.held_out else []
     class_photos = own_class_images(config, base.resolution)
@@ -177,9 +177,9 @@ def _begin(run: Run, machine: Machine, main: bool) -> _Work:
 def photos_for(
     config: TrainConfig, base: ModelInfo | None = None, folder: Path | None = None
 ) -> list[Photo]:
-    """The photos of `folder` (the config's own unless given) in the sizes that the base wants.
-    Raises Problem where they cannot be read, or class images could not stand beside them."""
-    info = base or find_model(config.base)
+    """The photos of `folder` (the config's own unless given) in the sizes that base and config
+    want. Raises Problem where they cannot be read, or class images could not stand beside them."""
+    info = (base or find_model(config.base)).at(config.resolution)
     step = info.bucket_step if config.buckets else 0
     fewest = 1 if folder else FEWEST  # to look at, not to learn from
     photos = read_photos(folder or config.photos, info.resolution, step, fewest)
@@ -299,20 +299,22 @@ def interruptible() -> Iterator[threading.Event]:
 
 
 def estimate(config: TrainConfig, machine: Machine | None = None) -> Plan:
-    """The plan of a run with its minutes, estimated on this machine. Loads the base model for it.
+    """The plan of a run with its minutes, estimated on this machine, and beside it the same run on
+    other bases and at other resolutions. Loads the base model for it.
 
     Class images, which a run makes before its first step, are not part of the minutes. Raises
     Problem where `train` would, before any training.
     """
     machine = machine or find_machine(config.precision)
-    base = find_model(config.base)
+    base = find_model(config.base).at(config.resolution)
     photos = photos_for(config, base)
     planned = refuse_what_cannot_fit(config, len(photos), machine, base=base)
     model = load_model(base, base_dtype(config, machine), machine)
     remarks = method_of(config).remarks(config, photos, model.tokenizer)
     few = photos[: config.batch_size]  # the speed does not depend on how many there are
     tried = seconds_per_step(config, few, model, machine)
-    return replace(planned, seconds_per_step=tried, remarks=tuple(remarks))
+    others = compare_bases(config, len(photos), machine, tried)
+    return replace(planned, seconds_per_step=tried, others=others, remarks=tuple(remarks))
 
 
 def seconds_per_step(

@@ -22,13 +22,14 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from sdnb.dataset.photos import Photo
 from sdnb.machine import GIB, Machine
-from sdnb.models.base import Model
+from sdnb.models.base import Model, find_model
 from sdnb.training.config import (
     DreamboothConfig,
     LoraConfig,
     TextualInversionConfig,
     TrainConfig,
     preset,
+    presets,
 )
 from sdnb.training.loop import fit
 from sdnb.training.memory import CONTEXT, empty_model, plan
@@ -42,26 +43,26 @@ LORA = LoraConfig(base="sd15", rank=16, alpha=16, batch_size=1)
 WORD = TextualInversionConfig(base="sd15", batch_size=1)
 WHOLE = DreamboothConfig(base="sd15", batch_size=1)
 XL = LORA.replace(base="sdxl", gradient_checkpointing=True)
-RECIPES: dict[str, tuple[TrainConfig, int]] = {  # settings, and the photos' side in pixels
-    "LoRA r16, batch 1": (LORA, 512),
-    "LoRA r16, batch 4": (LORA.replace(batch_size=4), 512),
-    "LoRA r16, batch 4, checkpointing": (
-        LORA.replace(batch_size=4, gradient_checkpointing=True),
-        512,
+FUSED = {"fused_backward_pass": True, "max_grad_norm": 0, **SLIM}
+RECIPES: dict[str, TrainConfig] = {
+    "LoRA r16, batch 1": LORA,
+    "LoRA r16, batch 4": LORA.replace(batch_size=4),
+    "LoRA r16, batch 4, checkpointing": LORA.replace(batch_size=4, gradient_checkpointing=True),
+    "LoRA r16 with text encoder": LORA.replace(train_text_encoder=True),
+    "Textual Inversion": WORD,
+    "DreamBooth, 8-bit AdamW, checkpointing": WHOLE.replace(
+        optimizer="adamw8bit", gradient_checkpointing=True
     ),
-    "LoRA r16 with text encoder": (LORA.replace(train_text_encoder=True), 512),
-    "Textual Inversion": (WORD, 512),
-    "DreamBooth, 8-bit AdamW, checkpointing": (preset("dreambooth_person_t4"), 512),
-    "DreamBooth, Adafactor, checkpointing": (WHOLE.replace(**SLIM), 512),
-    "DreamBooth with text encoder, Adafactor, checkpointing": (
-        WHOLE.replace(train_text_encoder=True, **SLIM),
-        512,
+    "DreamBooth, Adafactor, checkpointing": WHOLE.replace(**SLIM),
+    "DreamBooth with text encoder, Adafactor, checkpointing": WHOLE.replace(
+        train_text_encoder=True, **SLIM
     ),
-    "DreamBooth, Adafactor": (WHOLE.replace(optimizer="adafactor"), 512),
-    "DreamBooth in 8 GiB": (preset("dreambooth_person_8gib"), 512),
-    "SDXL LoRA r16, 1024 pixels, checkpointing": (XL, 1024),
-    "SDXL LoRA r16, 512 pixels, checkpointing": (XL, 512),
+    "DreamBooth, Adafactor": WHOLE.replace(optimizer="adafactor"),
+    "DreamBooth, Adafactor, checkpointing, fused backward pass": WHOLE.replace(**FUSED),
+    "SDXL LoRA r16, 1024 pixels, checkpointing": XL,
+    "SDXL LoRA r16, 512 pixels, checkpointing": XL.replace(resolution=512),
 }
+RECIPES |= {name: preset(name) for name in presets() if not name.endswith("_mini")}
 
 
 def random_model(base: str, dtype: torch.dtype, device: str = "cuda") -> Model:
@@ -90,15 +91,16 @@ def noise_photos(side: int, count: int = 3, caption: str = "photo of ravo") -> l
     return [Photo(Path(f"{i}.png"), Image.fromarray(p), caption) for i, p in enumerate(pixels)]
 
 
-def measure(config: TrainConfig, side: int, machine: Machine, steps: int) -> str:
+def measure(config: TrainConfig, machine: Machine, steps: int) -> str:
     """Seconds a step, the peak and the plan's, in words."""
     config = config.replace(views_per_photo=10_000)
     half = torch.float16 if method_of(config).half_base else torch.float32
     gc.collect(), torch.cuda.empty_cache(), torch.cuda.reset_peak_memory_stats()
-    own = side == empty_model(config.base).info.resolution
+    photos = noise_photos(find_model(config.base).at(config.resolution).resolution)
+    others = photos if config.prior_weight else []
     foreseen = plan(config, 3, machine).memory - CONTEXT / GIB
     try:
-        run = fit(*prepare(config, noise_photos(side), random_model(config.base, half), machine))
+        run = fit(*prepare(config, photos, random_model(config.base, half), machine, others))
         losses = [next(run).loss for _ in range(5)]  # warms up
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -110,9 +112,9 @@ def measure(config: TrainConfig, side: int, machine: Machine, steps: int) -> str
     seconds = (time.perf_counter() - begun) / steps
     peak = torch.cuda.max_memory_allocated() / GIB
     held = torch.cuda.max_memory_reserved() / GIB
-    planned = f", planned {foreseen:.2f} ({foreseen / peak - 1:+.0%})" if own else ""
     return (
-        f"{seconds:.3f} s a step, peak {peak:.2f} GiB (reserved {held:.2f}){planned}; "
+        f"{seconds:.3f} s a step, peak {peak:.2f} GiB (reserved {held:.2f}), "
+        f"planned {foreseen:.2f} ({foreseen / peak - 1:+.0%}); "
         f"{sum(map(math.isfinite, losses))} of {len(losses)} losses were numbers"
     )
 
@@ -130,10 +132,10 @@ def main() -> None:
     torch.backends.cuda.enable_cudnn_sdp(False)
     machine = Machine("cuda", "fp16", "plays a T4", 2, T4, properties.name, True)
     print(properties.name, torch.__version__, flush=True)
-    for name, (config, side) in RECIPES.items():
+    for name, config in RECIPES.items():
         if asked.only in name:
             _, why = choose_optimizer(config, 10**9)
-            print(f"{name}: {measure(config, side, machine, asked.steps)}. {why}", flush=True)
+            print(f"{name}: {measure(config, machine, asked.steps)}. {why}", flush=True)
 
 
 if __name__ == "__main__":

@@ -144,6 +144,25 @@ def test_what_needs_more_memory_or_disk_than_there_is_is_refused(monkeypatch, tm
         refuse_what_cannot_fit(dreambooth, 20, T4, tmp_path)
 
 
+def test_a_mac_is_planned_for_as_one_memory(monkeypatch):
+    """Weights that a GPU would park in main memory are in the same one; what is planned to take
+    more than its share is refused, as on a GPU."""
+    config = LoraConfig(base="sd15", batch_size=1)
+    cpu = plan(config, 20, Machine("cpu", "fp32", "", 8, 24.0, "a Mac", False))
+    mac = Machine("mps", "fp32", "", 8, 16.0, "a Mac", False)
+    found = plan(config, 20, mac)
+    assert "CUDA itself" not in found.terms
+    parked = [each.ram - sum(each.terms.values()) for each in (found, cpu)]
+    assert parked[0] == pytest.approx(parked[1])
+    assert found.memory > 1.2 * cpu.memory  # torch's attention there keeps all of its weights
+    few = SimpleNamespace(total=24 * GIB)
+    monkeypatch.setattr("sdnb.training.memory.psutil.virtual_memory", lambda: few)
+    assert refuse_what_cannot_fit(config, 20, mac).memory < 16
+    with pytest.raises(Problem, match=r"a Mac has 5\.3 GiB") as caught:
+        refuse_what_cannot_fit(config, 20, replace(mac, memory_gib=5.3))
+    assert "gradient_checkpointing = true" in caught.value.do
+
+
 def test_minutes_are_steps_times_the_pace():
     config = LoraConfig(base="sd15", batch_size=2, views_per_photo=60)
     found = replace(plan(config, 20, T4), seconds_per_step=0.5)

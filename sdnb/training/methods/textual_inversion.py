@@ -45,7 +45,11 @@ class TextualInversion(Method):
         add_word(model, config.trigger, initial_rows(model, config))
         words = embeddings_of(model.text_encoder).token_embedding
         words.rows.requires_grad_(True)
-        return [parameter_group(words, config.learning_rate)]
+        group = parameter_group(words, config.learning_rate)
+        if config.hold_norm and model.device.type != "meta":  # a plan counts, and reads nothing
+            norms = words.vocabulary.weight.float().norm(dim=1)
+            group["longest"] = norms.mean().item()  # the optimizer holds each row to it
+        return [group]
 
     def captions(self, config: TextualInversionConfig, photos: list[Photo]) -> list[str]:
         """The photos' captions, or a template for each."""

@@ -59,8 +59,8 @@ def memory() -> dict[str, float]:
             optimizer="adafactor", gradient_checkpointing=True
         ),
         "in 8 GiB": sdnb.preset("dreambooth_person_8gib"),
-        "LoRA, batch 1": LoraConfig(base="sd15", rank=16, alpha=16, batch_size=1),
-        "LoRA, batch 4": LoraConfig(base="sd15", rank=16, alpha=16, batch_size=4),
+        "LoRA, batch 1": sdnb.preset("person_t4"),
+        "LoRA, batch 4": sdnb.preset("person_t4").replace(batch_size=4),
     }
     found = {f"{name}, GiB": plan(config, 20, T4).memory for name, config in recipes.items()}
     return found | {"DreamBooth's file in fp16, GB": plan(whole, 20, T4).file / 1e9}

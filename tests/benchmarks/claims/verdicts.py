@@ -93,7 +93,7 @@ def sixteen(f: Found) -> tuple[str, str]:
         for name in ("AdamW, text encoder too", "Adafactor, checkpointing", "in 8 GiB")
     )
     told = f"planned: {plain:.1f} GiB as the article did it, {slim:.1f} with Adafactor and "
-    told += f"checkpointing, {least:.1f} with a fused backward pass; a T4 has 14.6"
+    told += f"checkpointing, {least:.1f} with class images and a fused backward pass; a T4 has 14.6"
     return verdict(False, plain > 14.56 > slim), told
 
 

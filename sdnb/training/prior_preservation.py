@@ -19,14 +19,18 @@ from sdnb.training.methods.base import plain_caption
 
 
 def class_images(
-    config: TrainConfig, photos: list[Photo], model: Model, folder: Path | None = None
+    config: TrainConfig,
+    photos: list[Photo],
+    model: Model,
+    folder: Path | None = None,
+    first_seed: int = 0,
 ) -> list[Photo]:
     """Images of other members of the class for prior preservation, none where it is off.
 
     The base model makes them from the photos' captions with the class word for the trigger word,
-    with seeds 0, 1, 2, ...; `folder` keeps them for the next time, and a broken or empty one is
-    made again. The learner's own `prior_folder` takes their place; one without a caption is learned
-    as "photo of a man", not with the words of some other photo.
+    with seeds from `first_seed` on; `folder` keeps them for the next time, and a broken or empty
+    one is made again. The learner's own `prior_folder` takes their place; one without a caption is
+    learned as "photo of a man", not with the words of some other photo.
     """
     if not config.prior_weight:
         return []
@@ -40,7 +44,7 @@ def class_images(
     images = {i: _read_class_image(path) for i, path in enumerate(paths)} if folder else {}
     missing = [i for i in range(config.prior_images) if images.get(i) is None]
     asked = [escape(captions[i]) for i in missing]  # a caption's brackets mean themselves
-    made = make_images(model, asked, missing)
+    made = make_images(model, asked, [first_seed + i for i in missing])
     for i, image in zip(missing, made, strict=True):
         if not _shows_something(image):
             raise Problem(

@@ -16,8 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sdnb.dataset.photos import read_photos
-from sdnb.errors import Problem
-from sdnb.mini.judge import Judge, as_tensor, load_judge
+from sdnb.errors import Problem, with_article
+from sdnb.inference.prompts import escape
+from sdnb.mini.judge import Judge, as_tensor
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, Person, Product, lookalikes
@@ -26,7 +27,8 @@ from sdnb.models.families import MINI_FOLDER
 from sdnb.models.image_encoders import ImageEncoder, image_encoders_for
 from sdnb.training.config import TrainConfig
 from sdnb.training.methods import restore
-from sdnb.training.prior_preservation import class_images
+from sdnb.training.methods.base import plain_caption
+from sdnb.training.prior_preservation import make_class_images, without_trigger
 from sdnb.trials import trial
 
 MEMBERS, VIEWS, GLASSES = 20, 8, ("none", "round")
@@ -44,8 +46,8 @@ class LineUp:
 
     `known` (m, d) holds embeddings of unit length: `own` rows of the subject, one of each other.
     The judge knows a member by the mean of eight images before the same eight backgrounds, passed
-    through the autoencoder as generated images are: `own` is 1. In a line-up of photos the first
-    `own` rows are those of the subject, and each other is known by one image. `members` is empty.
+    through the autoencoder as generated images are: `own` is 1. In a line-up of photos `members` is
+    empty: the subject is known by the mean of `own` photos, and each other by one image.
     """
 
     members: tuple[Person | Product, ...]
@@ -55,15 +57,13 @@ class LineUp:
     remarks: tuple[str, ...] = ()  # what one has to know beside the share
 
     def nearest(self, embedded: torch.Tensor) -> torch.Tensor:
-        """The nearest member, 0 for the subject, of each of the embedded images (..., d): that of
-        the largest cosine, the mean one over the subject's photos."""
-        cosines = embedded @ self.known.T
-        subject = cosines[..., : self.own].mean(-1, keepdim=True)
-        return torch.cat([subject, cosines[..., self.own :]], -1).argmax(-1)
+        """The nearest member, 0 for the subject, of each of the embedded images (..., d)."""
+        subject = torch.nn.functional.normalize(self.known[: self.own].mean(0), dim=0)
+        return (embedded @ torch.vstack([subject, self.known[self.own :]]).T).argmax(-1)
 
     def score(self, images: Sequence[Image.Image], judge: ImageEncoder, member: int = 0) -> float:
         """The share of the images to which `member` is the nearest; 0 is the subject."""
-        return float((self.nearest(judge.embed(list(images))) == member).float().mean())
+        return float((self.nearest(judge.embed(list(images))) == member).double().mean())
 
     def half(self, which: int) -> "LineUp":
         """With every other photo of the subject, from the first (0) or the second (1) on; the same
@@ -75,64 +75,57 @@ class LineUp:
         return replace(self, known=known, own=len(rows))
 
 
-def line_up(
-    subject: Person | Product | TrainConfig,
-    model: Model,
-    judge: ImageEncoder | None = None,
-    style: str = "photo",
-    photos: Sequence[Image.Image] = (),
-    others: Path | str | None = None,
-) -> LineUp:
-    """The line-up for one subject.
-
-    For one of the studio's, whom the judge knows: itself and nineteen lookalikes, drawn in `style`.
-    Those of the sample subjects come with the package; others take a quarter of a minute.
-
-    For the photos of a training, whose settings are the `subject`: its held-out `photos`, or, where
-    there are none, those it learned from, and nineteen others. The base makes those from the
-    photos' captions with the class for the trigger word, as for prior preservation, or they are
-    the photos in the folder `others`. `judge` is then any image encoder, by default the last that
-    suits the base: DINOv2 for real ones. Afterwards the model is the base. Raises Problem where a
-    folder holds no photos or one that cannot be read, where a photo of the subject is among the
-    others, and where an image encoder cannot be loaded.
-    """
-    if isinstance(subject, TrainConfig):
-        return _of_photos(subject, model, judge, photos, others)
+def line_up(subject: Person | Product, model: Model, judge: Judge, style: str = "photo") -> LineUp:
+    """The line-up for one subject: itself and nineteen lookalikes, drawn in `style`. Those of the
+    sample subjects come with the package; others take a quarter of a minute."""
     members = (subject, *lookalikes(subject, MEMBERS - 1))
     sample = next((name for name, one in SAMPLES.items() if one == subject), None)
     if sample and model.info.name in MODELS:
         ready = load_file(READY)
         if f"{sample}, {style}" in ready:
             return LineUp(members, ready[f"{sample}, {style}"])
-    return LineUp(members, embed_members(members, model, judge or load_judge(), style))
+    return LineUp(members, embed_members(members, model, judge, style))
 
 
-def _of_photos(
+def photo_line_up(
     config: TrainConfig,
     model: Model,
-    encoder: ImageEncoder | None,
-    photos: Sequence[Image.Image],
-    folder: Path | str | None,
+    photos: Sequence[Image.Image] = (),
+    others: Path | str | Sequence[str] = (),
+    encoder: ImageEncoder | None = None,
 ) -> LineUp:
-    """The line-up of a training's subject among other members of the class."""
+    """The line-up for the subject of a training with these settings, among other members of the
+    class, for an image encoder: DINOv2 for real bases unless given, for the mini its own CLIP.
+
+    `photos` are the subject's, held out; without any it takes those of the training, and its
+    `remarks` say so. `others` is a folder of photos of others, or the prompts whose images will be
+    judged, in which {} may stand for the subject: of these, or else of the photos' captions, with
+    "a man" for "ravo man", the base makes nineteen images. Afterwards the model is the base. Raises
+    Problem where a folder is missing, holds no photos or one that cannot be read, where a photo of
+    the subject is among the others, and where an image encoder cannot be loaded.
+    """
     restore(model)
     encoder, side = encoder or image_encoders_for(model)[-1], model.info.resolution
-    learned = read_photos(config.photos, side)
-    if folder:
-        others = read_photos(folder, side, fewest=1)
+    anyone, plain = with_article(config.class_word), plain_caption(config)
+    learned = [] if photos and others else read_photos(config.photos, side)
+    if others and isinstance(others, Path | str):
+        rest = [photo.image for photo in read_photos(others, side, fewest=1)]
     else:
-        made = config.replace(prior_weight=1, prior_images=MEMBERS - 1, prior_folder=None)
-        others = class_images(made, learned, model, first_seed=FIRST_SEED)
-    own, rest = (
-        encoder.embed([getattr(one, "image", one) for one in some])
-        for some in (photos or learned, others)
-    )
-    if (own @ rest.T > SAME).any():
+        texts = [
+            *(without_trigger(text.replace("{}", anyone), config) for text in others),
+            *(escape(without_trigger(p.caption or plain, config)) for p in learned if not others),
+        ]
+        asked = [texts[i % len(texts)] for i in range(MEMBERS - 1)]
+        seeds = range(FIRST_SEED, FIRST_SEED + len(asked))
+        rest = make_class_images(asked, model, seeds, clip_skip=config.clip_skip)
+    own = encoder.embed(list(photos) or [photo.image for photo in learned])
+    known = torch.cat([own, encoder.embed(rest)])
+    if (own @ known[len(own) :].T > SAME).any():
         what = "A photo of the subject is among the others in the line-up"
-        raise Problem(what, folder, "Take it out of there")
+        raise Problem(what, others, "Take it out of there")
     remark = f"Line-up: {len(own)} photos of the subject among {len(rest)} others. {UNSURE}"
     remarks = (remark,) if photos else (remark, TOO_GOOD)
-    return LineUp((), torch.cat([own, rest]), len(own), encoder.name, remarks)
+    return LineUp((), known, len(own), encoder.name, remarks)
 
 
 def embed_members(

@@ -6,7 +6,7 @@ from PIL import Image
 
 from sdnb.adapters import load_lora
 from sdnb.errors import Problem
-from sdnb.evaluation import line_up, lineup as module, measure, picker
+from sdnb.evaluation import lineup as module, measure, photo_line_up, picker
 from sdnb.evaluation.lineup import MEMBERS, LineUp
 from sdnb.evaluation.picker import key_numbers, pick_checkpoint
 from sdnb.evaluation.report import write_report
@@ -28,9 +28,9 @@ def asked(monkeypatch):
     """The (prompt, seed) pairs of the class images, made in one step."""
     pairs = []
 
-    def make(model, prompts, seeds):
+    def make(model, prompts, seeds, **how):
         pairs.extend(zip(prompts, seeds))
-        return make_images(model, prompts, seeds, steps=1)
+        return make_images(model, prompts, seeds, steps=1, **how)
 
     monkeypatch.setattr("sdnb.training.prior_preservation.make_images", make)
     return pairs
@@ -46,18 +46,19 @@ def strangers(tmp_path, painted):
     return folder
 
 
-def test_the_subject_is_near_by_the_mean_over_its_photos():
-    lineup = LineUp((), torch.tensor([RED, BLACK, BLUE]), own=2)
-    # red and black: 0 on average to any image; blue is 0.8 to lime and -0.6 to black
-    assert lineup.nearest(torch.tensor([LIME, BLACK])).tolist() == [1, 0]
+def test_the_subject_is_known_by_the_mean_of_its_photos():
+    lineup = LineUp((), torch.tensor([RED, LIME, BLUE]), own=2)
+    # (0.5, 0.5), at unit length (0.71, 0.71): to red 0.71 against 0.6, to blue 0.99 against 1, to
+    # black -0.71 against -0.6; at its own length it would not be the nearest to red
+    assert lineup.nearest(torch.tensor([RED, BLUE, BLACK])).tolist() == [0, 1, 1]
     one = LineUp((), torch.tensor([RED, LIME, BLACK]))
     assert one.nearest(torch.tensor([RED, BLUE, BLACK])).tolist() == [0, 1, 2]
+    assert lineup.nearest(torch.tensor([[RED, BLUE], [BLACK, RED]])).tolist() == [[0, 1], [1, 0]]
 
 
 def test_the_share_has_the_spread_over_seeds():
-    lineup = LineUp((), torch.tensor([RED, BLUE, LIME]), own=2)
-    # to red 0.8 against 0, to lime 0.4 against 1; to blue 0.8 against 0.8, to black -0.8 against 0
-    number = recognised(torch.tensor([[RED, LIME], [RED, RED]]), lineup)
+    lineup = LineUp((), torch.tensor([RED, LIME, BLUE]), own=2)
+    number = recognised(torch.tensor([[RED, BLUE], [RED, RED]]), lineup)
     assert (number.mean, number.n) == (0.75, 2)
     assert number.spread == pytest.approx(0.5 * 0.5**0.5)  # shares of 1 and 0.5
 
@@ -76,24 +77,64 @@ def test_the_others_are_class_images_without_the_trigger(
 ):
     before = make_images(tiny, "x", [0], steps=1)[0].tobytes()
     load_lora(tiny, run.weights)
-    lineup = line_up(config, tiny, mean_encoder, photos=[painted("red"), painted("blue")])
+    photos = [painted("red"), painted("blue")]
+    lineup = photo_line_up(config, tiny, photos, encoder=mean_encoder)
     assert make_images(tiny, "x", [0], steps=1)[0].tobytes() == before  # it is the base's work
     prompts, seeds = zip(*asked)
-    assert len(prompts) == MEMBERS - 1 and not any("ravo" in prompt for prompt in prompts)
-    assert set(prompts) == {"photo of a man", *(f"photo of a man number {i}" for i in range(1, 5))}
+    captions = ["photo of a man", *(f"photo of a man number {i}" for i in range(1, 5))]
+    assert prompts == tuple((captions * 4)[: MEMBERS - 1])
     assert seeds == tuple(range(5000, 5019))  # no noise that a learner's own images begin with
-    assert lineup.known.shape == (2 + 19, 3) and (lineup.own, lineup.encoder) == (2, "mean")
     images = make_images(tiny, prompts, seeds, steps=1)
     assert torch.allclose(lineup.known[2:], mean_encoder.embed(images), atol=1e-3)
-    assert torch.equal(lineup.known[:2], mean_encoder.embed([painted("red"), painted("blue")]))
-    assert lineup.remarks[0].startswith("Line-up: 2 photos of the subject among 19 others")
-    assert "not measured" in lineup.remarks[0] and len(lineup.remarks) == 1
+    assert torch.equal(lineup.known[:2], mean_encoder.embed(photos))
+    assert (lineup.own, lineup.encoder) == (2, "mean")
+    (remark,) = lineup.remarks
+    assert remark.startswith("Line-up: 2 photos of the subject among 19 others")
+    assert "not measured" in remark
+
+
+def test_the_others_can_be_of_the_prompts_that_are_judged(
+    configs, tiny, asked, mean_encoder, painted
+):
+    prompts = ("photo of {}, in the snow", "Ravo man \\(old\\) at night")
+    config = configs["dreambooth"].replace(class_prompt="a portrait", photos="is not read")
+    lineup = photo_line_up(config, tiny, [painted("red")], prompts, mean_encoder)
+    named = ["photo of a man, in the snow", "a man \\(old\\) at night"]  # already as prompts
+    assert [prompt for prompt, _ in asked[:2]] == named
+    assert len(asked) == 19 and asked[2][0] == asked[0][0] and len(lineup.known) == 20
+
+
+def test_a_caption_is_drawn_as_the_words_it_is(config, tiny, asked, mean_encoder, tmp_path):
+    for i, words in enumerate(("ravo man (red)", "[ravo] <lora:x:1>", "a hat {}")):
+        Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.txt").write_text(words)
+    photo_line_up(config.replace(photos=tmp_path), tiny, encoder=mean_encoder)
+    assert [prompt for prompt, _ in asked[:3]] == [
+        "a man \\(red\\)",
+        "\\[a man\\] \\<lora:x:1>",
+        "a hat \\{\\}",
+    ]
+
+
+def test_without_a_trigger_word_the_subject_is_the_class(config, tiny, asked, mean_encoder):
+    plain = config.replace(trigger="")
+    photo_line_up(plain, tiny, others=("photo of {}", "a hat"), encoder=mean_encoder)
+    assert [prompt for prompt, _ in asked[:2]] == ["photo of a man", "a hat"]
+
+
+def test_an_empty_image_is_nobody(config, tiny, mean_encoder, painted, monkeypatch):
+    def black(model, prompts, *rest, **how):
+        return [painted("black")] * len(prompts)
+
+    monkeypatch.setattr("sdnb.training.prior_preservation.make_images", black)
+    with pytest.raises(Problem, match="empty class image for 'photo of a man'"):
+        photo_line_up(config, tiny, encoder=mean_encoder)
 
 
 def test_without_held_out_photos_it_says_that_it_takes_the_trainings(
     config, tiny, mean_encoder, strangers
 ):
-    lineup = line_up(config, tiny, mean_encoder, others=strangers)
+    lineup = photo_line_up(config, tiny, others=strangers, encoder=mean_encoder)
     assert lineup.own == 5 and len(lineup.known) == 5 + 2
     assert lineup.remarks[0].startswith("Line-up: 5 photos of the subject among 2 others")
     assert "training's own, and the share is too high" in lineup.remarks[1]
@@ -101,7 +142,7 @@ def test_without_held_out_photos_it_says_that_it_takes_the_trainings(
 
 def test_a_folder_takes_the_place_of_class_images(config, tiny, asked, mean_encoder, strangers):
     subject = [Image.new("RGB", (8, 8), "red")]
-    lineup = line_up(config, tiny, mean_encoder, photos=subject, others=strangers)
+    lineup = photo_line_up(config, tiny, subject, strangers, mean_encoder)
     assert asked == []
     blue, lime = (Image.new("RGB", (8, 8), colour) for colour in ("blue", "lime"))  # by name
     assert torch.equal(lineup.known, mean_encoder.embed([*subject, blue, lime]))
@@ -111,7 +152,7 @@ def test_a_folder_takes_the_place_of_class_images(config, tiny, asked, mean_enco
 
 def test_a_folder_that_is_no_gallery_is_a_problem(config, tiny, mean_encoder, strangers, tmp_path):
     def make(folder, photos=()):
-        line_up(config, tiny, mean_encoder, photos=photos, others=folder)
+        photo_line_up(config, tiny, photos, folder, mean_encoder)
 
     with pytest.raises(Problem, match="does not exist"):
         make(tmp_path / "absent")
@@ -131,7 +172,7 @@ def test_the_encoder_is_the_last_that_suits_the_base(
     config, tiny, mean_encoder, strangers, monkeypatch
 ):
     monkeypatch.setattr(module, "image_encoders_for", lambda model: [None, mean_encoder])
-    assert line_up(config, tiny, others=strangers).encoder == "mean"
+    assert photo_line_up(config, tiny, others=str(strangers)).encoder == "mean"
 
 
 def test_only_its_own_encoder_looks(painted, colours, clip):
@@ -155,7 +196,7 @@ def test_the_picker_and_the_report_take_it(
     )
     photos = [painted("red"), painted("blue"), painted("black")]
     (strangers / "blue.png").unlink()
-    lineup = line_up(config, tiny, mean_encoder, photos=photos, others=strangers)
+    lineup = photo_line_up(config, tiny, photos, strangers, mean_encoder)
     prompts = ("photo of {}", "{} at the beach")
     picked = pick_checkpoint(run, photos, tiny, lineup, prompts, seeds=(0, 1), steps=1)
     assert [(len(some), half.own) for some, half in halves] == [(2, 2), (1, 1)] * 3

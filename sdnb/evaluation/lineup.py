@@ -35,7 +35,7 @@ MEMBERS, VIEWS, GLASSES = 20, 8, ("none", "round")
 FIRST_SEED = 5000  # of the class images: far from those that a learner's images come from
 SAME = 0.999  # cosine of two copies of one photo
 TOO_GOOD = "No photos were held out: these are the training's own, and the share is too high."
-UNSURE = "For real photos its agreement with people is not measured: trust your eyes more."
+UNSURE = "How well that tells real people apart is not measured: trust your eyes more."
 SAMPLES = {"person": SAMPLE_PERSON, "product": SAMPLE_PRODUCT}
 READY = MINI_FOLDER / "line_ups.safetensors"  # mini.recipe.line_ups writes it
 
@@ -123,8 +123,8 @@ def photo_line_up(
     if (own @ known[len(own) :].T > SAME).any():
         what = "A photo of the subject is among the others in the line-up"
         raise Problem(what, others, "Take it out of there")
-    remark = f"Line-up: {len(own)} photos of the subject among {len(rest)} others. {UNSURE}"
-    remarks = (remark,) if photos else (remark, TOO_GOOD)
+    who = f"{len(own)} photos of the subject among {len(rest)} others, seen by {encoder.name}"
+    remarks = (f"Line-up: {who}. {UNSURE}", *([] if photos else [TOO_GOOD]))
     return LineUp((), known, len(own), encoder.name, remarks)
 
 

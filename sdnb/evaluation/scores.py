@@ -19,8 +19,8 @@ from sdnb.models.image_encoders import ImageEncoder, ImageTextEncoder
 from sdnb.training.latents import encode_images
 
 MEASURES = {  # in the order in which they are shown
-    "line-up": "The share of pictures recognised, by the judge among nineteen lookalikes, by another "
-    "among others of the class (not tried with people on real photos); higher is better",
+    "line-up": "The share of pictures recognised: by the judge among nineteen lookalikes, else "
+    "among others of the class (not measured for real photos); higher is better",
     "likeness": "Cosine to photos of the subject; higher is better",
     "prompt fit": "Cosine to the prompt's words; higher is better",
     "drift": "How far pictures of other prompts moved; lower is better",

@@ -89,7 +89,7 @@ def test_the_others_are_class_images_without_the_trigger(
     assert torch.equal(lineup.known[:2], mean_encoder.embed(photos))
     assert (lineup.own, lineup.encoder) == (2, "mean")
     (remark,) = lineup.remarks
-    assert remark.startswith("Line-up: 2 photos of the subject among 19 others")
+    assert remark.startswith("Line-up: 2 photos of the subject among 19 others, seen by mean.")
     assert "not measured" in remark
 
 

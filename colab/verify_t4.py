@@ -31,8 +31,10 @@ from PIL import Image, ImageDraw
 import sdnb
 from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.prepare import prepare_photos
+from sdnb.evaluation import photo_line_up
 from sdnb.inference import make_images
 from sdnb.machine import GIB, PACKAGES, find_machine
+from sdnb.models.image_encoders import image_encoders_for
 from sdnb.training import run as training
 from sdnb.training.memory import CONTEXT, plan
 from sdnb.training.methods import method_of
@@ -149,15 +151,15 @@ def verify(part: str, folder: Path, tiny: bool) -> dict:
     for number, image in enumerate(images):
         image.save(folder / f"{part}_{number}.png")
     if part == WHOLE:
-        row["likeness"] = likeness(model, config)
+        row["likeness"] = likeness(model, config, images[:2] + images[3:5])  # those of the subject
     return row
 
 
-def likeness(model, config) -> dict:
-    """What the line-up for real photos says of the result."""
-    from sdnb.evaluation import line_up  # what it takes for real bases is its own business
-
-    return {"line_up": str(line_up)}
+def likeness(model, config, images: list[Image.Image]) -> dict:
+    """What the line-up of photos says of the images; afterwards the model is the base."""
+    encoder = image_encoders_for(model)[-1]
+    lineup = photo_line_up(config, model, encoder=encoder)
+    return {"encoder": encoder.name, "recognised": lineup.score(images, encoder)}
 
 
 def contact_sheet(folder: Path) -> Path:

@@ -57,18 +57,19 @@ def test_the_readme_says_the_same_where_the_site_shows_it():
 @pytest.mark.long  # trains two steps, loads two models and makes some images: half a minute
 def test_a_rehearsal_leaves_a_row_and_is_not_done_twice(tmp_path):
     command = [sys.executable, CHECKOUT / "colab" / "verify_t4.py", "--tiny"]
-    command += ["--folder", tmp_path, "--only", "person_t4"]
+    command += ["--folder", tmp_path, "--only", verify_t4.WHOLE]
     environment = os.environ | {"SDNB_TRIAL": "quick"}
     said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    found = json.loads((tmp_path / "person_t4.json").read_text())
+    found = json.loads((tmp_path / "whole_run.json").read_text())
     assert found["finished"] and found["tiny"] and found["steps"] == 2
     assert found["losses that are numbers"] == 2
-    stages = ("training", "load", "prepare", "preview", "checkpoint", "save")
+    assert 0 <= found["likeness"]["recognised"] <= 1
+    stages = ("training", "load", "prepare", "save")
     assert all(found[stage]["main memory"] > 0.1 for stage in stages)
     assert json.dumps(found) in said.stdout
     assert (tmp_path / "contact_sheet.png").exists()
     said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert "person_t4: there already" in said.stdout
+    assert "whole_run: there already" in said.stdout
 
 
 def test_the_notebook_runs_the_script():

@@ -60,7 +60,8 @@ class Picked:
             numbers = key_numbers(candidate.reported)
             rows.append((candidate.name + mark, *(f"{number:.3f}" for number in numbers)))
         lines = ["  ".join(f"{cell:13}" for cell in row).rstrip() for row in rows]
-        return "\n".join([*lines, "* chosen on the other half of the photos and prompts"])
+        lines.append("* chosen on the other half of the photos and prompts")
+        return "\n".join([*lines, *self.chosen.reported.notes])
 
 
 def pick_checkpoint(
@@ -88,6 +89,7 @@ def pick_checkpoint(
     _refuse_what_has_no_halves(photos, prompts, lineup)
     restore(model)
     encoders = image_encoders_for(model)
+    halves = [lineup and lineup.half(i) for i in (0, 1)]
     options = {"clip_skip": config.clip_skip, **options}
     subject = subject or f"{config.trigger} {config.class_word}".strip()
     wishes = [prompt.replace("{}", subject) for prompt in prompts]
@@ -100,8 +102,8 @@ def pick_checkpoint(
             images = make_image_set(model, wishes, seeds, plain, **options)
             after = make_image_set(model, plain, seeds, **options)
         choosing, reported = (
-            measure(images.half(i), photos[i::2], encoders, (before.half(i), after.half(i)), lineup)
-            for i in (0, 1)
+            measure(images.half(i), photos[i::2], encoders, (before.half(i), after.half(i)), half)
+            for i, half in enumerate(halves)
         )
         candidates.append(Candidate(name, path, choosing, reported))
         image_sets.append(images)

@@ -62,6 +62,7 @@ def write_report(
         method=method_of(config).title,
         by_prompt=[(words, [thumbnail(image) for _, image in each]) for words, each in by_prompt],
         measures=MEASURES,
+        remarks=scores.remarks if scores else (),
         photos=shown if photos else (),
         settings=_changed_settings(config, photos),
         files=[(file.name, bytes_of(file)) for file in files],

@@ -6,6 +6,7 @@ of each seed: as far as it would move with other seeds.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import torch
 from PIL import Image
@@ -13,13 +14,13 @@ from PIL import Image
 from sdnb.errors import Problem
 from sdnb.evaluation.lineup import LineUp
 from sdnb.inference.images import make_images
-from sdnb.mini.judge import Judge
 from sdnb.models.base import Model
 from sdnb.models.image_encoders import ImageEncoder, ImageTextEncoder
 from sdnb.training.latents import encode_images
 
 MEASURES = {  # in the order in which they are shown
-    "line-up": "The share of pictures recognised among nineteen lookalikes; higher is better",
+    "line-up": "The share of pictures recognised: by the judge among nineteen lookalikes, else "
+    "among others of the class (not measured for real photos); higher is better",
     "likeness": "Cosine to photos of the subject; higher is better",
     "prompt fit": "Cosine to the prompt's words; higher is better",
     "drift": "How far pictures of other prompts moved; lower is better",
@@ -99,9 +100,11 @@ def make_image_set(
 
 @dataclass(frozen=True)
 class Scores:
-    """`numbers[measure][encoder]`; printed as a table of at most 62 columns."""
+    """`numbers[measure][encoder]`, and what has to be known beside them, a sentence each; printed
+    as a table of at most 62 columns."""
 
     numbers: Mapping[str, Mapping[str, Number]]
+    remarks: tuple[str, ...] = ()
 
     def __getitem__(self, measure: str) -> Mapping[str, Number]:
         return self.numbers[measure]
@@ -118,7 +121,13 @@ class Scores:
     def __str__(self) -> str:
         lines = [("measure", "image encoder", "mean ± spread", "seeds")]
         lines += [(name, of[:20], f"{number:.3f}", str(number.n)) for name, of, number in self.rows]
-        return "\n".join(f"{a:12} {b:20} {c:15} {d:>5}" for a, b, c, d in lines)
+        table = [f"{a:12} {b:20} {c:15} {d:>5}" for a, b, c, d in lines]
+        return "\n".join([*table, *self.notes])
+
+    @property
+    def notes(self) -> list[str]:
+        """The remarks in lines of at most 62 columns."""
+        return [line for remark in self.remarks for line in wrap(remark, 62)]
 
 
 def measure(
@@ -132,18 +141,22 @@ def measure(
 
     `photos` are of the subject and were held out from training: against its own photos a model that
     learned them by heart scores best. `others` are images of prompts without the special word, from
-    the same seeds before and after the training. The `lineup` needs the judge among the encoders.
-    Raises Problem where there is neither photo nor line-up, or before and after do not match.
+    the same seeds before and after the training. The `lineup` needs its encoder, the judge or that
+    of a line-up of photos, among the `encoders`. Raises Problem where it is not, where there is
+    neither photo nor line-up, or before and after do not match.
     """
     if not photos and not lineup:
         raise Problem("There are no photos to compare with", do="Hold a few out from training")
     if others and (others[0].prompts, others[0].seeds) != (others[1].prompts, others[1].seeds):
         raise Problem("Before and after show other prompts or seeds", do="Draw both alike")
+    if lineup and lineup.encoder not in {encoder.name for encoder in encoders}:
+        what = f"The line-up was made with {lineup.encoder}, which is not among the image encoders"
+        raise Problem(what, do="Give that encoder too, or make the line-up with one of these")
     found: dict[str, dict[str, Number]] = {name: {} for name in MEASURES}
     for encoder in encoders:
         name, embedded = encoder.name, image_set.embed_with(encoder)
-        if lineup and isinstance(encoder, Judge):
-            found["line-up"][name] = recognised(embedded, lineup.known)
+        if lineup and name == lineup.encoder:
+            found["line-up"][name] = recognised(embedded, lineup)
         if photos:
             found["likeness"][name] = likeness(embedded, encoder.embed(photos))
         if isinstance(encoder, ImageTextEncoder):
@@ -154,13 +167,14 @@ def measure(
             found["drift"][name] = distance(before, after)
         if len(image_set.seeds) > 1:
             found["diversity"][name] = diversity(embedded)
-    return Scores({name: numbers for name, numbers in found.items() if numbers})
+    numbers = {name: numbers for name, numbers in found.items() if numbers}
+    return Scores(numbers, lineup.remarks if lineup else ())
 
 
-def recognised(images: torch.Tensor, known: torch.Tensor) -> Number:
-    """The share of the images (prompts, seeds, d) to which the first of the members of a line-up,
-    `known` (m, d), is the nearest: the subject."""
-    return Number.over(((images @ known.T).argmax(2) == 0).float().mean(0))
+def recognised(images: torch.Tensor, lineup: LineUp) -> Number:
+    """The share of the images (prompts, seeds, d) to which the subject of a line-up is the
+    nearest of its members."""
+    return Number.over((lineup.nearest(images) == 0).float().mean(0))
 
 
 def likeness(images: torch.Tensor, photos: torch.Tensor) -> Number:

@@ -1,6 +1,7 @@
 """Images of other members of the class, for prior preservation (DreamBooth, arXiv 2208.12242)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,13 +39,8 @@ def class_images(
     images = {i: _read_class_image(path) for i, path in enumerate(paths)} if folder else {}
     missing = [i for i in range(config.prior_images) if images.get(i) is None]
     asked = [escape(captions[i]) for i in missing]  # a caption's brackets mean themselves
-    made = make_images(model, asked, missing, size=side)
+    made = make_class_images(asked, model, missing, size=side)
     for i, image in zip(missing, made, strict=True):
-        if not _shows_something(image):
-            raise Problem(
-                f"The base model made an empty class image for {captions[i]!r}",
-                do='Set precision = "fp32", or name a folder of pictures as prior_folder',
-            )
         images[i] = image
         if folder:
             write_atomically(paths[i], image.save)
@@ -68,6 +64,20 @@ def own_class_images(config: TrainConfig, resolution: int) -> list[Photo] | None
     return [replace(photo, caption=photo.caption or plain) for photo in found]
 
 
+def make_class_images(
+    prompts: list[str], model: Model, seeds: Sequence[int], **options
+) -> list[Image.Image]:
+    """As `make_images`. Raises Problem also for an image that shows nothing."""
+    images = make_images(model, prompts, seeds, **options)
+    for prompt, image in zip(prompts, images, strict=True):
+        if not _shows_something(image):
+            raise Problem(
+                f"The base model made an empty class image for {prompt!r}",
+                do='Set precision = "fp32", or name a folder of pictures to take its place',
+            )
+    return images
+
+
 def _read_class_image(path: Path) -> Image.Image | None:
     """A class image from an earlier day; None where it is absent, broken or empty."""
     try:
@@ -84,10 +94,13 @@ def _shows_something(image: Image.Image) -> bool:
 
 
 def class_caption(caption: str, config: TrainConfig) -> str:
-    """The class prompt where one is set, else the caption with "ravo man", or "ravo" alone, in
-    letters of any size, replaced by "a man"; without a trigger word the caption as it is."""
-    if getattr(config, "class_prompt", ""):
-        return literal(config.class_prompt)
+    """The class prompt where one is set, else the caption `without_trigger`."""
+    return literal(getattr(config, "class_prompt", "")) or without_trigger(caption, config)
+
+
+def without_trigger(caption: str, config: TrainConfig) -> str:
+    """The caption with "ravo man", or "ravo" alone, in letters of any size, replaced by "a man";
+    without a trigger word the caption as it is."""
     if not config.trigger:
         return caption
     special = word_pattern(config.trigger, rf"(\s+{re.escape(config.class_word)})?")

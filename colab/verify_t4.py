@@ -157,6 +157,7 @@ def verify(part: str, folder: Path, tiny: bool) -> dict:
 
 def likeness(model, config, images: list[Image.Image]) -> dict:
     """What the line-up of photos says of the images; afterwards the model is the base."""
+    method_of(config).remove(model)  # the mini's own image encoder asks for the base
     encoder = image_encoders_for(model)[-1]
     lineup = photo_line_up(config, model, encoder=encoder)
     return {"encoder": encoder.name, "recognised": lineup.score(images, encoder)}

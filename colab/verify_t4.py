@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -133,6 +134,8 @@ def verify(part: str, folder: Path, tiny: bool) -> dict:
         "checkpoint": (training, "save_checkpoint"),
         "save": (type(method_of(config)), "save"),
     }
+    if part != WHOLE:  # an excerpt that broke off tells nothing; the whole run goes on
+        shutil.rmtree(folder / part, ignore_errors=True)
     begun = time.perf_counter()
     with measured(row, **functions):
         run = sdnb.train(config, folder / part, machine, progress=False, on_step=on_step)

@@ -103,9 +103,10 @@ def photo_line_up(
     `photos` are the subject's, held out; without any it takes those of the training, and its
     `remarks` say so. `others` is a folder of photos of others, or the prompts whose images will be
     judged (best), in which {} may stand for the subject: of these, or else of the photos' captions
-    (which came out too high), with "a man" for "ravo man", the base makes nineteen images. Afterwards the model is the base. Raises
-    Problem where a folder is missing, holds no photos or one that cannot be read, where a photo of
-    the subject is among the others, and where an image encoder cannot be loaded.
+    (which came out too high), with "a man" for "ravo man", the base makes nineteen images.
+    Afterwards the model is the base. Raises Problem where a folder is missing, holds no photos or
+    one that cannot be read, where a photo of the subject is among the others, where the base makes
+    an empty image, and where an image encoder cannot be loaded.
     """
     restore(model)
     encoder, side = encoder or image_encoders_for(model)[-1], model.info.resolution

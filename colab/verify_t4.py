@@ -3,6 +3,7 @@
     python colab/verify_t4.py                 # every part that has no row yet, into verified/
     python colab/verify_t4.py --only person_t4
     python colab/verify_t4.py --tiny          # a rehearsal on the mini model, which proves nothing
+    python colab/verify_t4.py --bases FOLDER  # one on FOLDER/sd15 and FOLDER/sdxl, playing a T4
     python colab/verify_t4.py --says          # the README's sentence
 
 A part is one preset for a T4, run for some steps (download, loading, seconds a step, the peaks of
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
@@ -34,7 +35,7 @@ from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.prepare import prepare_photos
 from sdnb.evaluation import photo_line_up
 from sdnb.inference import make_images
-from sdnb.machine import GIB, PACKAGES, find_machine
+from sdnb.machine import GIB, PACKAGES, T4, Machine, find_machine
 from sdnb.models.image_encoders import image_encoders_for
 from sdnb.training import run as training
 from sdnb.training.memory import CONTEXT, plan
@@ -53,7 +54,16 @@ def parts() -> list[str]:
     return [*(name for name in sdnb.presets() if name.endswith("_t4")), WHOLE]
 
 
-def settings(part: str, folder: Path, tiny: bool):
+def play_a_t4() -> Machine:
+    """This GPU with a T4's memory, its precision, and without the attention that it lacks."""
+    properties = torch.cuda.get_device_properties(0)
+    torch.cuda.set_per_process_memory_fraction(T4.memory_gib * GIB / properties.total_memory)
+    torch.backends.cuda.enable_flash_sdp(False)
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    return replace(T4, why="plays a T4", name=properties.name)
+
+
+def settings(part: str, folder: Path, tiny: bool, bases: Path | None):
     """What the part trains: an excerpt of its preset, or the whole of person_t4, on the toy."""
     photos = folder / "photos"
     if not photos.exists():
@@ -63,7 +73,10 @@ def settings(part: str, folder: Path, tiny: bool):
     if part != WHOLE:
         views = math.ceil(STEPS * config.batch_size / 20)
         config = config.replace(views_per_photo=views, preview_every=STEPS // 2, save_every=10)
-        config = config.replace(prior_images=min(config.prior_images, 4), warmup_steps=0)
+        few = {"prior_images": 4} if config.prior_weight else {}
+        config = config.replace(warmup_steps=0, **few)
+    if bases:
+        config = config.replace(base=str(bases / config.base), precision="fp16")
     if tiny:
         config = config.replace(base="mini", views_per_photo=1, buckets=False)
     return config
@@ -109,13 +122,14 @@ def max_of(one: dict, other: dict) -> dict:
     return {key: max(one.get(key, 0), other.get(key, 0)) for key in {*one, *other}}
 
 
-def verify(part: str, folder: Path, tiny: bool) -> dict:
+def verify(part: str, folder: Path, tiny: bool, bases: Path | None) -> dict:
     """Run the part; its row."""
-    machine, config = find_machine(), settings(part, folder, tiny)
+    machine = play_a_t4() if bases else find_machine()
+    config = settings(part, folder, tiny, bases)
     row = {
         "part": part,
         "when": f"{datetime.now(UTC):%Y-%m-%d}",
-        "tiny": tiny or bool(trial().kinds),
+        "rehearsal": bool(tiny or bases or trial().kinds),
         "sdnb": sdnb.__version__,
         "machine": asdict(machine),
         "versions": {name: version(name) for name in PACKAGES},
@@ -148,13 +162,16 @@ def verify(part: str, folder: Path, tiny: bool) -> dict:
         "seconds": round(time.perf_counter() - begun, 1),
         "losses that are numbers": sum(map(math.isfinite, losses)),
     }
-    model = sdnb.load_model(config.base)
+    model = sdnb.load_model(config.base, machine=machine)
     method_of(config).load(model, run.weights)
     images = make_images(model, PROMPTS * 2, range(2 * len(PROMPTS)))
     for number, image in enumerate(images):
         image.save(folder / f"{part}_{number}.png")
     if part == WHOLE:
-        row["likeness"] = likeness(model, config, images[:2] + images[3:5])  # those of the subject
+        try:  # of those that show the subject
+            row["likeness"] = likeness(model, config, images[:2] + images[3:5])
+        except sdnb.Problem as problem:  # an image encoder that cannot be fetched, say
+            row["likeness"] = {"problem": str(problem)}
     return row
 
 
@@ -189,7 +206,7 @@ def says(folder: Path = VERIFIED) -> str:
     real = [
         row
         for row in rows_in(folder)
-        if not row["tiny"] and "T4" in row["machine"]["name"] and row["finished"]
+        if not row["rehearsal"] and "T4" in row["machine"]["name"] and row["finished"]
     ]
     missing = [part for part in parts() if part not in {row["part"] for row in real}]
     if not real:
@@ -205,6 +222,7 @@ def main() -> None:
     ask.add_argument("--folder", type=Path, default=Path("verified"))
     ask.add_argument("--only", choices=parts())
     ask.add_argument("--tiny", action="store_true")
+    ask.add_argument("--bases", type=Path)
     ask.add_argument("--says", action="store_true")
     asked = ask.parse_args()
     if asked.says:
@@ -215,7 +233,7 @@ def main() -> None:
         if path.exists():
             print(f"{part}: there already")
         elif asked.only:  # the process of one part
-            row = verify(part, asked.folder, asked.tiny)
+            row = verify(part, asked.folder, asked.tiny, asked.bases)
             path.write_text(json.dumps(row, indent=1) + "\n")
             print(json.dumps(row))
         else:

@@ -15,9 +15,15 @@ sys.path.insert(0, str(CHECKOUT / "colab"))
 import verify_t4  # noqa: E402
 
 
-def row(part, name="Tesla T4", tiny=False, when="2027-01-02", finished=True):
+def row(part, name="Tesla T4", rehearsal=False, when="2027-01-02", finished=True):
     machine = {"name": name}
-    return {"part": part, "tiny": tiny, "when": when, "machine": machine, "finished": finished}
+    return {
+        "part": part,
+        "rehearsal": rehearsal,
+        "when": when,
+        "machine": machine,
+        "finished": finished,
+    }
 
 
 def test_it_says_nothing_more_than_the_rows_of_a_real_t4(tmp_path):
@@ -31,7 +37,7 @@ def test_it_says_nothing_more_than_the_rows_of_a_real_t4(tmp_path):
     unrun = "not yet run on a real T4"
     assert unrun in told()
     for no in (
-        row("person_t4", tiny=True),
+        row("person_t4", rehearsal=True),
         row("person_t4", "H100"),
         row("lokr_t4", finished=False),
     ):
@@ -61,7 +67,7 @@ def test_a_rehearsal_leaves_a_row_and_is_not_done_twice(tmp_path):
     environment = os.environ | {"SDNB_TRIAL": "quick"}
     said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     found = json.loads((tmp_path / "whole_run.json").read_text())
-    assert found["finished"] and found["tiny"] and found["steps"] == 2
+    assert found["finished"] and found["rehearsal"] and found["steps"] == 2
     assert found["losses that are numbers"] == 2
     assert 0 <= found["likeness"]["recognised"] <= 1
     stages = ("training", "load", "prepare", "save")

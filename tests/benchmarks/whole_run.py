@@ -24,13 +24,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from full_size import T4, noise_photos, random_model
+from full_size import noise_photos, random_model
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "colab"))
-from verify_t4 import peaks
+from verify_t4 import peaks, play_a_t4
 
 from sdnb.export import to_kohya
-from sdnb.machine import GIB, Machine
 from sdnb.models.loading import load_model
 from sdnb.models.saving import save_folder
 from sdnb.models.single_file import tokenizer_of
@@ -81,14 +80,6 @@ def write_photos(folder: Path, side: int) -> None:
     for photo in noise_photos(side, 6):
         photo.image.save(folder / photo.path)
         (folder / photo.path).with_suffix(".txt").write_text(photo.caption)
-
-
-def play_a_t4() -> Machine:
-    properties = torch.cuda.get_device_properties(0)
-    torch.cuda.set_per_process_memory_fraction(T4 * GIB / properties.total_memory)
-    torch.backends.cuda.enable_flash_sdp(False)
-    torch.backends.cuda.enable_cudnn_sdp(False)
-    return Machine("cuda", "fp16", "plays a T4", 2, T4, properties.name, True)
 
 
 def settings(asked: argparse.Namespace, folder: Path):

@@ -197,7 +197,6 @@ def test_names_lose_their_quotes_and_prompts_keep_them():
         ("save_every_n_epochs", "save_every"),
         ("pretrained_model_name_or_path", "base"),
         ("output_dir", ""),
-        ("resolution", ""),
         ("caption_extension", ""),
     ],
 )

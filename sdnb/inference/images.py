@@ -28,6 +28,7 @@ from sdnb.trials import trial
 
 SETTINGS = {"steps", "guidance", "negative", "clip_skip", "sampler"}  # make_images' names too
 RESCALE = 0.7  # of guidance, where it would overexpose images (arXiv 2305.08891, section 3.4)
+OVERFLOWED = 'Set precision = "fp32", lower the weight of a LoRA, or choose another base model.'
 AREA = 512 * 512  # pixels: what the VAE decodes at a time, and an eighth of the UNet's batch
 
 
@@ -243,6 +244,12 @@ def _decoded(pipe: DiffusionPipeline, latents: torch.Tensor, together: int) -> l
     bits, and few at a time, because at full size it needs more memory than the UNet."""
     scaled = latents.to(pipe.vae.device, pipe.vae.dtype) / pipe.vae.config.scaling_factor
     pixels = torch.cat([pipe.vae.decode(some).sample for some in scaled.split(together)])
+    lost = [image for image in pixels if not torch.isfinite(image).all()]
+    if lost:  # Pillow would show them black without a word
+        print(
+            f"{len(lost)} of {len(pixels)} images are black: their numbers overflowed. {OVERFLOWED}"
+        )
+        pixels = pixels.nan_to_num(nan=-1.0)
     return pipe.image_processor.postprocess(pixels, output_type="pil")
 
 

@@ -212,3 +212,19 @@ def test_a_grid_places_pictures_row_by_row_beside_their_labels():
     (y1, x1), (y2, x2), (y3, x3) = corners
     assert y1 == y2 < y3 and x1 == x3 < x2
     assert (pixels[y1 : y1 + 64, :x1] < 128).any() and (pixels[:y1, x1:] < 128).any()
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_an_image_whose_numbers_overflowed_is_said(tiny, capsys, number):
+    """As fp16 makes them with some merged models; it would be black without a word."""
+    decode = tiny.vae.decode
+
+    def overflowing(latents):
+        decoded = decode(latents)
+        decoded.sample[0] = number
+        return decoded
+
+    tiny.vae.decode = overflowing
+    images = make_images(tiny, "a man", [0, 1], steps=1)
+    assert "1 of 2 images are black: their numbers overflowed" in capsys.readouterr().out
+    assert np.array(images[0]).max() == 0 and np.array(images[1]).max() > 0

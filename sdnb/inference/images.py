@@ -245,11 +245,11 @@ def _decoded(pipe: DiffusionPipeline, latents: torch.Tensor, together: int) -> l
     scaled = latents.to(pipe.vae.device, pipe.vae.dtype) / pipe.vae.config.scaling_factor
     pixels = torch.cat([pipe.vae.decode(some).sample for some in scaled.split(together)])
     lost = [image for image in pixels if not torch.isfinite(image).all()]
-    if lost:  # Pillow would show them black without a word
-        print(
-            f"{len(lost)} of {len(pixels)} images are black: their numbers overflowed. {OVERFLOWED}"
-        )
-        pixels = pixels.nan_to_num(nan=-1.0)
+    for image in lost:
+        image.fill_(-1.0)
+    if lost:  # shown black, without a word it would be a riddle
+        count = f"{len(lost)} of {len(pixels)} images are black"
+        print(f"{count}: their numbers overflowed. {OVERFLOWED}")
     return pipe.image_processor.postprocess(pixels, output_type="pil")
 
 

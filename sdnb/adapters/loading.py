@@ -82,10 +82,9 @@ def merge_lora(model: Model, weight: float = 1.0) -> None:
             layer.scale_layer(weight)
             layer.merge(safe_merge=True)
     except ValueError as error:
-        raise Problem(
-            "The LoRA cannot be merged: its numbers are too large for the model's number format",
-            do="Load the model in fp32, or choose an earlier state of the LoRA",
-        ) from error
+        what = "The LoRA cannot be merged: its numbers are too large for the model's number format"
+        do = "Load the model in fp32, or choose an earlier state of the LoRA"
+        raise Problem(what, do=do) from error
     finally:
         detach(*model.modules)
 

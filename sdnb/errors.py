@@ -1,7 +1,8 @@
 """The one way the package tells a learner what is wrong, and helpers for its sentences."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -25,6 +26,15 @@ class Problem(Exception):
 
     def __str__(self) -> str:
         return " ".join(self.sentences)
+
+
+@contextmanager
+def about(file: str | Path) -> Iterator[None]:
+    """Every Problem inside is one of this `file`."""
+    try:
+        yield
+    except Problem as problem:
+        raise Problem(problem.what, file, problem.do) from problem
 
 
 def printable(text: str) -> str:

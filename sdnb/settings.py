@@ -13,7 +13,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from sdnb.errors import Problem
+from sdnb.errors import Problem, about
 from sdnb.files import write_atomically
 
 MOST_BYTES, MOST_DOTS = 100_000, 1000  # of a file; a key of 50,000 parts takes tomllib a minute
@@ -72,10 +72,8 @@ class Settings(PlainPaths):
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read settings from a TOML file; a Problem names the file and the key at fault."""
-        try:
+        with about(path):
             return cls(**read_toml(path))
-        except Problem as problem:
-            raise Problem(problem.what, path, problem.do) from problem
 
     def save(self, path: Path | str) -> None:
         """Write the settings as TOML. A setting that is None is left out: TOML has no null."""

@@ -7,7 +7,7 @@ from diffusers import DiffusionPipeline
 from torch import nn
 
 from sdnb.adapters.layers import detach, inject, reattach, tuner_layers, use_all
-from sdnb.adapters.lora_file import read_lora
+from sdnb.adapters.lora_file import OWN_BASE, read_lora
 from sdnb.errors import Problem
 from sdnb.machine import mend_peft
 from sdnb.models.base import Model
@@ -36,11 +36,8 @@ def use_loras(
     files = [read_lora(file, parts) for file, _, _ in loras]  # nothing has been changed yet
     kinds = {config.peft_type for file in files for config in file.configs.values()}
     if len(kinds) > 1:
-        raise Problem(
-            "A LoRA, a LoHa and a LoKr cannot work at the same time",
-            files[-1].path,
-            "Use those of one kind together",
-        )
+        what = "A LoRA, a LoHa and a LoKr cannot work at the same time"
+        raise Problem(what, files[-1].path, "Use those of one kind together")
     before = detach(*parts.values())
     try:
         for index, (file, (_, unet, text)) in enumerate(zip(files, loras, strict=True)):
@@ -54,18 +51,13 @@ def use_loras(
         reattach(before)
         if not isinstance(error, LookupError | TypeError | ValueError | RuntimeError):
             raise
-        raise Problem(
-            "The file is not a LoRA for this base model",
-            file.path,
-            "Use the base model it was trained on",
-        ) from error
+        what = "The file is not a LoRA for this base model"
+        raise Problem(what, file.path, OWN_BASE) from error
     known = model.tokenizer.get_added_vocab()
     for file in files:
         for word in (word for word in file.words if word.lower() not in known):
-            print(
-                f"{file.path.name} brings the word {word!r} along: "
-                f"load_embedding(model, file, {word!r}) teaches it to the model."
-            )
+            teach = f"load_embedding(model, file, {word!r}) teaches it to the model"
+            print(f"{file.path.name} brings the word {word!r} along: {teach}.")
 
 
 def unload_lora(model: Model | DiffusionPipeline) -> None:
@@ -90,14 +82,12 @@ def merge_lora(model: Model, weight: float = 1.0) -> None:
             layer.scale_layer(weight)
             layer.merge(safe_merge=True)
     except ValueError as error:
-        raise Problem(
-            "The LoRA cannot be merged: its numbers are too large for the model's number format",
-            do="Load the model in fp32, or choose an earlier state of the LoRA",
-        ) from error
+        what = "The LoRA cannot be merged: its numbers are too large for the model's number format"
+        do = "Load the model in fp32, or choose an earlier state of the LoRA"
+        raise Problem(what, do=do) from error
     finally:
         detach(*model.modules)
 
 
 def _parts(model: Model | DiffusionPipeline) -> dict[str, nn.Module]:
-    found = {name: getattr(model, name, None) for name in PARTS}
-    return {name: part for name, part in found.items() if part is not None}
+    return {name: part for name in PARTS if (part := getattr(model, name, None)) is not None}

@@ -20,9 +20,9 @@ import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
 from torch import nn
 
-from sdnb.adapters.lora_header import LARGEST, peft_config, read_beside, read_header
+from sdnb.adapters.lora_header import ANOTHER, LARGEST, peft_config, read_beside, read_header
 from sdnb.adapters.words import bundled_words
-from sdnb.errors import Problem
+from sdnb.errors import Problem, about
 from sdnb.models.families import FAMILIES
 from sdnb.models.original_keys import renamed, unet_names
 from sdnb.models.tensors import read_tensors
@@ -73,6 +73,8 @@ WHOLE = [  # what has to stand together
     *({"lokr_w1"} | second for second in SECOND),
     *({"lokr_w1_a", "lokr_w1_b"} | second for second in SECOND),
 ]
+KINDS = "Choose a LoRA, LoCon, LoHa or LoKr"
+OWN_BASE = "Use the base model it was trained on"
 FULL = 10**6  # a rank from which peft splits no factor of a LoKr
 READS_TEXT = (  # matrices (..., width) of a cross-attention, or of its whole weight
     r"attn2[._]to_k\.(weight|lora_(A|down)(\.\w+)?\.weight|lora(_linear_layer)?\.down\.weight"
@@ -102,11 +104,22 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
     tensors, metadata = read_tensors(path)
     words = bundled_words(tensors)
     tensors = {name: t for name, t in tensors.items() if not name.startswith("bundle_emb.")}
+    with about(path):
+        return LoraFile(path, *_read(path, tensors, metadata, parts), tuple(words))
+
+
+def _read(
+    path: Path,
+    tensors: dict[str, torch.Tensor],
+    metadata: dict[str, str],
+    parts: dict[str, nn.Module],
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, PeftConfig]]:
+    """`LoraFile.layers` and `LoraFile.configs`. Raises Problem as `read_lora` does."""
     named = [(OLD.sub(r".\1.lora.\2.weight", name), tensor) for name, tensor in tensors.items()]
-    _refuse_other_kinds(path, [name for name, _ in named])
-    _refuse_other_families(path, dict(named), parts["unet"])
-    found = _by_layer(path, named, parts)
-    header = read_header(metadata, path)
+    _refuse_other_kinds([name for name, _ in named])
+    _refuse_other_families(dict(named), parts["unet"])
+    found = _by_layer(named, parts)
+    header = read_header(metadata)
     if not header and any(name.startswith(PEFT) for name in tensors):
         header = {f"{part}.{k}": v for k, v in read_beside(path).items() for part in parts}
     layers, configs = {}, {}
@@ -114,62 +127,49 @@ def read_lora(file: Path | str, parts: dict[str, nn.Module]) -> LoraFile:
         own = any(key.startswith(f"{part}.") for key in header)
         for module, ends in modules.items():
             weight = weight_of(parts[part].get_submodule(module))
-            _check(path, module, ends, weight)
+            _check(module, ends, weight)
             if _kind(ends) == "lokr" and not own:
                 modules[module] = _multiplied(ends, weight)
-        configs[part] = peft_config(header, part, modules, path) if own else _guessed(modules, path)
-        _compare(configs[part], modules, own, path)
+        configs[part] = peft_config(header, part, modules) if own else _guessed(modules)
+        _compare(configs[part], modules, own)
         layers[part] = {
             f"{module}.{end}": tensor
             for module, ends in modules.items()
             for end, tensor in ends.items()
             if end != "alpha"
         }
-    return LoraFile(path, layers, configs, tuple(words))
+    return layers, configs
 
 
-def _refuse_other_kinds(path: Path, names: list[str]) -> None:
+def _refuse_other_kinds(names: list[str]) -> None:
     for mark, kind in FOREIGN.items():
         if any(re.search(mark, name) for name in names):
-            raise Problem(
-                f"The file is {kind}, which cannot be used here",
-                path,
-                "Choose a LoRA, LoCon, LoHa or LoKr",
-            )
-    if not names or not all(map(END.search, names)):
-        other = next((name for name in names if not END.search(name)), "nothing")
-        raise Problem(
-            f"The file is not a LoRA that can be used here: it holds {other[:80]}",
-            path,
-            "Choose a LoRA, LoCon, LoHa or LoKr",
-        )
+            raise Problem(f"The file is {kind}, which cannot be used here", do=KINDS)
+    others = [name for name in names or ["nothing"] if not END.search(name)]
+    if others:
+        what = f"The file is not a LoRA that can be used here: it holds {others[0][:80]}"
+        raise Problem(what, do=KINDS)
 
 
 def _by_layer(
-    path: Path, named: list[tuple[str, torch.Tensor]], parts: dict[str, nn.Module]
+    named: list[tuple[str, torch.Tensor]], parts: dict[str, nn.Module]
 ) -> dict[str, dict[str, dict[str, torch.Tensor]]]:
     """The tensors by part, module and end. Raises Problem where one belongs nowhere, and where two
     say the same."""
     adapters = {found[1] for name, _ in named if (found := ADAPTER.search(name))}
     if len(adapters) > 1:
-        raise Problem("The file holds matrices of several LoRAs", path, "Choose a file of one")
+        raise Problem("The file holds matrices of several LoRAs", do="Choose a file of one")
     found: dict[str, dict[str, dict[str, torch.Tensor]]] = {}  # part, module, end
     homes = {name: _flat_names(name, part) for name, part in parts.items()}
     for name, tensor in named:
         part, module, end = _place(name, homes)
         if not module:
-            raise Problem(
-                f"The LoRA has a layer that this base model lacks: {name[:80]}",
-                path,
-                "Use the base model it was trained on",
-            )
+            what = f"The LoRA has a layer that this base model lacks: {name[:80]}"
+            raise Problem(what, do=OWN_BASE)
         ends = found.setdefault(part, {}).setdefault(module, {})
         if end in ends:
-            raise Problem(
-                f"The file holds a matrix twice, in two spellings: {name[:80]}",
-                path,
-                "Choose another LoRA",
-            )
+            what = f"The file holds a matrix twice, in two spellings: {name[:80]}"
+            raise Problem(what, do=ANOTHER)
         ends[end] = _shaped(tensor, end, weight_of(parts[part].get_submodule(module)))
     return found
 
@@ -222,25 +222,19 @@ def _place(name: str, homes: dict[str, dict[str, str]]) -> tuple[str, str, str]:
     return "", "", end
 
 
-def _check(path: Path, module: str, ends: dict[str, torch.Tensor], weight: torch.Tensor) -> None:
+def _check(module: str, ends: dict[str, torch.Tensor], weight: torch.Tensor) -> None:
     """Whether all that belongs together is there, and fits the layer."""
     if set(ends) - {"alpha"} not in WHOLE:
-        raise Problem(
-            f"A part of the LoRA is missing for {module}", path, "Download or copy it again"
-        )
+        raise Problem(f"A part of the LoRA is missing for {module}", do="Download or copy it again")
     alpha = ends.get("alpha")
     if alpha is not None and (alpha.numel() != 1 or abs(alpha.item()) > LARGEST):
-        raise Problem(f"The alpha of {module} makes no sense", path, "Choose another LoRA")
+        raise Problem(f"The alpha of {module} makes no sense", do=ANOTHER)
     try:
         fits = _update_sizes(ends) == {weight.flatten(1).shape}
     except (IndexError, RuntimeError):  # too few dimensions, or matrices that contradict each other
         fits = False
     if not fits:
-        raise Problem(
-            f"The LoRA does not fit this base model at {module}",
-            path,
-            "Use the base model it was trained on",
-        )
+        raise Problem(f"The LoRA does not fit this base model at {module}", do=OWN_BASE)
 
 
 def _update_sizes(ends: dict[str, torch.Tensor]) -> set[torch.Size]:
@@ -275,11 +269,11 @@ def _factors(ends: dict[str, torch.Tensor]) -> list[torch.Tensor]:
     ]
 
 
-def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftConfig:
+def _guessed(modules: dict[str, dict[str, torch.Tensor]]) -> PeftConfig:
     """peft's settings for matrices that come with their alphas only."""
     kinds = set(map(_kind, modules.values()))
     if len(kinds) > 1:
-        raise Problem("The file mixes kinds of matrices", path, "Choose another LoRA")
+        raise Problem("The file mixes kinds of matrices", do=ANOTHER)
     kind, ranks, alphas = kinds.pop(), {}, {}
     for module, ends in modules.items():
         ranks[module] = _rank(ends)
@@ -299,18 +293,15 @@ def _guessed(modules: dict[str, dict[str, torch.Tensor]], path: Path) -> PeftCon
     return LoKrConfig(alpha=alpha, **common)
 
 
-def _compare(config: PeftConfig, modules: dict[str, dict], own: bool, path: Path) -> None:
+def _compare(config: PeftConfig, modules: dict[str, dict], own: bool) -> None:
     """Raises Problem where the header contradicts the matrices that it stands above."""
     for module, ends in modules.items():
         pattern = re.escape(module)
         said, found = config.rank_pattern.get(pattern, config.r), _rank(ends)
         if found not in (said, FULL) or (own and "alpha" in ends):
-            raise Problem(
-                f"The file's header contradicts its matrices: it says rank {said}, and {module} "
-                f"has rank {found}" + " and an alpha of its own" * ("alpha" in ends),
-                path,
-                "Choose another LoRA",
-            )
+            what = f"The file's header contradicts its matrices: it says rank {said}, and {module} "
+            what += f"has rank {found}" + " and an alpha of its own" * ("alpha" in ends)
+            raise Problem(what, do=ANOTHER)
 
 
 def _kind(ends: dict[str, torch.Tensor]) -> str:
@@ -319,10 +310,7 @@ def _kind(ends: dict[str, torch.Tensor]) -> str:
 
 
 def _rank(ends: dict[str, torch.Tensor]) -> int:
-    for end in ("lora_A.weight", "hada_w1_b"):
-        if end in ends:
-            return ends[end].shape[0]
-    return FULL
+    return next((len(ends[end]) for end in ("lora_A.weight", "hada_w1_b") if end in ends), FULL)
 
 
 def _multiplied(ends: dict[str, torch.Tensor], weight: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -345,14 +333,11 @@ def text_width(shapes: Mapping[str, Sequence[int]]) -> int | None:
     return prod(next(iter(layers.values()))) if layers else None  # a LoKr has two factors
 
 
-def _refuse_other_families(path: Path, tensors: dict, unet: nn.Module) -> None:
+def _refuse_other_families(tensors: dict, unet: nn.Module) -> None:
     width = text_width({name: tensor.shape for name, tensor in tensors.items()})
     own = unet.config.cross_attention_dim
     if width and width != own:
         known = {family.text_width: family.title for family in FAMILIES}
         theirs, ours = (known.get(w, f"a text width of {w}") for w in (width, own))
-        raise Problem(
-            f"The LoRA was made for {theirs}, and this base model is {ours}",
-            path,
-            "Use a base model of its own family",
-        )
+        what = f"The LoRA was made for {theirs}, and this base model is {ours}"
+        raise Problem(what, do="Use a base model of its own family")

@@ -51,11 +51,8 @@ def load_embedding(model: Model, file: Path | str, word: str | None = None) -> s
     and where the model is an SDXL, whose embeddings are pairs.
     """
     if model.text_encoder_2 is not None:
-        raise Problem(
-            "An SDXL takes embeddings of two parts, which cannot be used here",
-            file,
-            "Choose a base of SD 1 or 2",
-        )
+        what = "An SDXL takes embeddings of two parts, which cannot be used here"
+        raise Problem(what, file, "Choose a base of SD 1 or 2")
     rows, named = read_rows(file, model, word=word)
     add_word(model, word or named, rows)
     return word or named
@@ -76,25 +73,18 @@ def add_word(model: Model, word: str, rows: torch.Tensor) -> None:
     Raises Problem, before anything is changed, where the word cannot be one, is in the vocabulary
     already, or could not be distinguished from the tokens of a word that is loaded.
     """
-    word = word.lower()
-    if not WORD.fullmatch(word) or not word.isprintable():
-        raise Problem(
-            f"{word!r} cannot be a new word: prompts give spaces and the signs ( ) [ ] : , | \\ "
-            "another meaning",
-            do="Choose a made-up word of letters",
-        )
-    if is_known(model, word):
-        raise Problem(
-            f"{word!r} cannot be a new word: the model knows it already",
-            do="Choose a made-up word of letters",
-        )
+    word, why, do = word.lower(), "", "Choose a made-up word of letters"
     names = [word, *(f"{word}_{i}" for i in range(1, len(rows)))]
-    if other := _mixed_up_with(model.tokenizer, word, names):
-        raise Problem(
-            f"{word!r} cannot be a new word beside {other!r}, which is loaded already: the further "
-            "vectors of a word are called WORD_1, WORD_2 and so on",
-            do="Unload the other one first, or give one of them another name",
-        )
+    if not WORD.fullmatch(word) or not word.isprintable():
+        why = ": prompts give spaces and the signs ( ) [ ] : , | \\ another meaning"
+    elif is_known(model, word):
+        why = ": the model knows it already"
+    elif other := _mixed_up_with(model.tokenizer, word, names):
+        why = f" beside {other!r}, which is loaded already: the further vectors of a word are "
+        why += "called WORD_1, WORD_2 and so on"
+        do = "Unload the other one first, or give one of them another name"
+    if why:
+        raise Problem(f"{word!r} cannot be a new word{why}", do=do)
     embeddings = embeddings_of(model.text_encoder)
     words, tokenizer = embeddings.token_embedding, copy.deepcopy(model.tokenizer)
     if not isinstance(words, NewWords):
@@ -146,17 +136,14 @@ def read_rows(
         named = word if word in words else next(iter(words))
         tensors = {named: tensors[words[named]]}
     if len(tensors) != 1:
-        raise Problem(
-            "The file is not an embedding", file, "Choose a file with one tensor of vectors"
-        )
+        do = "Choose a file with one tensor of vectors"
+        raise Problem("The file is not an embedding", file, do)
     (rows,) = tensors.values()
     rows = rows[None] if rows.ndim == 1 else rows  # diffusers writes a word of one vector so
     if rows.ndim != 2 or rows.shape[1] != width or not 0 < len(rows) <= LONGEST:
-        raise Problem(
-            f"The embedding has the shape {tuple(rows.shape)}; this base model needs (n, {width})",
-            file,
-            "Use the base model it was trained on",
-        )
+        shape = tuple(rows.shape)
+        what = f"The embedding has the shape {shape}; this base model needs (n, {width})"
+        raise Problem(what, file, "Use the base model it was trained on")
     if vectors and len(rows) != vectors:
         raise Problem(f"The embedding has {len(rows)} vectors", file, f"Set vectors = {len(rows)}")
     return rows, named

@@ -41,10 +41,7 @@ WORDING = ("beams", "min_length", "max_length", "repetition_penalty", "begin")
 
 
 def make_captions(
-    config: CaptionConfig,
-    folder: Path | str,
-    machine: Machine | None = None,
-    progress: bool = True,
+    config: CaptionConfig, folder: Path | str, machine: Machine | None = None, progress: bool = True
 ) -> Captioned:
     """Write a caption for every photo of `folder`, as `config` says, and free the captioner's
     memory again.
@@ -87,10 +84,8 @@ class ModelCaptioner(AbstractContextManager):
         self.name = " ".join([config.captioner, *settings])
         self.begin, task = config.begin.strip(), TASKS[model.config.model_type]
         if task and self.begin:
-            raise Problem(
-                "Florence-2 cannot go on from a beginning",
-                do='Leave begin empty, or choose captioner = "blip-base"',
-            )
+            do = 'Leave begin empty, or choose captioner = "blip-base"'
+            raise Problem("Florence-2 cannot go on from a beginning", do=do)
         self.text = task or self.begin
         # tokens; BLIP's answer repeats what it was given: a mark and the beginning
         self.prompt_length = 0 if task else 1
@@ -116,10 +111,9 @@ class ModelCaptioner(AbstractContextManager):
             with torch.inference_mode():
                 ids = self.model.generate(**shown, **self.generation)[:, self.prompt_length :]
         except torch.cuda.OutOfMemoryError as error:
-            raise Problem(
-                f"The GPU has too little memory free for {len(pictures)} photos at a time",
-                do="Lower batch_size, or choose a smaller captioner",
-            ) from error
+            what = f"The GPU has too little memory free for {len(pictures)} photos at a time"
+            do = "Lower batch_size, or choose a smaller captioner"
+            raise Problem(what, do=do) from error
         said = self.processor.batch_decode(ids, skip_special_tokens=True)
         return [tidy(f"{self.begin} {words}") for words in said]
 
@@ -151,8 +145,6 @@ def _source(name: str) -> str:
         return HUB[name]
     folder = MINI if name == "mini" else Path(name)
     if not (folder / "config.json").is_file():
-        raise Problem(
-            f"There is neither a captioner {name!r} nor a folder of that name with a config.json",
-            do=nearest(name, ["mini", *HUB]),
-        )
+        what = f"There is neither a captioner {name!r} nor a folder of that name with a config.json"
+        raise Problem(what, do=nearest(name, ["mini", *HUB]))
     return str(folder)

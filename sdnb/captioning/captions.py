@@ -51,9 +51,8 @@ class Captioned:
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # written by hand
     unchanged: list[str] = field(default_factory=list)  # automatic, and made in the same way
-    problems: dict[str, str] = field(
-        default_factory=dict
-    )  # photos, captions: why one is unreadable
+    # why a photo or a caption is unreadable
+    problems: dict[str, str] = field(default_factory=dict)
 
     @property
     def unreadable(self) -> list[str]:
@@ -66,10 +65,8 @@ class Captioned:
             lines.append(f"{len(self.kept)} of your own kept.")
         if self.unchanged:
             lines.append(f"{len(self.unchanged)} already up to date.")
-        if self.problems:
-            lines.append(
-                f"Passed over {', '.join(self.problems)}, because the file cannot be read."
-            )
+        if names := ", ".join(self.problems):
+            lines.append(f"Passed over {names}, because the file cannot be read.")
         return printable(" ".join([*lines, *self.problems.values()]))
 
 
@@ -150,11 +147,9 @@ def check_captions(
     says = word_pattern(trigger).search if trigger else lambda caption: True
     without = [photo for photo in captioned if not says(photo.caption)]
     if without and len(without) == len(captioned):
-        raise Problem(
-            f"None of the captions says {trigger!r} as a word, so it would learn nothing",
-            do="Write it into them, or let trigger be the word that they say, or empty if they "
-            "say none",
-        )
+        what = f"None of the captions says {trigger!r} as a word, so it would learn nothing"
+        do = "let trigger be the word that they say, or empty if they say none"
+        raise Problem(what, do=f"Write it into them, or {do}")
     if without:
         found.append(
             f"{names_of(without)} no {trigger!r} in the caption, so the word learns nothing there. "
@@ -245,10 +240,8 @@ def _describe(batch: list[Path], captioner: Captioner, result: Captioned) -> dic
             result.problems[path.name] = str(problem)
     said = captioner([*pictures.values()]) if pictures else []
     if len(said) != len(pictures):
-        raise Problem(
-            f"The captioner was shown {len(pictures)} pictures and gave {len(said)} captions",
-            do="It has to give one for each",
-        )
+        what = f"The captioner was shown {len(pictures)} pictures and gave {len(said)} captions"
+        raise Problem(what, do="It has to give one for each")
     return dict(zip(pictures, said))
 
 

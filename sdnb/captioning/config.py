@@ -45,9 +45,7 @@ class CaptionConfig(Settings):
     @field_validator("max_length")
     @classmethod
     def _not_below_min_length(cls, value: int, info: ValidationInfo) -> int:
-        if value < info.data.get("min_length", 0):
-            least = {"least": info.data["min_length"]}
-            raise PydanticCustomError(
-                "lengths", "it should be at least min_length, which is {least}", least
-            )
+        if value < (least := info.data.get("min_length", 0)):
+            what = f"it should be at least min_length, which is {least}"
+            raise PydanticCustomError("lengths", what)
         return value

@@ -53,19 +53,13 @@ def coach(
         advice = check_captions(photos, trigger, tokenizer)
     except Problem as problem:
         advice = [str(problem)]
-    advice += [
-        *(_known_word(trigger, tokenizer) if trigger else ()),
-        *_repetitions(captioned),
-        *_equal_captions(captioned),
-    ]
+    if trigger:
+        advice += _known_word(trigger, tokenizer)
+    advice += [*_repetitions(captioned), *_equal_captions(captioned)]
     if style:
-        advice += _photos_not_drawings(captioned)
-    advice += _learned_features(captioned, it, style)
-    if not style:
-        advice += _habits(captioned, it, class_word)
-    if see and not style:
-        advice += uncaptioned_features(photos, see, it)
-    return advice
+        return [*advice, *_photos_not_drawings(captioned), *_learned_features(captioned, it, style)]
+    advice += [*_learned_features(captioned, it, style), *_habits(captioned, it, class_word)]
+    return advice + (uncaptioned_features(photos, see, it) if see else [])
 
 
 def _known_word(trigger: str, tokenizer: CLIPTokenizer) -> Iterator[str]:
@@ -144,7 +138,7 @@ def _habits(photos: Sequence[Photo], trigger: str, class_word: str) -> Iterator[
 
 def _phrases(caption: str, trigger: str) -> set[str]:
     """Runs of words between the marks and the small words of the caption."""
-    found, small = set(), "|".join(sorted(STOPWORDS))
+    found, small = set(), "|".join(STOPWORDS)
     plain = word_pattern(trigger).sub(",", caption).lower()
     for part in re.split(rf"[,.;:]|\b(?:{small})\b", plain):
         words = re.findall(WORD, part)

@@ -83,9 +83,8 @@ def _advice(feature: str, photos: Sequence[Photo], seen: list[dict[str, str]], t
     shows = f"show {value if they == 'they' else with_article(value)}"
     if feature == "place":
         shows = f"are taken {value}"
-    without = "no caption names"
-    if len(silent) < len(showing):
-        without = f"{len(silent)} of their captions do not name"
+    some = f"{len(silent)} of their captions do not name"
+    without = some if len(silent) < len(showing) else "no caption names"
     more = f", or add photos {VARY[feature]}" if feature in VARY else ""
     return (
         f"{count} photos {shows} and {without} {them}: {they} will become a part of {trigger} and "
@@ -138,16 +137,14 @@ def clip_sees(source: str | Path = CLIP, machine: Machine | None = None) -> See:
     `source` is a Hub id or a folder. It is loaded at the first look, which raises Problem where
     that fails.
     """
-    sentences = [
-        f"a photo of a person {said}" for answers in QUESTIONS.values() for said in answers
-    ]
+    sayings = [said for answers in QUESTIONS.values() for said in answers]
+    sentences = [f"a photo of a person {said}" for said in sayings]
 
     @cache
     def load() -> ClipEncoder:
         device = (machine or find_machine()).device
-        return load_clip_encoder(
-            source, device, torch.float16 if device == "cuda" else torch.float32
-        )
+        dtype = torch.float16 if device == "cuda" else torch.float32
+        return load_clip_encoder(source, device, dtype)
 
     def see(pictures: list[Image.Image]) -> list[dict[str, str]]:
         return [_answered(row) for row in load().logits(pictures, sentences)]

@@ -140,11 +140,8 @@ def key_numbers(scores: Scores) -> tuple[Number, Number, Number]:
     clip = next(iter(scores["prompt fit"]))
     likeness = scores.numbers.get("line-up") or scores["likeness"]
     others = [name for name in likeness if name != clip]
-    return (
-        likeness[others[0] if others else clip],
-        scores["prompt fit"][clip],
-        scores["drift"][clip],
-    )
+    alike = likeness[others[0] if others else clip]
+    return alike, scores["prompt fit"][clip], scores["drift"][clip]
 
 
 @contextmanager
@@ -170,9 +167,8 @@ def _load_weights(model: Model, config: TrainConfig, path: Path) -> None:
     parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
     tensors = read_weights(path)
     if {n: t.shape for n, t in tensors.items()} != {n: p.shape for n, p in parameters.items()}:
-        raise Problem(
-            "The checkpoint belongs to other settings", path, "Choose one of the same run"
-        )
+        what = "The checkpoint belongs to other settings"
+        raise Problem(what, path, "Choose one of the same run")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])
@@ -187,24 +183,19 @@ def _checkpoints(run: Run) -> dict[str, Path]:
     if run.finished:
         found["the end"] = run.weights
     if len(found) < 2:
-        raise Problem(
-            "The run has not kept checkpoints to choose from",
-            run.folder,
-            "Train with keep_checkpoints = 5, and save_every a fifth of the steps",
-        )
+        what = "The run has not kept checkpoints to choose from"
+        do = "Train with keep_checkpoints = 5, and save_every a fifth of the steps"
+        raise Problem(what, run.folder, do)
     return found
 
 
 def _refuse_what_has_no_halves(
     photos: Sequence[Image.Image], prompts: Sequence[str], lineup: LineUp | None
 ) -> None:
+    what = "One half of the {} chooses and the other is reported"
     if len(photos) < 2 and (photos or not lineup):
-        raise Problem(
-            "One half of the photos chooses and the other is reported",
-            do="Give two or more that were held out from training",
-        )
+        do = "Give two or more that were held out from training"
+        raise Problem(what.format("photos"), do=do)
     if len(prompts) < 2 or not all("{}" in prompt for prompt in prompts):
-        raise Problem(
-            "One half of the prompts chooses and the other is reported",
-            do='Give two or more, such as "photo of {}, at the beach"',
-        )
+        do = 'Give two or more, such as "photo of {}, at the beach"'
+        raise Problem(what.format("prompts"), do=do)

@@ -80,9 +80,8 @@ class ProtocolScores:
     paper: bool
 
     def __str__(self) -> str:
-        note = "Other encoders than the paper's: do not compare\nwith its figures."
-        if self.paper:
-            note = "As in the paper, whose figures are means of 30 subjects."
+        other = "Other encoders than the paper's: do not compare\nwith its figures."
+        note = "As in the paper, whose figures are means of 30 subjects." if self.paper else other
         head = f"{self.subject}: {self.images} pictures, {self.photos} photos"
         return f"{head[:62]}\n{self.scores}\n{note}"
 

@@ -67,9 +67,8 @@ def write_report(
         settings=_changed_settings(config, photos),
         files=[(file.name, bytes_of(file)) for file in files],
     )
-    write_atomically(
-        path.with_suffix(".json"), json.dumps(numbers, indent=1, default=asdict).encode()
-    )
+    content = json.dumps(numbers, indent=1, default=asdict)
+    write_atomically(path.with_suffix(".json"), content.encode())
     write_atomically(path, html.encode("utf-8", "replace"))  # a folder's name may be no text
     return path
 

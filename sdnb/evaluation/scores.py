@@ -78,8 +78,7 @@ class ImageSet:
     def half(self, which: int) -> "ImageSet":
         """The images of every other prompt, from the first (0) or the second (1) on."""
         count = len(self.seeds)
-        rows = range(which, len(self.prompts), 2)
-        images = [image for i in rows for image in self.images[i * count : (i + 1) * count]]
+        images = [image for i, image in enumerate(self.images) if i // count % 2 == which]
         return ImageSet(self.prompts[which::2], self.seeds, tuple(images), self.texts[which::2])
 
 
@@ -140,7 +139,7 @@ def measure(
     """Score the images with each of the `encoders`.
 
     `photos` are of the subject and were held out from training: against its own photos a model that
-    learned them by heart scores best. `others` are images of prompts without the special word, from
+    learned them by heart scores best. `others` are images of prompts without the trigger word, from
     the same seeds before and after the training. The `lineup` needs its encoder, the judge or that
     of a line-up of photos, among the `encoders`. Raises Problem where it is not, where there is
     neither photo nor line-up, or before and after do not match.

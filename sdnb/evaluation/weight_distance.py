@@ -20,10 +20,8 @@ def compare_weights(first: Model, second: Model) -> dict[str, float]:
     for name in ("unet", *first.encoders, "vae"):
         ours, theirs = (_base_weights(getattr(model, name)) for model in (first, second))
         if {n: w.shape for n, w in ours.items()} != {n: w.shape for n, w in theirs.items()}:
-            raise Problem(
-                f"{first.info.name} and {second.info.name} are not of one family",
-                do="Compare two models of the same family",
-            )
+            what = f"{first.info.name} and {second.info.name} are not of one family"
+            raise Problem(what, do="Compare two models of the same family")
         difference = sum(_square(theirs[n].to(w.device) - w) for n, w in ours.items())
         found[name] = (difference / sum(map(_square, ours.values()))) ** 0.5
     return found

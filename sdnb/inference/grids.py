@@ -59,18 +59,15 @@ class Axis:
         (prompt,), negative = config.prompts, config.negative
         if self.kind == "weight":
             if not read_prompt(prompt).loras:
-                raise Problem(
-                    "There is no LoRA to weigh", do="Call one in the prompt: <lora:name:1>"
-                )
+                do = "Call one in the prompt: <lora:name:1>"
+                raise Problem("There is no LoRA to weigh", do=do)
             return config.replace(prompts=(scale_loras(prompt, value),))
         first = self.values[0]
         if not first or first not in prompt + negative:
-            raise Problem(
-                f"{first!r} is not in the prompt", do="Begin the axis with words that are"
-            )
-        return config.replace(
-            prompts=(prompt.replace(first, value),), negative=negative.replace(first, value)
-        )
+            do = "Begin the axis with words that are"
+            raise Problem(f"{first!r} is not in the prompt", do=do)
+        prompt, negative = (text.replace(first, value) for text in (prompt, negative))
+        return config.replace(prompts=(prompt,), negative=negative)
 
 
 def xyz_plot(
@@ -94,10 +91,8 @@ def xyz_plot(
     axes = [axis for axis in (z, y, x) if axis]
     kinds = [axis.kind for axis in axes if axis.kind != "replace"]
     if len(config.prompts) != 1 or len(set(kinds)) < len(kinds):
-        raise Problem(
-            "A grid has one prompt and every axis once",
-            do='Give one prompt; others come by Axis("replace", ...)',
-        )
+        do = 'Give one prompt; others come by Axis("replace", ...)'
+        raise Problem("A grid has one prompt and every axis once", do=do)
     folder = make_writable_folder(folder)
     choices = [*product(*(enumerate(axis.values, 1) for axis in axes))]
     cells = [_cell(config, axes, [value for _, value in choice]) for choice in choices]

@@ -17,7 +17,7 @@ from sdnb.files import make_writable_folder
 from sdnb.inference.config import ImageConfig
 from sdnb.inference.infotext import generation_info, save_with_infotext
 from sdnb.inference.prompt_files import called_loras, file_hashes, find_embeddings, loaded
-from sdnb.inference.prompt_weights import token_chunks, weighted_embeddings
+from sdnb.inference.prompt_weights import Chunk, token_chunks, weighted_embeddings
 from sdnb.inference.prompts import plain_prompt, read_prompt, without_calls
 from sdnb.inference.samplers import DEFAULT, make_sampler
 from sdnb.machine import DTYPES
@@ -60,9 +60,7 @@ def make_images(
     """
     prompts = _one_for_each(prompts, seeds)
     width, height = _sides(model, size)
-    texts = [plain_prompt(text) for text in (negative, *trial().few(prompts))]
-    _say(remark for text in texts for remark in text.remarks if not quiet)
-    unwanted, *wanted = (token_chunks(model, text) for text in texts)
+    unwanted, *wanted = _in_chunks(model, [negative, *trial().few(prompts)], quiet)
     lengths = [max(len(unwanted), len(chunks)) for chunks in wanted]
     pipe = _pipeline(model, sampler)
     arguments = {
@@ -75,13 +73,13 @@ def make_images(
     with _evaluating(model), torch.inference_mode():
         for places in _batches(lengths, batch or _fitting(8 * AREA, width, height)):
             both = [wanted[place] for place in places], [unwanted] * len(places)
-            length = lengths[places[0]]
             noise = _noise(model, [seeds[place] for place in places], width, height)
             with autocast(model.device.type, precision or model.precision):
+                length = lengths[places[0]]
                 texts = [weighted_embeddings(model, each, length, clip_skip) for each in both]
                 latents = pipe(**for_pipeline(model.unet, *texts), **noise, **arguments).images
             decoded = _decoded(pipe, latents, _fitting(AREA, width, height))
-            images |= dict(zip(places, decoded, strict=True))
+            images |= zip(places, decoded, strict=True)
     return [images[place % len(images)] for place in range(len(prompts))]
 
 
@@ -183,11 +181,16 @@ def _one_for_each(prompts: str | Sequence[str], seeds: Sequence[int]) -> list[st
     """A prompt for each seed."""
     prompts = [prompts] * len(seeds) if isinstance(prompts, str) else list(prompts)
     if len(prompts) != len(seeds):
-        raise Problem(
-            f"There are {len(prompts)} prompts and {len(seeds)} seeds",
-            do="Give one seed for each prompt",
-        )
+        what = f"There are {len(prompts)} prompts and {len(seeds)} seeds"
+        raise Problem(what, do="Give one seed for each prompt")
     return prompts
+
+
+def _in_chunks(model: Model, texts: list[str], quiet: bool) -> list[list[Chunk]]:
+    """The tokens of each text; prints what may be mistaken in them."""
+    prompts = [plain_prompt(text) for text in texts]
+    _say(remark for prompt in prompts for remark in prompt.remarks if not quiet)
+    return [token_chunks(model, prompt) for prompt in prompts]
 
 
 def _sides(model: Model, size: int | tuple[int, int] | None) -> tuple[int, int]:
@@ -196,14 +199,11 @@ def _sides(model: Model, size: int | tuple[int, int] | None) -> tuple[int, int]:
     width, height = (size, size) if isinstance(size, int) else size
     step = model.info.bucket_step or model.vae_factor
     if width % step or height % step or min(width, height) < step:
-        raise Problem(
-            f"A picture cannot be {width} × {height} pixels large",
-            do=f"Choose a multiple of {step} for either side",
-        )
+        what = f"A picture cannot be {width} × {height} pixels large"
+        raise Problem(what, do=f"Choose a multiple of {step} for either side")
     if width != height and not model.info.bucket_step:
-        raise Problem(
-            f"The model {model.info.name} draws squares only", do="Make width and height alike"
-        )
+        what = f"The model {model.info.name} draws squares only"
+        raise Problem(what, do="Make width and height alike")
     return width, height
 
 

@@ -151,9 +151,8 @@ def parse_infotext(text: str, path: Path | str | None = None) -> GenerationInfo:
             **settings,
         )
     except ValueError as error:
-        raise Problem(
-            "The settings in the picture cannot be read", path, "Choose another picture"
-        ) from error
+        what = "The settings in the picture cannot be read"
+        raise Problem(what, path, "Choose another picture") from error
 
 
 def save_with_infotext(image: Image.Image, path: Path | str, info: GenerationInfo) -> None:

@@ -11,13 +11,7 @@ from pathlib import Path
 
 from sdnb.adapters.layers import detach, reattach
 from sdnb.adapters.loading import unload_lora, use_loras
-from sdnb.adapters.words import (
-    PICKLES,
-    bundled_words,
-    embeddings_of,
-    is_known,
-    load_embedding,
-)
+from sdnb.adapters.words import PICKLES, bundled_words, embeddings_of, is_known, load_embedding
 from sdnb.dataset.samples import FOLDERS
 from sdnb.errors import Problem
 from sdnb.inference.config import ImageConfig
@@ -49,12 +43,9 @@ def find_lora(name: str, folder: Path | None = None, hashes: str = "") -> Path:
         for file in files:  # but no link, which may lead out
             if not file.is_symlink() and _hash(file, True).startswith(start):
                 return file
-    near = difflib.get_close_matches(name, stems, n=3)
-    raise Problem(
-        f"There is no LoRA called {name!r}",
-        folder,
-        f"Did you mean {' or '.join(map(repr, near))}?" if near else "Set folder to where it lies",
-    )
+    near = " or ".join(map(repr, difflib.get_close_matches(name, stems, n=3)))
+    do = f"Did you mean {near}?" if near else "Set folder to where it lies"
+    raise Problem(f"There is no LoRA called {name!r}", folder, do)
 
 
 def called_loras(prompt: str, folder: Path | None = None, hashes: str = "") -> Called:
@@ -87,12 +78,11 @@ def find_embeddings(text: str, folder: Path | None = None) -> list[Path]:
     """The files of the embeddings whose names stand as words in `text`, small or large letters, in
     `folder` or below and among the samples of the package. Raises Problem as `find_lora` does."""
     files, words = _files(folder), without_calls(text)
-    stems = dict.fromkeys(
-        file.stem
-        for file in files
-        if re.search(rf"(?<!\w){re.escape(file.stem)}(?!\w)", words, re.IGNORECASE)
-    )
-    found = {stem: _called(stem, files, folder, embedding=True) for stem in stems}
+    found = {
+        stem: _called(stem, files, folder, embedding=True)
+        for stem in dict.fromkeys(file.stem for file in files)
+        if re.search(rf"(?<!\w){re.escape(stem)}(?!\w)", words, re.IGNORECASE)
+    }
     for file in (file for file in files if file.suffix in PICKLES):
         if file.stem in found and not found[file.stem]:
             print(f"{file.name} is not used: it cannot be read as a learned word.")
@@ -147,11 +137,9 @@ def _words_restored(model: Model) -> Iterator[None]:
 def _files(folder: Path | None) -> list[Path]:
     """Every file of tensors in the folder and below, and the samples whose names are still free.
     Raises Problem where there is no such folder."""
-    own: list[Path] = []
-    if folder:
-        if not folder.is_dir():
-            raise Problem("There is no such folder", folder, "Check the path")
-        own = _models(folder.rglob(FILES))
+    if folder and not folder.is_dir():
+        raise Problem("There is no such folder", folder, "Check the path")
+    own = _models(folder.rglob(FILES)) if folder else []
     taken = {file.stem for file in own}
     samples = _models(file for place in FOLDERS for file in place.glob(f"trained/{FILES}"))
     return own + [file for file in samples if file.stem not in taken]
@@ -185,16 +173,12 @@ def _called(stem: str, files: list[Path], folder: Path | None, embedding: bool) 
     homes = [home.resolve() for home in (*FOLDERS, *([folder] if folder else []))]
     for file in found:
         if not any(file.resolve().is_relative_to(home) for home in homes):
-            raise Problem(
-                "The file is a link that leads out of the folder",
-                file,
-                "Copy the file itself there",
-            )
+            what = "The file is a link that leads out of the folder"
+            raise Problem(what, file, "Copy the file itself there")
     found = [file for file in found if _is_embedding(file) == embedding]
     if len(found) > 1:
-        raise Problem(
-            f"There are {len(found)} files called {stem!r}", found[1], "Rename one of them"
-        )
+        what = f"There are {len(found)} files called {stem!r}"
+        raise Problem(what, found[1], "Rename one of them")
     return found[0] if found else None
 
 

@@ -79,9 +79,8 @@ def read_prompt(text: str) -> Prompt:
     """Take a prompt apart. Raises Problem for one of more than 5000 characters, for weights above
     1000, and for a LoRA call that makes no sense."""
     if len(text) > LONGEST:
-        raise Problem(
-            f"The prompt has {len(text)} characters, more than {LONGEST}", do="Make it shorter"
-        )
+        what = f"The prompt has {len(text)} characters, more than {LONGEST}"
+        raise Problem(what, do="Make it shorter")
     found = [*CALLS.finditer(text)]
     calls = [_lora(call) for call in found if call[1]]
     remarks = [f"{call[0]} is not understood here and is left out." for call in found if call[2]]
@@ -110,10 +109,9 @@ def plain_prompt(text: str) -> Prompt:
     a LoRA."""
     prompt = read_prompt(text)
     if prompt.loras:
-        raise Problem(
-            f"{prompt.loras[0]} asks for a file, and no folder is known here",
-            do="Use load_lora first, or generate with a folder, and call LoRAs in prompts only",
-        )
+        what = f"{prompt.loras[0]} asks for a file, and no folder is known here"
+        do = "Use load_lora first, or generate with a folder, and call LoRAs in prompts only"
+        raise Problem(what, do=do)
     return prompt
 
 

@@ -61,11 +61,8 @@ def make_sampler(name: str, scheduler_config: Mapping[str, Any]) -> SchedulerMix
     kind, arguments = SAMPLERS[known_sampler(name)]
     if scheduler_config.get("rescale_betas_zero_snr") and not _rescales(kind):
         can = ", ".join(name for name, (kind, _) in SAMPLERS.items() if _rescales(kind))
-        raise Problem(
-            f"The sampler {name} cannot begin with noise alone, as this base model does (zero "
-            "terminal SNR)",
-            do=f"Choose one of {can}",
-        )
+        what = f"The sampler {name} cannot begin with noise alone, as this base model does"
+        raise Problem(f"{what} (zero terminal SNR)", do=f"Choose one of {can}")
     return kind.from_config(scheduler_config, **arguments)
 
 

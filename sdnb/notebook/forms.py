@@ -46,9 +46,7 @@ def crop_form(checkup: Checkup, name: str = "crops") -> "CropForm":
 
 
 def caption_editor(
-    folder: Path | str,
-    trigger: str = "",
-    advise: Callable[[list[Photo]], list[str]] | None = None,
+    folder: Path | str, trigger: str = "", advise: Callable[[list[Photo]], list[str]] | None = None
 ) -> "CaptionForm":
     """The photos of `folder` with their captions, to change: show it as the last line of a cell.
 
@@ -85,8 +83,7 @@ class Form(Shown):
     @property
     def config(self) -> Settings:
         """What is filled in, checked. Raises Problem with a sentence for every line at fault."""
-        problems = self.model.problems
-        if problems:
+        if problems := self.model.problems:
             raise Problem(" ".join(problems), do="Correct the form above and run this cell again")
         return self.model.config
 

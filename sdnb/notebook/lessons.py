@@ -47,10 +47,8 @@ def summary(bands: Sequence[Band]) -> str:
     others = [band.told for band in bands if not band.holds(band.value)]
     shown = len(bands) - len(others)
     line = f"Your run shows {shown} of {len(bands)} things that this lesson says."
-    if not others:
-        return line
-    reason = "Changed settings do that, and so may chance:"
-    return "\n- ".join([f"{line} {reason}", *others])
+    reason = " Changed settings do that, and so may chance:" if others else ""
+    return "\n- ".join([line + reason, *others])
 
 
 def _plain(wrong: str | float) -> str | float:

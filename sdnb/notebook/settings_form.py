@@ -50,9 +50,8 @@ def form_line(name: str, field: FieldInfo, settings: type[Settings]) -> FormLine
     optional = NoneType in get_args(whole)
     inner = next(part for part in get_args(whole) if part is not NoneType) if optional else whole
     plain = get_origin(inner) or inner
-    limits = {
-        key: getattr(rule, key) for key in LIMITS for rule in field.metadata if hasattr(rule, key)
-    }
+    rules = [(key, getattr(rule, key, None)) for key in LIMITS for rule in field.metadata]
+    limits = {key: limit for key, limit in rules if limit is not None}
     step = (field.json_schema_extra or {}).get("step")
     return FormLine(
         name=name,
@@ -176,9 +175,8 @@ class FormModel:
             if getattr(config, entry.name) != getattr(plain, entry.name)
         ]
         name = f"sdnb.{type(config).__name__}"
-        return "\n".join(
-            [f"config = {name}(", *changed, ")"] if changed else [f"config = {name}()"]
-        )
+        lines = [f"config = {name}(", *changed, ")"]
+        return "\n".join(lines) if changed else "".join(lines)
 
 
 def _remarks(config: TrainConfig, photos: list[Photo]) -> list[str]:

@@ -43,8 +43,7 @@ def show_settings(model: FormModel) -> None:
             if line.value != model.typed[name]:
                 line.value = model.typed[name]
         answer.value = _answer(model)
-        shown = None if model.problems else model.picture
-        if shown:
+        if not model.problems and (shown := model.picture):
             _put(shown, picture)
 
     model.watchers.append(refresh)
@@ -125,23 +124,13 @@ class _CropView(_PhotoView):
         self.left_out = widgets.Checkbox(description="Leave this photo out", indent=False)
         self.on_change(self.left_out, self._leave_out)
         self.back = self.button("As proposed", self.model.as_proposed)
-        self.box = widgets.VBox(
-            [
-                self.place,
-                _row(self.before, self.after),
-                self.said,
-                *self.sliders.values(),
-                self.left_out,
-                _row(self.previous, self.next, self.back),
-            ]
-        )
+        pictures, buttons = _row(self.before, self.after), _row(self.previous, self.next, self.back)
+        parts = [self.place, pictures, self.said, *self.sliders.values(), self.left_out, buttons]
+        self.box = widgets.VBox(parts)
 
     def _slider(self, name: str) -> widgets.IntSlider:
-        slider = widgets.IntSlider(
-            description=SLIDERS[name],
-            style={"description_width": "6em"},
-            layout={"width": "34em", "max_width": "100%"},
-        )
+        style, layout = {"description_width": "6em"}, {"width": "34em", "max_width": "100%"}
+        slider = widgets.IntSlider(description=SLIDERS[name], style=style, layout=layout)
         self.on_change(slider, lambda percent: self._slide(name, percent))
         return slider
 
@@ -188,13 +177,7 @@ class _CaptionView(_PhotoView):
     def arrange(self) -> None:
         model = self.model
         self.picture, self.remarks = _picture("jpeg"), widgets.HTML()
-        self.caption = widgets.Textarea(
-            description="Caption",
-            rows=6,
-            continuous_update=False,
-            style=AS_WIDE,
-            layout={"width": "auto"},
-        )
+        self.caption = widgets.Textarea(rows=6, layout={"width": "auto"}, **_named("Caption"))
         self.on_change(self.caption, lambda text: "Saved." if model.edit(text) else "")
         search, new, phrase = _line("Find"), _line("Replace with"), _line("Phrase", model.trigger)
         replace = self.button(
@@ -209,15 +192,8 @@ class _CaptionView(_PhotoView):
             [self.place, self.caption, _row(self.previous, self.next, self.undo)],
             layout={"flex": "1 1 18em"},  # below the picture where a cell is narrow
         )
-        self.box = widgets.VBox(
-            [
-                _row(self.picture, words),
-                _row(search, new, replace),
-                _row(phrase, add, remove),
-                self.said,
-                self.remarks,
-            ]
-        )
+        rows = [_row(self.picture, words), _row(search, new, replace), _row(phrase, add, remove)]
+        self.box = widgets.VBox([*rows, self.said, self.remarks])
 
     def refresh(self) -> None:
         super().refresh()
@@ -244,13 +220,12 @@ class _CaptionView(_PhotoView):
 
 
 def _line(label: str, value: str = "") -> widgets.Text:
-    return widgets.Text(
-        value=value,
-        description=label,
-        continuous_update=False,
-        style=AS_WIDE,
-        layout={"width": "16em"},
-    )
+    return widgets.Text(value=value, layout={"width": "16em"}, **_named(label))
+
+
+def _named(label: str) -> dict[str, object]:
+    """What the lines of the caption editor share: what is typed arrives when one is left."""
+    return {"description": label, "continuous_update": False, "style": AS_WIDE}
 
 
 def _changed(captions: int) -> str:
@@ -267,13 +242,8 @@ def _widget(model: FormModel, entry: FormLine) -> widgets.Widget:
     if entry.kind == "slider":
         kind = widgets.IntSlider if entry.type is int else widgets.FloatSlider
         wanted = dict(zip(("min", "max", "step"), entry.slide))
-    line = kind(
-        value=model.typed[entry.name],
-        description=entry.label,
-        style=LABEL,
-        layout=widgets.Layout(width=width, max_width="100%"),
-        **wanted,
-    )
+    look = {"style": LABEL, "layout": {"width": width, "max_width": "100%"}}
+    line = kind(value=model.typed[entry.name], description=entry.label, **look, **wanted)
     line.observe(lambda change: model.type(entry.name, change["new"]), "value")
     return line
 
@@ -291,12 +261,8 @@ def _chooser(model: FormModel) -> list[widgets.Dropdown]:
     mine = [name for name, config in found.items() if isinstance(config, type(model.start))]
     if not mine:
         return []
-    chooser = widgets.Dropdown(
-        options=[BEGIN, *mine],
-        description="Start from",
-        style=LABEL,
-        layout={"width": WIDTH["text"]},
-    )
+    look = {"description": "Start from", "style": LABEL, "layout": {"width": WIDTH["text"]}}
+    chooser = widgets.Dropdown(options=[BEGIN, *mine], **look)
 
     def fill(change: dict) -> None:
         chosen: Settings = found.get(change["new"], model.start)

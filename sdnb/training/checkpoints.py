@@ -13,7 +13,7 @@ from sdnb.errors import Problem
 from sdnb.files import write_atomically
 from sdnb.models.saving import SHA256, save_tensors
 from sdnb.models.tensors import opened
-from sdnb.training.loop import TrainState
+from sdnb.training.loop import KEPT, LOWER, TrainState, finite
 
 NAME, NAMES = "step_{:06}.safetensors", re.compile(r"step_(\d+)\.safetensors")
 OTHER = "Delete this file, and the run continues from the checkpoint before it or begins anew"
@@ -34,13 +34,9 @@ def step_of(path: Path) -> int:
 
 def refuse_non_finite(state: TrainState, folder: Path) -> None:
     """Raise Problem where a trainable parameter is NaN or infinite: it is not worth saving."""
-    if not all(torch.isfinite(p).all() for p in state.parameters.values()):
-        raise Problem(
-            f"At step {state.step} the weights were no longer numbers",
-            folder,
-            "Lower the learning rate and train again in another folder; what was saved before "
-            "is still there",
-        )
+    if not finite(state.parameters):
+        what = f"At step {state.step} the weights were no longer numbers"
+        raise Problem(what, folder, f"{LOWER}; {KEPT}")
 
 
 def save_checkpoint(state: TrainState, folder: Path, keep: int = 1) -> Path:
@@ -138,6 +134,6 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """What trains, by its name. Raises Problem where the file is damaged, or holds what is not a
     number."""
     _, weights, _ = _read(path, sealed=False)
-    if not all(torch.isfinite(weight).all() for weight in weights.values()):
+    if not finite(weights):
         raise Problem("The checkpoint holds what is not a number", path, "Choose another one")
     return weights

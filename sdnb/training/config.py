@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field
 
-from sdnb.errors import Problem, nearest
+from sdnb.errors import Problem, about, nearest
 from sdnb.settings import SHORT, Settings, read_toml
 from sdnb.trials import trial
 
@@ -332,8 +332,6 @@ def config_class(method: str) -> type[TrainConfig]:
 def load_config(path: Path | str) -> TrainConfig:
     """Training settings from a TOML file, of the class that its `method` names (lora where it
     names none)."""
-    try:
+    with about(path):
         kind = config_class(SHORT.repr(read_toml(path).get("method", "lora")).strip("'"))
-    except Problem as problem:
-        raise Problem(problem.what, path, problem.do) from problem
     return kind.load(path)

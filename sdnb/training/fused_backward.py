@@ -28,10 +28,9 @@ def refuse_partners(config: DreamboothConfig, processes: int) -> None:
         faults.append(("processes cannot add theirs up", "one process"))
     if faults:
         whys, sets = zip(*faults, strict=True)
-        raise Problem(
-            f"With fused_backward_pass no two gradients are there at once: {', and '.join(whys)}",
-            do=f"Set {', '.join(sets)}, or fused_backward_pass = false",
-        )
+        what = "With fused_backward_pass no two gradients are there at once"
+        do = f"Set {', '.join(sets)}, or fused_backward_pass = false"
+        raise Problem(f"{what}: {', and '.join(whys)}", do=do)
 
 
 class FusedBackwardPass:

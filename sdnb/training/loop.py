@@ -1,6 +1,6 @@
 """The loop, the same for every method. Progress, files and stopping live in the caller."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from sdnb.training.fused_backward import FusedBackwardPass, refuse_partners
 from sdnb.training.optimizers import hold_norms, make_optimizer, make_schedule
 
 LOWER = "Lower the learning rate and train again in another folder"
+KEPT = "what was saved before is still there"
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
 
 
@@ -80,14 +81,13 @@ def new_accelerator(
 
     `unused`: some of what trains gets no gradient, which several processes take for a mistake
     unless they know; knowing it for nothing, they warn and search in vain at each step."""
-    processes = DistributedDataParallelKwargs(find_unused_parameters=unused)
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     return Accelerator(
         cpu=machine.device == "cpu",
         mixed_precision="no" if machine.precision == "fp32" else machine.precision,
         gradient_accumulation_steps=gradient_accumulation,
-        kwargs_handlers=[processes],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],
     )
 
 
@@ -177,10 +177,9 @@ def diagnose(losses: torch.Tensor, batch: Batch, batches: Batches, state: TrainS
     weights that are lost already, a photo whose latents are, a precision too narrow, the base
     where nothing has been learned yet, or else a learning rate too high."""
     at = f"At step {state.step + 1} the loss was no longer a number"
-    kept = "what was saved before is still there"
-    if not all(torch.isfinite(weight).all() for weight in state.parameters.values()):
+    if not finite(state.parameters):
         grown = f"{at}, because the weights have grown beyond all bounds"
-        return Problem(grown, do=f"{LOWER}; {kept}")
+        return Problem(grown, do=f"{LOWER}; {KEPT}")
     bad = (~torch.isfinite(losses)).nonzero().flatten().tolist()
     names = ", ".join(dict.fromkeys(batches.name_of(batch, i) for i in bad))
     if any(not torch.isfinite(batch.latents[i]).all() for i in bad):
@@ -188,8 +187,13 @@ def diagnose(losses: torch.Tensor, batch: Batch, batches: Batches, state: TrainS
         return Problem(encoded, names, "Remove it and train again")
     if state.accelerator.mixed_precision == "fp16":
         narrow = 'Set precision = "fp32", or lower the learning rate'
-        return Problem(f"{at}: a value was too large for fp16", names, f"{narrow}; {kept}")
+        return Problem(f"{at}: a value was too large for fp16", names, f"{narrow}; {KEPT}")
     if not state.step:
         first = f"{at}, before anything was learned; the base model is the likeliest cause"
         return Problem(first, names, "Choose another base model, or download this one again")
-    return Problem(f"{at}; the learning rate is the likeliest cause", names, f"{LOWER}; {kept}")
+    return Problem(f"{at}; the learning rate is the likeliest cause", names, f"{LOWER}; {KEPT}")
+
+
+def finite(weights: Mapping[str, torch.Tensor]) -> bool:
+    """Whether every number of the weights is one: neither NaN nor infinite."""
+    return all(torch.isfinite(weight).all() for weight in weights.values())

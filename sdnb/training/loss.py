@@ -47,18 +47,14 @@ class DenoisingLoss:
     """
 
     def __init__(self, scheduler: DDPMScheduler, snr_gamma: float | None = None) -> None:
-        if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
-            raise Problem(
-                f"A model that predicts {scheduler.config.prediction_type!r} cannot be "
-                "trained here",
-                do="Choose another base model",
-            )
+        predicts, fault = scheduler.config.prediction_type, ""
         zero_snr = scheduler.config.rescale_betas_zero_snr
-        if zero_snr and scheduler.config.prediction_type == "epsilon":
-            raise Problem(
-                "A model whose last noise level is noise alone cannot be trained to predict noise",
-                do="Choose another base model",
-            )
+        if predicts not in ("epsilon", "v_prediction"):
+            fault = f"A model that predicts {predicts!r} cannot be trained here"
+        elif zero_snr and predicts == "epsilon":
+            fault = "A model whose last noise level is noise alone cannot learn to predict noise"
+        if fault:
+            raise Problem(fault, do="Choose another base model")
         self.scheduler = scheduler
         # without a limit still scaled like the loss of noise: kohya_ss's
         # scale_v_pred_loss_like_noise_pred, which is usual for these models

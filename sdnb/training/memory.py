@@ -94,7 +94,8 @@ class Plan:
 
 def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | None = None) -> Plan:
     """The plan of a run with so many photos on `machine`. `base` is the base model, where it was
-    found already. Raises Problem for a base that is not known."""
+    found already. Raises Problem for a base that is not known, and for settings that exclude one
+    another or ask the base for more than it has."""
     info, method = find_model(base or config.base).at(config.resolution), method_of(config)
     model = empty_model(info)
     refuse_clip_skip(tuple(model.encoders.values()), config.clip_skip)
@@ -157,7 +158,7 @@ def compare_bases(
     if config.method != "lora" or find_model(config.base).family is MINI:
         return ""
     pace = seconds_per_step and seconds_per_step / _memory_and_work(config, machine)[1]
-    rows = {}
+    rows = {"": f"   GiB  {'minutes' if pace else 'minutes on a T4'}"}
     for base, resolution in ((config.base, config.resolution), *CHOICES):
         info = find_model(base).at(resolution)
         other = config.replace(base=base, resolution=resolution, **ASIDE)
@@ -166,10 +167,7 @@ def compare_bases(
         memory, work = _memory_and_work(other, machine)
         minutes = steps(config, photos) * work * (pace or 1 / T4_SPEED) / 60
         rows[f"{info.name}, {info.resolution} pixels"] = f"{memory:6.1f}{minutes:9.0f}"
-    where = "minutes" if pace else "minutes on a T4"
-    return "\n".join(
-        [f"{'':24}   GiB  {where}", *(f"{name:24}{row}" for name, row in rows.items())]
-    )
+    return "\n".join(f"{name:24}{row}" for name, row in rows.items())
 
 
 @lru_cache
@@ -265,16 +263,13 @@ def empty_model(base: str | ModelInfo) -> Model:
     """The base model without weights, for counting only."""
     info = find_model(base)
     folder = info.folder or info.family.configs
+    parts: dict[str, nn.Module] = {}
     with torch.device("meta"):
-        parts = {
-            name: network.from_config(network.load_config(folder / name))
-            for name, network in NETWORKS.items()
-        }
-        parts |= {
-            name: encoder(encoder.config_class.from_pretrained(folder / name))
-            for name, encoder in ENCODERS.items()
-            if (folder / name).is_dir()
-        }
+        for name, network in NETWORKS.items():
+            parts[name] = network.from_config(network.load_config(folder / name))
+        for name, encoder in ENCODERS.items():
+            if (folder / name).is_dir():
+                parts[name] = encoder(encoder.config_class.from_pretrained(folder / name))
     tokenizer = CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
     return Model(tokenizer=tokenizer, scheduler=None, info=info, **parts)
 
@@ -292,25 +287,18 @@ def refuse_what_cannot_fit(
     needed = plan(config, photos, machine, base)
     free = shutil.disk_usage(folder).free if folder else math.inf
     if needed.disk > free:
-        raise Problem(
-            f"This run needs {_in_words(needed.disk)} of disk, and {_in_words(free)} are free",
-            folder,
-            "Make room, keep fewer checkpoints, or choose another folder",
-        )
+        what = f"This run needs {_in_words(needed.disk)} of disk, and {_in_words(free)} are free"
+        do = "Make room, keep fewer checkpoints, or choose another folder"
+        raise Problem(what, folder, do)
     if machine.device == "cpu":
         return needed
     ram = psutil.virtual_memory().total
     if needed.ram > ram:
-        raise Problem(
-            f"This run needs {_in_words(needed.ram)} of main memory, but has {_in_words(ram)}",
-            do=SMALLER,
-        )
-    if needed.memory > machine.memory_gib:
-        raise Problem(
-            f"This run needs {needed.memory:.1f} GiB of GPU memory, and {machine.name} has "
-            f"{machine.memory_gib:.1f} GiB",
-            do=_what_would_fit(config, photos, machine),
-        )
+        what = f"This run needs {_in_words(needed.ram)} of main memory, but has {_in_words(ram)}"
+        raise Problem(what, do=SMALLER)
+    if needed.memory > (room := machine.memory_gib):
+        what = f"This run needs {needed.memory:.1f} GiB of GPU memory, and {machine.name} has "
+        raise Problem(f"{what}{room:.1f} GiB", do=_what_would_fit(config, photos, machine))
     return needed
 
 

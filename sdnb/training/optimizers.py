@@ -19,10 +19,8 @@ def choose_optimizer(config: TrainConfig, parameters: int) -> tuple[str, str]:
         name = "adafactor" if parameters > LARGE else "adamw"
         return name, f"bitsandbytes is not installed, so {name} takes the place of 8-bit AdamW."
     if name == "prodigy" and not _installed("prodigyopt"):
-        raise Problem(
-            "The optimizer prodigy needs the package prodigyopt",
-            do='Install it with `pip install prodigyopt`, or set optimizer = "adamw"',
-        )
+        do = 'Install it with `pip install prodigyopt`, or set optimizer = "adamw"'
+        raise Problem("The optimizer prodigy needs the package prodigyopt", do=do)
     return name, ""
 
 
@@ -45,10 +43,8 @@ def make_optimizer(groups: list[dict], config: TrainConfig) -> torch.optim.Optim
         from prodigyopt import Prodigy
 
         if len({group["lr"] for group in groups}) > 1:
-            raise Problem(
-                "Prodigy finds one learning rate for all parts",
-                do="Set text_encoder_learning_rate to the value of learning_rate",
-            )
+            do = "Set text_encoder_learning_rate to the value of learning_rate"
+            raise Problem("Prodigy finds one learning rate for all parts", do=do)
         return Prodigy(groups, weight_decay=decay, use_bias_correction=True, safeguard_warmup=True)
     return torch.optim.AdamW(groups, weight_decay=decay, fused=True)
 

@@ -71,10 +71,9 @@ def make_class_images(
     images = make_images(model, prompts, seeds, **options)
     for prompt, image in zip(prompts, images, strict=True):
         if not _shows_something(image):
-            raise Problem(
-                f"The base model made an empty class image for {prompt!r}",
-                do='Set precision = "fp32", or name a folder of pictures to take its place',
-            )
+            what = f"The base model made an empty class image for {prompt!r}"
+            do = 'Set precision = "fp32", or name a folder of pictures to take its place'
+            raise Problem(what, do=do)
     return images
 
 

@@ -102,10 +102,7 @@ class Live(Progress):
     """The run as HTML that replaces itself; as plain text where HTML is not shown."""
 
     def __init__(
-        self,
-        total: int,
-        history: Sequence[Step],
-        clock: Callable[[], float] = time.monotonic,
+        self, total: int, history: Sequence[Step], clock: Callable[[], float] = time.monotonic
     ) -> None:
         from IPython.display import display
 

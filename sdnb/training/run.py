@@ -76,10 +76,17 @@ def train(
         with suppress(OSError):  # an empty folder: what cannot begin leaves none behind
             run.folder.rmdir()
         raise
-    state = work.state
     opening = method_of(config).opening(work.model, config) if progress and main else ""
     for sentence in filter(None, (*work.remarks, opening)):
         print(sentence)
+    return replace(run, history=tuple(_go_through(work, main, progress, on_step)))
+
+
+def _go_through(
+    work: "_Work", main: bool, progress: bool, on_step: Callable[[Step], object] | None
+) -> list[Step]:
+    """Train to the end, or until an interrupt: noted, shown and saved on the way. All steps."""
+    run, state = work.run, work.state
     history = [step for step in run.history if step.index <= state.step]
     if main and (lost := state.step - len(history)):
         print(f"The losses of {lost} of the first {state.step} steps are not in history.csv.")
@@ -102,7 +109,7 @@ def train(
         if main:
             work.end()
         state.accelerator.wait_for_everyone()
-    return replace(run, history=tuple(history))
+    return history
 
 
 @dataclass
@@ -184,10 +191,8 @@ def photos_for(
     fewest = 1 if folder else FEWEST  # to look at, not to learn from
     photos = read_photos(folder or config.photos, info.resolution, step, fewest)
     if config.prior_weight and not folder and len({photo.image.size for photo in photos}) > 1:
-        raise Problem(
-            "Class images are square, and photos in buckets are not",
-            do="Set buckets = false, or prior_weight = 0",
-        )
+        what = "Class images are square, and photos in buckets are not"
+        raise Problem(what, do="Set buckets = false, or prior_weight = 0")
     return photos
 
 

@@ -34,7 +34,7 @@ from sdnb.training.checkpoints import checkpoints_in
 from sdnb.training.config import TrainConfig, load_config
 from sdnb.training.loop import Step
 from sdnb.training.methods import method_of
-from sdnb.training.validation import ValidationLoss, read_lines, read_validation
+from sdnb.training.validation import ValidationLoss, as_line, read_lines, read_validation
 from sdnb.trials import trial
 
 LESSONS = ("notebook 08", "quickstart")  # a project's folders of copied sample photos
@@ -326,14 +326,13 @@ def append_history(run: Run, history: list[Step]) -> Iterator[Callable[[Step], N
     """Cut history.csv to the steps in `history`; then what is called with a step adds it to both,
     as a line at once."""
     path, names = run.folder / "history.csv", [field.name for field in fields(Step)]
-    lines = [",".join(map(str, row)) for row in (names, *map(astuple, history))]
-    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+    write_atomically(path, "".join(map(as_line, (names, *map(astuple, history)))).encode())
     with path.open("a", buffering=1) as file:  # line by line: a crash loses none
 
         def append(step: Step) -> None:
             history.append(step)
             try:
-                file.write(",".join(map(str, astuple(step))) + "\n")
+                file.write(as_line(astuple(step)))
             except OSError as error:
                 raise write_problem(error, path) from error
 

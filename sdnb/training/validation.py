@@ -1,7 +1,7 @@
 """The loss on held-out photos, which are never trained on. Noise and noise levels are the same
 every time, so that two losses differ by what was learned alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,7 @@ class Validation:
     def _write(self) -> None:
         header = ["index", "loss", *(f"band {i + 1} of {BANDS}" for i in range(BANDS))]
         rows = [header, *([each.index, each.loss, *each.bands] for each in self.losses)]
-        lines = [",".join(map(str, row)) + "\n" for row in rows]
-        write_atomically(self.path, "".join(lines).encode())
+        write_atomically(self.path, "".join(map(as_line, rows)).encode())
 
 
 def _batch(examples: Examples, row: int, loss: DenoisingLoss, seed: int) -> Batch:
@@ -89,9 +88,16 @@ def _batch(examples: Examples, row: int, loss: DenoisingLoss, seed: int) -> Batc
 
 def read_validation(path: Path) -> list[ValidationLoss]:
     """The losses that a `Validation` wrote to `path`; see `read_lines`."""
-    return read_lines(
-        path, lambda i, mean, *bands: ValidationLoss(int(i), float(mean), tuple(map(float, bands)))
-    )
+
+    def loss(index: str, mean: str, *bands: str) -> ValidationLoss:
+        return ValidationLoss(int(index), float(mean), tuple(map(float, bands)))
+
+    return read_lines(path, loss)
+
+
+def as_line(cells: Iterable[Any]) -> str:
+    """The cells as a line that `read_lines` reads."""
+    return ",".join(map(str, cells)) + "\n"
 
 
 def read_lines(path: Path, line: Callable[..., Any]) -> list[Any]:

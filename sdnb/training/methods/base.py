@@ -89,8 +89,5 @@ def parameter_group(module: torch.nn.Module, learning_rate: float) -> dict:
 def refuse_sdxl(model: Model, method: str) -> None:
     """Only LoRA knows what to do with two text encoders."""
     if model.text_encoder_2 is not None:
-        raise Problem(
-            f"{method} cannot be trained on SDXL here",
-            model.info.sources[0],
-            'Choose method = "lora", or a base of SD 1 or 2',
-        )
+        do = 'Choose method = "lora", or a base of SD 1 or 2'
+        raise Problem(f"{method} cannot be trained on SDXL here", model.info.sources[0], do)

@@ -22,11 +22,9 @@ class Dreambooth(Method):
         """Free the UNet (and the text encoder), after giving back what an earlier run has moved."""
         refuse_sdxl(model, "DreamBooth")
         if config.init_weights:
-            raise Problem(
-                "DreamBooth goes on from a model, not from a LoRA or an embedding",
-                config.init_weights,
-                "Name the model's folder as base, and leave init_weights out",
-            )
+            what = "DreamBooth goes on from a model, not from a LoRA or an embedding"
+            do = "Name the model's folder as base, and leave init_weights out"
+            raise Problem(what, config.init_weights, do)
         self.remove(model)
         freeze(model)
         model.moved = True

@@ -3,15 +3,9 @@ relatives: LoCon (convolutions too), LoHa (arXiv 2108.06098) and LoKr (arXiv 221
 
 from pathlib import Path
 
+import peft
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-from peft import (
-    LoHaConfig,
-    LoKrConfig,
-    LoraConfig as PeftLora,
-    PeftConfig,
-    get_peft_model_state_dict,
-)
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import get_pattern_key
 
@@ -72,15 +66,13 @@ class Lora(Method):
         """
         parts = _trained(model, config)
         pipeline = StableDiffusionXLPipeline if model.text_encoder_2 else StableDiffusionPipeline
-        layers = {
-            f"{name}_lora_layers": get_peft_model_state_dict(part) for name, part in parts.items()
-        }
-        metadata = {
-            f"{name}_lora_adapter_metadata": header_of(part) for name, part in parts.items()
-        }
+        content = {}
+        for name, part in parts.items():
+            content[f"{name}_lora_layers"] = peft.get_peft_model_state_dict(part)
+            content[f"{name}_lora_adapter_metadata"] = header_of(part)
 
         def write(aside: Path) -> None:
-            pipeline.save_lora_weights(aside.parent, weight_name=aside.name, **layers, **metadata)
+            pipeline.save_lora_weights(aside.parent, weight_name=aside.name, **content)
             finish_file(aside)
 
         write_atomically(path, write)
@@ -148,11 +140,9 @@ def _copied(layer: BaseTunerLayer) -> bool:
 
 def _unlike(model: Model, config: LoraConfig) -> Problem:
     detach(*model.modules)
-    return Problem(
-        "The LoRA to go on from has another kind or rank, or other layers than these settings",
-        config.init_weights,
-        "Set kind, rank, layers and train_text_encoder as it was trained",
-    )
+    what = "The LoRA to go on from has another kind or rank, or other layers than these settings"
+    do = "Set kind, rank, layers and train_text_encoder as it was trained"
+    return Problem(what, config.init_weights, do)
 
 
 def _trained(model: Model, config: LoraConfig) -> dict[str, torch.nn.Module]:
@@ -160,7 +150,7 @@ def _trained(model: Model, config: LoraConfig) -> dict[str, torch.nn.Module]:
     return {"unet": model.unet, **(model.encoders if config.train_text_encoder else {})}
 
 
-def _adapter(config: LoraConfig, layers: str | list[str]) -> PeftConfig:
+def _adapter(config: LoraConfig, layers: str | list[str]) -> peft.PeftConfig:
     """peft's settings of the matrices. A rank of their own for convolutions as in kohya_ss."""
     patterns = {}
     if config.convolution_rank and "convolution" in config.layers and isinstance(layers, str):
@@ -169,11 +159,7 @@ def _adapter(config: LoraConfig, layers: str | list[str]) -> PeftConfig:
         patterns["alpha_pattern"] = {of_convolutions: config.convolution_alpha}
     common = {"r": config.rank, "target_modules": layers, **patterns}
     if config.kind == "lora":
-        return PeftLora(
-            lora_alpha=config.alpha,
-            lora_dropout=config.dropout,
-            use_rslora=config.rank_stabilised,
-            **common,
-        )
-    kind = {"loha": LoHaConfig, "lokr": LoKrConfig}[config.kind]
+        own = {"lora_alpha": config.alpha, "lora_dropout": config.dropout}
+        return peft.LoraConfig(use_rslora=config.rank_stabilised, **own, **common)
+    kind = {"loha": peft.LoHaConfig, "lokr": peft.LoKrConfig}[config.kind]
     return kind(alpha=config.alpha, rank_dropout=config.dropout, **common)

@@ -96,9 +96,8 @@ def _repeated(prompts: tuple[str, ...]) -> list[str]:
 def _measure(model: Model, clip: ClipEncoder, photos, before, after) -> dict:
     judge = load_judge()
     lineup, wishes = line_up(SAMPLE_PERSON, model, judge), _repeated(WISHES)
-    held_out = [
-        draw_scene(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")
-    ]
+    scenes = photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")
+    held_out = [draw_scene(scene) for scene in scenes]
     as_class = [wish.replace("ravo", "a man") for wish in wishes]  # CLIP does not know the word
 
     def both(measure) -> dict[str, float]:

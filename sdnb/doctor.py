@@ -53,7 +53,7 @@ def check_machine(base: str | None = None) -> list[Finding]:
     this machine would take for one's own photos). Reads only; asks no network."""
     machine = find_machine()
     return [
-        _python(),
+        Finding("Python", platform.python_version()),  # with an older one nothing here imports
         *_packages(),
         Finding("processor", f"{machine.name}, {machine.precision}: {machine.why}"),
         _memory(machine),
@@ -66,12 +66,9 @@ def check_machine(base: str | None = None) -> list[Finding]:
 
 def report(findings: list[Finding]) -> str:
     """The screen: a line for each finding, and last whether the lessons run."""
-    lacking = [f.name for f in findings if f.missing]
-    outcome = (
-        f"The lessons cannot run yet; see {', '.join(lacking)} above."
-        if lacking
-        else "The lessons run on this machine."
-    )
+    outcome = "The lessons run on this machine."
+    if lacking := ", ".join(f.name for f in findings if f.missing):
+        outcome = f"The lessons cannot run yet; see {lacking} above."
     return "\n".join([*map(str, findings), "", outcome])
 
 
@@ -93,12 +90,6 @@ def write_findings(findings: list[Finding], path: Path | str) -> Path:
     data = {"sdnb_doctor": VERSION, "name": name, "findings": rows}
     write_atomically(path, json.dumps(data, indent=1).encode())
     return path
-
-
-def _python() -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    too_old = sys.version_info < (3, 11)
-    return Finding("Python", found, "Install Python 3.11 or newer" if too_old else "")
 
 
 def _packages() -> list[Finding]:
@@ -157,11 +148,8 @@ def _ready() -> list[Finding]:
 
 def _notebook() -> Finding:
     """Forms need ipywidgets; without it they print themselves as text."""
-    found = [
-        f"{name} {version(name)}"
-        for name in ("jupyterlab", "ipywidgets")
-        if importlib.util.find_spec(name)
-    ]
+    names = filter(importlib.util.find_spec, ("jupyterlab", "ipywidgets"))
+    found = [f"{name} {version(name)}" for name in names]
     lacking = len(found) < 2 and not on_colab()
     do = 'python -m pip install jupyterlab "ipywidgets>=7.7"' if lacking else ""
     return Finding("notebooks", ", ".join(found) or "no JupyterLab here", do, needed=False)
@@ -178,14 +166,9 @@ def _profile(base: str, machine: Machine) -> list[Finding]:
         return [Finding("own photos", "base model mini: a rehearsal only", do, needed=False)]
     memory, disk = info.family.memory_gib, info.family.disk_gib
     little = machine.device == "cpu" or machine.memory_gib < memory
-    findings = [
-        Finding(
-            "own photos",
-            f"base model {base}, which takes {memory:g} GiB of GPU memory and more",
-            "Set SDNB_PROFILE=mini, or open the course on Colab (free GPU)" if little else "",
-            needed=False,
-        )
-    ]
+    fact = f"base model {base}, which takes {memory:g} GiB of GPU memory and more"
+    do = "Set SDNB_PROFILE=mini, or open the course on Colab (free GPU)" if little else ""
+    findings = [Finding("own photos", fact, do, needed=False)]
     if not _downloaded(info.sources):
         fact = f"{base} is not on this machine yet: it is fetched when first used"
         free = shutil.disk_usage(Path(constants.HF_HUB_CACHE).anchor).free / GIB

@@ -190,10 +190,8 @@ def _twins(measured: Sequence[PhotoStatistics]) -> dict[str, str]:
 
 def _advice(measured: Sequence[PhotoStatistics], subject: str) -> Iterator[str]:
     count = len(measured)
-    if count < FEW:
-        yield f"{count} photos are few; 15 to 20 are right."
-    elif count < RIGHT:
-        yield f"{count} photos will do; 15 to 20 are right."
+    if count < RIGHT:
+        yield f"{count} photos {'are few' if count < FEW else 'will do'}; 15 to 20 are right."
     elif count > MANY:
         yield f"{count} photos are more than needed; the best 20 learn as well and faster."
     else:
@@ -201,17 +199,13 @@ def _advice(measured: Sequence[PhotoStatistics], subject: str) -> Iterator[str]:
     if count < 3:
         return
     if _spread([one.background for one in measured]) < SAME_PLACE:
-        yield (
-            "The background is nearly the same everywhere: it becomes part of the trigger word. "
-            "Take photos in other places, or name the place in every caption."
-        )
+        found = "The background is nearly the same everywhere: it becomes part of the trigger word."
+        yield f"{found} Take photos in other places, or name the place in every caption."
     if subject != "person":
         return
     if _spread([one.clothes for one in measured]) < SAME_CLOTHES:
-        yield (
-            "The clothes look nearly the same everywhere: they become part of the trigger word. "
-            "Change them, or name them in every caption."
-        )
+        found = "The clothes look nearly the same everywhere: they become part of the trigger word."
+        yield f"{found} Change them, or name them in every caption."
     light = [one.light for one in measured if one.light is not None]
     if len(light) > 2 and float(np.std(light)) < SAME_LIGHT:
         yield "The light always falls from the same side. Turn around for some photos."

@@ -122,11 +122,8 @@ def _checked(path: Path | str, kind: str, source: Path | str) -> Path:
     if path.suffix != ".safetensors":
         raise Problem("The web UIs find files by their ending", path, "Let it end in .safetensors")
     if found := [character for character in IN_PROMPTS[kind] if character in path.stem]:
-        raise Problem(
-            f"The file's name is written into prompts, where {found[0]!r} means something else",
-            path,
-            "Choose a name of letters and digits",
-        )
+        what = f"The file's name is written into prompts, where {found[0]!r} means something else"
+        raise Problem(what, path, "Choose a name of letters and digits")
     if path.resolve() == Path(source).resolve():
         raise Problem("That would overwrite what was trained", path, "Choose another name")
     return path

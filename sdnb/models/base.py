@@ -149,20 +149,17 @@ class Model:
 
     def pipeline(self) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
         """A pipeline around the same modules, which keep their dtype and device."""
-        parts = {
-            "vae": self.vae,
-            "text_encoder": self.text_encoder,
-            "tokenizer": self.tokenizer,
-            "unet": self.unet,
-            "scheduler": DPMSolverMultistepScheduler.from_config(self.scheduler.config),
-            "feature_extractor": None,
-        }
-        if self.text_encoder_2 is None:
-            return StableDiffusionPipeline(
-                **parts, safety_checker=None, requires_safety_checker=False
-            )
-        second = {"text_encoder_2": self.text_encoder_2, "tokenizer_2": self.tokenizer_2}
-        return StableDiffusionXLPipeline(**parts, **second, add_watermarker=False)
+        family = self.info.family
+        second = {"tokenizer_2": self.tokenizer_2} if family.two_encoders else {}
+        return family.pipeline(
+            vae=self.vae,
+            unet=self.unet,
+            tokenizer=self.tokenizer,
+            scheduler=DPMSolverMultistepScheduler.from_config(self.scheduler.config),
+            **self.encoders,
+            **second,
+            **family.unused,
+        )
 
     def token_ids(self, prompts: list[str]) -> torch.Tensor:
         """(n, 77) token ids, padded and cut to the text encoder's length, or (n, 2, 77) where there
@@ -287,12 +284,9 @@ def _read_folder(folder: Path) -> ModelInfo:
     """Read family and resolution off a diffusers folder's JSON files."""
     names = ", ".join(MODELS)
     if not os.path.isdir(folder):
-        raise Problem(
-            "There is no such base model",
-            folder,
-            f"Choose one of {names}, or give the path of a diffusers folder or of a single file, "
-            "or owner/name of the Hugging Face Hub",
-        )
+        do = f"Choose one of {names}, or give the path of a diffusers folder or of a single file"
+        do += ", or owner/name of the Hugging Face Hub"
+        raise Problem("There is no such base model", folder, do)
     try:
         index = json.loads((folder / "model_index.json").read_text())
         kind = index["_class_name"]
@@ -314,11 +308,9 @@ def _read_folder(folder: Path) -> ModelInfo:
             raise ValueError("no sensible widths")
         family = SDXL if "XL" in kind else family_of(width, v_prediction)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise Problem(
-            "This is not a Stable Diffusion model in the diffusers layout",
-            folder,
-            f"Choose one of {names}, or a folder with model_index.json",
-        ) from error
+        what = "This is not a Stable Diffusion model in the diffusers layout"
+        do = f"Choose one of {names}, or a folder with model_index.json"
+        raise Problem(what, folder, do) from error
     single_file.refuse_other_inputs(channels, folder)
     if (v_prediction, zero_snr) != (family.v_prediction, family.zero_snr):
         family = family.predicting(v_prediction, zero_snr)

@@ -134,11 +134,8 @@ def load_clip(model: Model) -> ClipEncoder:
     is now (without any LoRA: ask before training). Raises Problem where the model has none."""
     folder = Path(model.info.sources[0]) / "clip"
     if not folder.exists():
-        raise Problem(
-            f"The base model {model.info.name} brings no CLIP of its own",
-            folder,
-            'Choose base = "mini"',
-        )
+        what = f"The base model {model.info.name} brings no CLIP of its own"
+        raise Problem(what, folder, 'Choose base = "mini"')
     clip = CLIPModel(CLIPConfig.from_pretrained(folder))
     text = core_of(model.text_encoder).state_dict()
     weights = {f"text_model.{name}": value for name, value in text.items()}
@@ -173,11 +170,9 @@ def _load(kind, source: str | Path, device: torch.device | str, dtype) -> PreTra
         network, info = kind.from_pretrained(str(source), dtype=dtype, output_loading_info=True)
     # transformers fills what a file lacks with random weights. The poolers are not used, and
     # DINO's files lack them.
-    missing = sorted(name for name in info["missing_keys"] if not name.startswith("pooler."))
-    if missing:
-        raise Problem(
-            f"{_name(source)} lacks weights, {missing[0]} for one", source, "Choose another model"
-        )
+    if missing := sorted(n for n in info["missing_keys"] if not n.startswith("pooler.")):
+        what = f"{_name(source)} lacks weights, {missing[0]} for one"
+        raise Problem(what, source, "Choose another model")
     return network.to(device).eval()
 
 

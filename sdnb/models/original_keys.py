@@ -27,13 +27,7 @@ RESNET = {
     "conv2": "out_layers.3",
     "conv_shortcut": "skip_connection",
 }
-VAE_ATTENTION = {
-    "group_norm": "norm",
-    "to_q": "q",
-    "to_k": "k",
-    "to_v": "v",
-    "to_out.0": "proj_out",
-}
+VAE_ATTENTION = {"group_norm": "norm", "to_out.0": "proj_out"} | {f"to_{x}": x for x in "qkv"}
 
 
 def unet_names(unet: UNet2DConditionModel) -> dict[str, str]:

@@ -42,11 +42,8 @@ def read_photos(
     Raises Problem for a missing folder, fewer than `fewest` photos, and a photo or caption that
     cannot be read. Files that are not photos are left alone.
     """
-    captions = read_captions(photo_paths(folder, fewest))
-    return [
-        Photo(path, read_image(path, resolution, bucket_step), caption)
-        for path, caption in captions.items()
-    ]
+    texts = read_captions(photo_paths(folder, fewest)).items()
+    return [Photo(path, read_image(path, resolution, bucket_step), text) for path, text in texts]
 
 
 def photos_in(folder: Path) -> list[Path]:

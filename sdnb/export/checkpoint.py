@@ -30,13 +30,13 @@ def to_checkpoint(model: Model, path: Path | str) -> Path:
     """
     path, family = Path(path), model.info.family
     path = path.with_suffix("") if path.suffix == ".safetensors" else path
+    path = path.with_name(f"{path.name}.safetensors") if family.one_file else path
     _check_plain(model, path)
     if not family.one_file:
         if path.exists() and not (path / "model_index.json").is_file():
             raise Problem("There is something else already", path, "Choose another name")
         save_folder(model, path)
         return path
-    path = path.with_name(f"{path.name}.safetensors")
     marks = {"v_pred": family.v_prediction, "ztsnr": family.zero_snr}  # keys that ComfyUI looks for
     tensors = original_tensors(model) | {key: torch.zeros(0) for key, so in marks.items() if so}
     tensors = held_in(tensors, "fp16", path)

@@ -14,9 +14,8 @@ import transformers
 from diffusers import (
     AutoencoderKL,
     DDPMScheduler,
+    DiffusionPipeline,
     DPMSolverMultistepScheduler,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from huggingface_hub import utils
@@ -147,7 +146,7 @@ class Model:
             torch.cuda.empty_cache()
         return self
 
-    def pipeline(self) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
+    def pipeline(self) -> DiffusionPipeline:
         """A pipeline around the same modules, which keep their dtype and device."""
         family = self.info.family
         second = {"tokenizer_2": self.tokenizer_2} if family.two_encoders else {}
@@ -166,16 +165,8 @@ class Model:
         are two. A learned word of several vectors becomes as many tokens."""
         spelled = [self.spelled_out(prompt) for prompt in prompts]
         tokenizers = [self.tokenizer, *([self.tokenizer_2] if self.tokenizer_2 else [])]
-        ids = [
-            tokenizer(
-                spelled,
-                padding="max_length",
-                truncation=True,
-                max_length=tokenizer.model_max_length,
-                return_tensors="pt",
-            ).input_ids.to(self.device)
-            for tokenizer in tokenizers
-        ]
+        how = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
+        ids = [tokenizer(spelled, **how).input_ids.to(self.device) for tokenizer in tokenizers]
         return torch.stack(ids, dim=1) if len(ids) > 1 else ids[0]
 
     def spelled_out(self, prompt: str) -> str:

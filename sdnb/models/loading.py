@@ -68,16 +68,10 @@ def take_weights(model: Model, name_or_path: str | Path | ModelInfo) -> None:
 def _read_model(info: ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
     """The model in the computer's own memory."""
     pipeline = _from_first_source(info, dtype)
-    model = Model(
-        tokenizer=pipeline.tokenizer,
-        text_encoder=pipeline.text_encoder,
-        vae=pipeline.vae.float(),
-        unet=pipeline.unet,
-        scheduler=DDPMScheduler.from_config(pipeline.scheduler.config, **info.family.scheduler),
-        info=info,
-        tokenizer_2=getattr(pipeline, "tokenizer_2", None),
-        text_encoder_2=getattr(pipeline, "text_encoder_2", None),
-    )
+    scheduler = DDPMScheduler.from_config(pipeline.scheduler.config, **info.family.scheduler)
+    names = ("tokenizer", "text_encoder", "unet", "tokenizer_2", "text_encoder_2")
+    parts = {name: getattr(pipeline, name, None) for name in names}
+    model = Model(**parts, vae=pipeline.vae.float(), scheduler=scheduler, info=info)
     widths = [encoder.config.hidden_size for encoder in model.encoders.values()]
     if sum(widths) != (wanted := model.unet.config.cross_attention_dim):
         what = f"The UNet takes {wanted} numbers a token, and the text encoder makes {sum(widths)}"

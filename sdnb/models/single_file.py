@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import DiffusionPipeline
 from transformers import CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -96,9 +96,7 @@ def refuse_other_inputs(channels: int, source: Path) -> None:
         raise Problem(what, source, do)
 
 
-def load_single_file(
-    path: Path, **dtype: torch.dtype
-) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
+def load_single_file(path: Path, **dtype: torch.dtype) -> DiffusionPipeline:
     """The file as diffusers' pipeline. Raises what diffusers does where parts are missing."""
     family = read_family(path)
     more = {"tokenizer_2": clip_tokenizer("!")} if family.two_encoders else {}

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from huggingface_hub import constants, scan_cache_dir
-from huggingface_hub.errors import CacheNotFound
+from huggingface_hub import constants, try_to_load_from_cache
 from packaging.requirements import Requirement
 
 from sdnb.errors import Problem
@@ -122,9 +121,14 @@ def _memory(machine: Machine) -> Finding:
     return Finding("memory", fact, do, needed=few)
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that is there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
 def _project() -> list[Finding]:
     folder = Project().folder.absolute()
-    near = next(place for place in (folder, *folder.parents) if place.exists())
+    near = _nearest(folder)
     free = shutil.disk_usage(near).free / GIB
     full = f"Free some space: the lessons take {LESSON_DISK:g} GiB" if free < LESSON_DISK else ""
     try:
@@ -171,13 +175,12 @@ def _profile(base: str, machine: Machine) -> list[Finding]:
     findings = [Finding("own photos", fact, do, needed=False)]
     if not _downloaded(info.sources):
         fact = f"{base} is not on this machine yet: it is fetched when first used"
-        free = shutil.disk_usage(Path(constants.HF_HUB_CACHE).anchor).free / GIB
+        free = shutil.disk_usage(_nearest(Path(constants.HF_HUB_CACHE).absolute())).free / GIB
         do = f"Free some space: {disk:g} GiB" if free < disk else "Have a connection ready then"
         findings.append(Finding("download", fact, do, needed=False))
     return findings
 
 
 def _downloaded(sources: tuple[str, ...]) -> bool:
-    with suppress(CacheNotFound):
-        return any(repo.repo_id in sources for repo in scan_cache_dir().repos)
-    return False
+    found = [try_to_load_from_cache(source, "model_index.json") for source in sources]
+    return any(isinstance(path, str) for path in found)

@@ -96,17 +96,10 @@ def prepare_photos(
     result, manifest = Prepared(folder), Manifest.load(folder)
     captions = read_captions(paths, result.unreadable)
     before = {entry.name: entry for entry in manifest.photos}
-    copies = [
-        _Copy(
-            photo=path,
-            name=name,
-            crop=(crops or {}).get(path.name, Box()),
-            caption=captions[path],
-            why=(notes or {}).get(path.name, ""),
-            old=before.get(path.name),
-        )
-        for path, name in zip(paths, _copy_names(paths, before))
-    ]
+    copies = []
+    for path, name in zip(paths, _copy_names(paths, before)):
+        crop, why = (crops or {}).get(path.name, Box()), (notes or {}).get(path.name, "")
+        copies.append(_Copy(path, name, crop, captions[path], why, before.get(path.name)))
     copies = _make_all(config, copies, result, progress)
     _hold_out(config.held_out, folder, copies, good)
     planned = manifest.planned | {copy.entry.copy_sha256 for copy in copies}

@@ -130,12 +130,8 @@ def install(
 
 
 def _text_beside(lora: Contents, description: str, weight: float) -> bytes:
-    values = {
-        "description": description,
-        "sd version": lora.family,
-        "activation text": lora.trigger,
-        "preferred weight": weight,
-    }
+    values = {"description": description, "sd version": lora.family}
+    values |= {"activation text": lora.trigger, "preferred weight": weight}
     return json.dumps(values, indent=2, ensure_ascii=False).encode()
 
 

@@ -109,8 +109,7 @@ class Model:
     @property
     def encoders(self) -> dict[str, nn.Module]:
         """The text encoders by their names here and in diffusers: one, or SDXL's two."""
-        both = {"text_encoder": self.text_encoder, "text_encoder_2": self.text_encoder_2}
-        return {name: encoder for name, encoder in both.items() if encoder is not None}
+        return {name: one for name in ENCODERS if (one := getattr(self, name)) is not None}
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:

@@ -58,10 +58,8 @@ def unet_names(unet: UNet2DConditionModel) -> dict[str, str]:
 def vae_names(vae: AutoencoderKL) -> dict[str, str]:
     """The same for the autoencoder, whose decoder the original counts from the picture down."""
     names = {part: part for part in ("quant_conv", "post_quant_conv")}
-    for half, blocks, theirs in (
-        ("encoder", vae.encoder.down_blocks, "down"),
-        ("decoder", vae.decoder.up_blocks, "up"),
-    ):
+    for half, theirs in (("encoder", "down"), ("decoder", "up")):
+        blocks = vae.get_submodule(f"{half}.{theirs}_blocks")
         names |= {f"{half}.{end}": f"{half}.{end}" for end in ("conv_in", "conv_out")}
         names[f"{half}.conv_norm_out"] = f"{half}.norm_out"
         for j in range(2):

@@ -100,11 +100,10 @@ def _packages() -> list[Finding]:
     needs = [Requirement(line) for line in lines if "extra ==" not in line]
     faults = []
     for need in needs:
-        try:
+        found = ""
+        with suppress(PackageNotFoundError):
             found = version(need.name)
-        except PackageNotFoundError:
-            found = None
-        if found is None or not need.specifier.contains(found, prereleases=True):
+        if not (found and need.specifier.contains(found, prereleases=True)):
             fact = f"{found or 'not installed'}; needed: {need}"
             # --no-deps: an upgrade of one would pull others along, which breaks Colab's set
             how = " --no-deps" if on_colab() else ""

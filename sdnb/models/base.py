@@ -293,8 +293,7 @@ def _read_folder(folder: Path) -> ModelInfo:
         v_prediction = scheduler.get("prediction_type") == "v_prediction"
         zero_snr = scheduler.get("rescale_betas_zero_snr") is True
         sizes = unet["sample_size"], resolution, step, width, channels
-        sensible = all(type(size) is int and 0 < size <= LARGEST for size in sizes)
-        if not sensible or not isinstance(kind, str):
+        if not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
             raise ValueError("no sensible widths")
         family = SDXL if "XL" in kind else family_of(width, v_prediction)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

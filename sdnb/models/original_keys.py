@@ -6,6 +6,7 @@ diffusers' UNet2DConditionModel). Inside an attention block the names are the sa
 """
 
 from collections.abc import Mapping
+from itertools import count
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
@@ -36,14 +37,12 @@ def unet_names(unet: UNet2DConditionModel) -> dict[str, str]:
     names = dict(UNET_ENDS)
     names |= _resnet("mid_block.resnets.0", "middle_block.0")
     names |= _resnet("mid_block.resnets.1", "middle_block.2")
-    number = 1  # 0 is conv_in
+    numbers = count(1)  # 0 is conv_in
     for i, block in enumerate(unet.down_blocks):
         for j in range(len(block.resnets)):
-            names |= _layer(block, f"down_blocks.{i}", j, f"input_blocks.{number}")
-            number += 1
+            names |= _layer(block, f"down_blocks.{i}", j, f"input_blocks.{next(numbers)}")
         if block.downsamplers:
-            names[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{number}.0.op"
-            number += 1
+            names[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{next(numbers)}.0.op"
     number = 0
     for i, block in enumerate(unet.up_blocks):
         for j in range(len(block.resnets)):

@@ -13,13 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, Field
-from pydantic_settings import (
-    BaseSettings,
-    CliApp,
-    CliPositionalArg,
-    CliSubCommand,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand
 
 from sdnb.inference.config import ImageConfig
 from sdnb.known_errors import recognised
@@ -204,15 +198,12 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
     Train.__doc__ = f"Train with the settings of a TOML file. {options}"
     Plan.__doc__ = f"What a training will take: minutes, memory, disk. {options}"
 
+    flags = dict.fromkeys(("cli_kebab_case", "cli_implicit_flags", "cli_hide_none_type"), True)
+
     class Commands(BaseSettings):
         """Personalise Stable Diffusion."""
 
-        model_config = SettingsConfigDict(
-            cli_prog_name="sdnb",
-            cli_kebab_case=True,
-            cli_implicit_flags=True,
-            cli_hide_none_type=True,
-        )
+        model_config = BaseSettings.model_config | {"cli_prog_name": "sdnb", **flags}
         demo: CliSubCommand[Demo] = Field(description="train on the sample photos")
         train: CliSubCommand[Train] = Field(description="train with the settings of a TOML file")
         plan: CliSubCommand[Plan] = Field(description="what a training will take")

@@ -71,12 +71,10 @@ def run_demo(out: Path) -> dict:
         "seconds": round(time.perf_counter() - begun, 1),
         "peak memory MiB": _peak_memory(),
     }
-    sheet = image_grid(
-        [*photos[: len(WISHES)], *before[::PER_WISH], *after[::PER_WISH]],
-        len(WISHES),
-        row_labels=("Training photos", "Before", "After"),
-        column_labels=[wish.removeprefix("photo of ") for wish in WISHES],
-    )
+    columns = [wish.removeprefix("photo of ") for wish in WISHES]
+    pictures = [*photos[: len(WISHES)], *before[::PER_WISH], *after[::PER_WISH]]
+    rows = ("Training photos", "Before", "After")
+    sheet = image_grid(pictures, len(columns), row_labels=rows, column_labels=columns)
     write_atomically(out / "before_after.png", lambda path: sheet.save(path, "PNG"))
     write_atomically(out / "numbers.json", json.dumps(numbers, indent=1).encode())
     print(json.dumps(numbers, indent=1))
@@ -96,9 +94,8 @@ def _repeated(prompts: tuple[str, ...]) -> list[str]:
 def _measure(model: Model, clip: ClipEncoder, photos, before, after) -> dict:
     judge = load_judge()
     lineup, wishes = line_up(SAMPLE_PERSON, model, judge), _repeated(WISHES)
-    held_out = [
-        draw_scene(scene) for scene in photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")
-    ]
+    scenes = photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")
+    held_out = [draw_scene(scene) for scene in scenes]
     as_class = [wish.replace("ravo", "a man") for wish in wishes]  # CLIP does not know the word
 
     def both(measure) -> dict[str, float]:
@@ -118,14 +115,13 @@ def _measure(model: Model, clip: ClipEncoder, photos, before, after) -> dict:
 def _obeyed(readings: list[dict], wishes: list[str]) -> dict[str, float]:
     """Shares of the pictures in which the judge finds what the words asked for."""
     pairs = list(zip(readings, wishes, strict=True))
-    hats = [seen["hat"] == hat for seen, wish in pairs for hat in HATS if hat in wish]
-    asked = [seen["glasses"] != "none" for seen, wish in pairs if "glasses" in wish]
-    unasked = [seen["glasses"] != "none" for seen, wish in pairs if "glasses" not in wish]
-    return {
-        "hats obeyed": round(fmean(hats), 3),
-        "glasses where asked": round(fmean(asked), 3),
-        "glasses where not asked": round(fmean(unasked), 3),
+    glasses = [("glasses" in wish, seen["glasses"] != "none") for seen, wish in pairs]
+    shares = {
+        "hats obeyed": [seen["hat"] == hat for seen, wish in pairs for hat in HATS if hat in wish],
+        "glasses where asked": [seen for asked, seen in glasses if asked],
+        "glasses where not asked": [seen for asked, seen in glasses if not asked],
     }
+    return {name: round(fmean(found), 3) for name, found in shares.items()}
 
 
 def _peak_memory() -> int:

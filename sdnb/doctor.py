@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from huggingface_hub import constants, scan_cache_dir
-from huggingface_hub.errors import CacheNotFound
+from huggingface_hub import constants, try_to_load_from_cache
 from packaging.requirements import Requirement
 
 from sdnb.errors import Problem
@@ -53,7 +52,7 @@ def check_machine(base: str | None = None) -> list[Finding]:
     this machine would take for one's own photos). Reads only; asks no network."""
     machine = find_machine()
     return [
-        _python(),
+        Finding("Python", platform.python_version()),  # with an older one nothing here imports
         *_packages(),
         Finding("processor", f"{machine.name}, {machine.precision}: {machine.why}"),
         _memory(machine),
@@ -66,12 +65,9 @@ def check_machine(base: str | None = None) -> list[Finding]:
 
 def report(findings: list[Finding]) -> str:
     """The screen: a line for each finding, and last whether the lessons run."""
-    lacking = [f.name for f in findings if f.missing]
-    outcome = (
-        f"The lessons cannot run yet; see {', '.join(lacking)} above."
-        if lacking
-        else "The lessons run on this machine."
-    )
+    outcome = "The lessons run on this machine."
+    if lacking := ", ".join(f.name for f in findings if f.missing):
+        outcome = f"The lessons cannot run yet; see {lacking} above."
     return "\n".join([*map(str, findings), "", outcome])
 
 
@@ -95,12 +91,6 @@ def write_findings(findings: list[Finding], path: Path | str) -> Path:
     return path
 
 
-def _python() -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    too_old = sys.version_info < (3, 11)
-    return Finding("Python", found, "Install Python 3.11 or newer" if too_old else "")
-
-
 def _packages() -> list[Finding]:
     """What the package needs, against what is installed: one line, or one for each at fault."""
     try:
@@ -110,11 +100,10 @@ def _packages() -> list[Finding]:
     needs = [Requirement(line) for line in lines if "extra ==" not in line]
     faults = []
     for need in needs:
-        try:
+        found = ""
+        with suppress(PackageNotFoundError):
             found = version(need.name)
-        except PackageNotFoundError:
-            found = None
-        if found is None or not need.specifier.contains(found, prereleases=True):
+        if not (found and need.specifier.contains(found, prereleases=True)):
             fact = f"{found or 'not installed'}; needed: {need}"
             # --no-deps: an upgrade of one would pull others along, which breaks Colab's set
             how = " --no-deps" if on_colab() else ""
@@ -131,9 +120,14 @@ def _memory(machine: Machine) -> Finding:
     return Finding("memory", fact, do, needed=few)
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that is there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
 def _project() -> list[Finding]:
     folder = Project().folder.absolute()
-    near = next(place for place in (folder, *folder.parents) if place.exists())
+    near = _nearest(folder)
     free = shutil.disk_usage(near).free / GIB
     full = f"Free some space: the lessons take {LESSON_DISK:g} GiB" if free < LESSON_DISK else ""
     try:
@@ -157,11 +151,8 @@ def _ready() -> list[Finding]:
 
 def _notebook() -> Finding:
     """Forms need ipywidgets; without it they print themselves as text."""
-    found = [
-        f"{name} {version(name)}"
-        for name in ("jupyterlab", "ipywidgets")
-        if importlib.util.find_spec(name)
-    ]
+    names = filter(importlib.util.find_spec, ("jupyterlab", "ipywidgets"))
+    found = [f"{name} {version(name)}" for name in names]
     lacking = len(found) < 2 and not on_colab()
     do = 'python -m pip install jupyterlab "ipywidgets>=7.7"' if lacking else ""
     return Finding("notebooks", ", ".join(found) or "no JupyterLab here", do, needed=False)
@@ -178,23 +169,17 @@ def _profile(base: str, machine: Machine) -> list[Finding]:
         return [Finding("own photos", "base model mini: a rehearsal only", do, needed=False)]
     memory, disk = info.family.memory_gib, info.family.disk_gib
     little = machine.device == "cpu" or machine.memory_gib < memory
-    findings = [
-        Finding(
-            "own photos",
-            f"base model {base}, which takes {memory:g} GiB of GPU memory and more",
-            "Set SDNB_PROFILE=mini, or open the course on Colab (free GPU)" if little else "",
-            needed=False,
-        )
-    ]
+    fact = f"base model {base}, which takes {memory:g} GiB of GPU memory and more"
+    do = "Set SDNB_PROFILE=mini, or open the course on Colab (free GPU)" if little else ""
+    findings = [Finding("own photos", fact, do, needed=False)]
     if not _downloaded(info.sources):
         fact = f"{base} is not on this machine yet: it is fetched when first used"
-        free = shutil.disk_usage(Path(constants.HF_HUB_CACHE).anchor).free / GIB
+        free = shutil.disk_usage(_nearest(Path(constants.HF_HUB_CACHE).absolute())).free / GIB
         do = f"Free some space: {disk:g} GiB" if free < disk else "Have a connection ready then"
         findings.append(Finding("download", fact, do, needed=False))
     return findings
 
 
 def _downloaded(sources: tuple[str, ...]) -> bool:
-    with suppress(CacheNotFound):
-        return any(repo.repo_id in sources for repo in scan_cache_dir().repos)
-    return False
+    found = [try_to_load_from_cache(source, "model_index.json") for source in sources]
+    return any(isinstance(path, str) for path in found)

@@ -18,9 +18,8 @@ from safetensors import SafetensorError
 from sdnb.errors import Problem, bytes_in_words, reason
 from sdnb.known_errors import recognised
 
-ASIDE = re.compile(
-    r"\.sdnb-(\d{1,9})-([0-9a-f]{8})-.+"
-)  # process, token, and which file it will be
+# process, token, and which file it will be
+ASIDE = re.compile(r"\.sdnb-(\d{1,9})-([0-9a-f]{8})-.+")
 TOKEN = secrets.token_hex(4)  # of this process: its number was perhaps another's before
 SHORT = 60  # characters of a stem: at most 240 bytes of the 255 that a disk allows a name
 

@@ -59,9 +59,8 @@ def find_machine(precision: str = "auto") -> Machine:
     if precision == "auto":
         precision = best
     elif precision not in possible:
-        raise Problem(
-            f"This machine cannot calculate in {precision} ({why})", do='Set precision = "auto"'
-        )
+        what = f"This machine cannot calculate in {precision} ({why})"
+        raise Problem(what, do='Set precision = "auto"')
     else:
         why += f"; {precision} was asked for"
     return Machine(device, precision, why, _cores(), round(memory / GIB, 1), name, on_colab())
@@ -82,10 +81,8 @@ def find_rank() -> int:
 
 def cpu_has_bf16() -> bool:
     """Both ATen and oneDNN must say yes: limiting one by its variable leaves the other as it is."""
-    aten = any(
-        getattr(torch.cpu, query, bool)()
-        for query in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
+    queries = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    aten = any(getattr(torch.cpu, query, bool)() for query in queries)
     try:
         return aten and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):  # a torch built without oneDNN

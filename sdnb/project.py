@@ -28,7 +28,8 @@ class Project:
         """The folder to train from: the prepared copies, else the photos as they are, else None
         while the learner has put none there."""
         folders = (self.folder / "dataset", self.folder / "photos")
-        return next((f for f in folders if f.is_dir() and _holds_something(f)), None)
+        # hidden files do not count: a Mac writes .DS_Store into every folder that was looked at
+        return next((f for f in folders if f.is_dir() and any(f.glob("[!.]*"))), None)
 
     @property
     def dataset(self) -> Path:
@@ -47,8 +48,3 @@ class Project:
 
     def __repr__(self) -> str:
         return f"Project({str(self.folder)!r})"
-
-
-def _holds_something(folder: Path) -> bool:
-    """Hidden files do not count: a Mac writes .DS_Store into every folder that was looked at."""
-    return any(not path.name.startswith(".") for path in folder.iterdir())

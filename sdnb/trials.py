@@ -69,8 +69,6 @@ def trial() -> Trial:
         elif word in KINDS:
             kinds.append(word)
         else:
-            raise Problem(
-                f"{VARIABLE} holds {word!r}, which is no trial",
-                do=f"Unset {VARIABLE}: it is for the course's own tests",
-            )
+            do = f"Unset {VARIABLE}: it is for the course's own tests"
+            raise Problem(f"{VARIABLE} holds {word!r}, which is no trial", do=do)
     return Trial(tuple(kinds), seed)

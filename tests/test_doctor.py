@@ -96,6 +96,25 @@ def test_a_download_to_come_is_told(monkeypatch, tmp_path):
     assert "download" not in {finding.name for finding in doctor.check_machine("sd15")}
 
 
+def test_a_download_is_looked_for_in_the_hubs_cache_and_needs_room_on_its_disk(
+    monkeypatch, tmp_path
+):
+    pretend(monkeypatch, "cuda", 14.6)
+    monkeypatch.setattr(doctor.constants, "HF_HUB_CACHE", str(tmp_path / "not" / "yet"))
+
+    def disk_usage(folder):
+        return SimpleNamespace(free=2**30 if folder == tmp_path else 2**40)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    assert line(doctor.check_machine("sd15"), "download").do == "Free some space: 6 GiB"
+    repository = tmp_path / "not" / "yet" / "models--CompVis--stable-diffusion-v1-4"
+    (repository / "snapshots" / "1a").mkdir(parents=True)
+    (repository / "snapshots" / "1a" / "model_index.json").touch()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("1a")
+    assert "download" not in {finding.name for finding in doctor.check_machine("sd15")}
+
+
 def test_the_findings_as_json_hold_no_path(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(platform, "node", lambda: "pc-07")
     assert cli.main(["doctor", "--json", str(tmp_path)]) == 0

@@ -26,6 +26,9 @@ FEW, RIGHT, MANY = 10, 15, 40  # photos
 BORDERS = ("white", "#f58518", "#c62828")  # on the sheet, by grade
 NOUN = {"person": "head", "object": "subject", "style": "subject"}  # what fills the photo
 
+Faults = Iterator[tuple[int, str]]
+"""The grade of each fault, and what to say of it."""
+
 
 @dataclass(frozen=True)
 class PhotoCheck:
@@ -126,10 +129,8 @@ def _check(
     """`middle` is the median sharpness of the set, `twin` a sharper photo that shows the same."""
     square, subject = config.shape == "square", config.subject
     crop = propose_crop(measured.size, measured.subject, config.target_share, square)
-    faults = [
-        *_subject_faults(measured, subject, crop),
-        *_picture_faults(measured, config.size, crop, middle),
-    ]
+    faults = list(_subject_faults(measured, subject, crop))
+    faults += _picture_faults(measured, config.size, crop, middle)
     if twin:
         faults.append((1, f"nearly the same picture as {printable(twin)}; keep one of them"))
     if measured.thumbnail:  # no fault, but worth a look: how grey values were scaled
@@ -139,10 +140,7 @@ def _check(
     return PhotoCheck(measured, grade, tuple(words for _, words in faults), crop, subject)
 
 
-def _subject_faults(
-    measured: PhotoStatistics, subject: str, crop: Box
-) -> Iterator[tuple[int, str]]:
-    """The grade of each fault, and what to say of it."""
+def _subject_faults(measured: PhotoStatistics, subject: str, crop: Box) -> Faults:
     faces, found = len(measured.subjects), measured.subject
     if subject == "person" and not found:
         yield 2, "no face was found; leave it out if nobody can be recognised in it"
@@ -158,10 +156,8 @@ def _subject_faults(
             yield (2 if found.share < LITTLE else 1), words
 
 
-def _picture_faults(
-    measured: PhotoStatistics, size: int, crop: Box, middle: float
-) -> Iterator[tuple[int, str]]:
-    """The same for its size, its light and its sharpness."""
+def _picture_faults(measured: PhotoStatistics, size: int, crop: Box, middle: float) -> Faults:
+    """Those of its size, its light and its sharpness."""
     wide, high = measured.size
     small, cropped = min(wide, high), round(crop.width * wide)
     if small < size:
@@ -190,10 +186,8 @@ def _twins(measured: Sequence[PhotoStatistics]) -> dict[str, str]:
 
 def _advice(measured: Sequence[PhotoStatistics], subject: str) -> Iterator[str]:
     count = len(measured)
-    if count < FEW:
-        yield f"{count} photos are few; 15 to 20 are right."
-    elif count < RIGHT:
-        yield f"{count} photos will do; 15 to 20 are right."
+    if count < RIGHT:
+        yield f"{count} photos {'are few' if count < FEW else 'will do'}; 15 to 20 are right."
     elif count > MANY:
         yield f"{count} photos are more than needed; the best 20 learn as well and faster."
     else:
@@ -201,17 +195,13 @@ def _advice(measured: Sequence[PhotoStatistics], subject: str) -> Iterator[str]:
     if count < 3:
         return
     if _spread([one.background for one in measured]) < SAME_PLACE:
-        yield (
-            "The background is nearly the same everywhere: it becomes part of the trigger word. "
-            "Take photos in other places, or name the place in every caption."
-        )
+        found = "The background is nearly the same everywhere: it becomes part of the trigger word."
+        yield f"{found} Take photos in other places, or name the place in every caption."
     if subject != "person":
         return
     if _spread([one.clothes for one in measured]) < SAME_CLOTHES:
-        yield (
-            "The clothes look nearly the same everywhere: they become part of the trigger word. "
-            "Change them, or name them in every caption."
-        )
+        found = "The clothes look nearly the same everywhere: they become part of the trigger word."
+        yield f"{found} Change them, or name them in every caption."
     light = [one.light for one in measured if one.light is not None]
     if len(light) > 2 and float(np.std(light)) < SAME_LIGHT:
         yield "The light always falls from the same side. Turn around for some photos."

@@ -38,12 +38,9 @@ class Box:
 
     def within(self, frame: "Box") -> "Box":
         """The same box in parts of `frame`, as it stands after cropping to it."""
-        return Box(
-            (self.left - frame.left) / frame.width,
-            (self.top - frame.top) / frame.height,
-            (self.right - frame.left) / frame.width,
-            (self.bottom - frame.top) / frame.height,
-        )
+        left, right = ((x - frame.left) / frame.width for x in (self.left, self.right))
+        top, bottom = ((y - frame.top) / frame.height for y in (self.top, self.bottom))
+        return Box(left, top, right, bottom)
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
         """The box in whole pixels of a picture, at least one each way, never over its edges."""

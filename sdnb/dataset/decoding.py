@@ -16,9 +16,7 @@ from pillow_heif import register_heif_opener
 from sdnb.errors import Problem
 from sdnb.files import ordinary
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .heic .heif .avif .tif .tiff .bmp .gif".split()
-)
+SUFFIXES = set(".jpg .jpeg .jpe .jfif .png .webp .heic .heif .avif .tif .tiff .bmp .gif".split())
 register_heif_opener()  # the format of iPhones
 AGAIN = "Open it in an image program and save it again as JPEG, or remove it"
 LARGEST = 500_000_000  # bytes: no photo is larger, but a link or a hostile zip may lead to more

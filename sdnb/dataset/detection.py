@@ -33,15 +33,11 @@ def find_faces(picture: Image.Image) -> list[Box]:
     kept = cv2.dnn.NMSBoxes(faces[:, :4].tolist(), faces[:, -1].tolist(), LIKELY, OVERLAP)
     faces = faces[np.array(kept, int).flatten()]  # the best first
     certain = _without_inner(faces[faces[:, -1] >= CERTAIN])
-    boxes = [
-        Box(
-            left=(left - ASIDE * width) / wide,
-            top=(top - ABOVE * height) / high,
-            right=(left + (1 + ASIDE) * width) / wide,
-            bottom=(top + (1 + BELOW) * height) / high,
-        )
-        for left, top, width, height, *_ in (certain if len(certain) else faces[:1]).tolist()
-    ]
+    boxes = []
+    for left, top, width, height, *_ in (certain if len(certain) else faces[:1]).tolist():
+        right, bottom = left + (1 + ASIDE) * width, top + (1 + BELOW) * height
+        corner = (left - ASIDE * width) / wide, (top - ABOVE * height) / high
+        boxes.append(Box(*corner, right / wide, bottom / high))
     return sorted(boxes, key=lambda box: -box.share)
 
 

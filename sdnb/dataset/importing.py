@@ -21,9 +21,7 @@ from sdnb.errors import Problem, bytes_in_words, printable, reason
 from sdnb.files import make_writable_folder, ordinary, write_atomically, write_beside
 
 KOHYA = re.compile(r"(\d{1,9})_(.+)")  # "10_ravo man": ten repeats of what shows a ravo man
-HIDDEN = re.compile(
-    r"__MACOSX|\.(?!\.$)"
-)  # left behind by programs; ".." is not hidden but refused
+HIDDEN = re.compile(r"__MACOSX|\.(?!\.$)")  # of programs; ".." is not hidden but refused
 MOST = 10_000_000_000  # bytes of photos: a zip of a few megabytes can unpack to more than a disk
 
 
@@ -41,10 +39,8 @@ class Imported:
     def __str__(self) -> str:
         lines = [f"{len(self.photos)} photos and {self.captions} captions were copied."]
         for name, times in self.repeats.items():
-            lines.append(
-                f"The folder {name!r} asks kohya_ss for {times} repeats in each epoch; here "
-                "views_per_photo says how often a photo is seen."
-            )
+            asks = f"The folder {name!r} asks kohya_ss for {times} repeats in each epoch"
+            lines.append(f"{asks}; here views_per_photo says how often a photo is seen.")
         lines += self.remarks.values()
         if self.aside:
             lines.append(f"Left alone: {', '.join(self.aside)}.")

@@ -95,10 +95,9 @@ def where_photos_go(project: Project | None = None) -> str:
     project = project or Project()
     said = f"Your photos belong in {project.photos.absolute()}"
     manifest = Manifest.load(project.folder / "dataset")
-    if not manifest.photos:
-        return said
     known = {*(entry.name for entry in manifest.photos), *manifest.settings.get("skip", ())}
-    new = [path.name for path in photos_in(project.photos) if path.name not in known]
+    paths = photos_in(project.photos) if manifest.photos else []
+    new = [path.name for path in paths if path.name not in known]
     if not new:
         return said
     names = ", ".join([*new[:3], f"... ({len(new)} in all)"] if len(new) > 3 else new)

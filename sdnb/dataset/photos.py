@@ -20,9 +20,8 @@ LONGEST = 100_000  # bytes of a caption, where a model reads 77 words
 FEWEST = 3  # with one or two photos a model learns the photo, not the subject
 CAPTIONS = (".txt", ".caption")  # how caption files end, here and in kohya_ss; the first is ours
 MASKS = ("-masklabel", "-condlabel")  # what OneTrainer keeps beside NAME.jpg is called NAME and so
-WORDS = frozenset(  # how files end that may hold captions: remarked on where they are not read
-    ".txt .caption .captions .cap .tags .wd14_cap .jsonl .csv .rtf .docx".split()
-)
+# how files end that may hold captions: remarked on where they are not read
+WORDS = set(".txt .caption .captions .cap .tags .wd14_cap .jsonl .csv .rtf .docx".split())
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,8 @@ def read_photos(
     Raises Problem for a missing folder, fewer than `fewest` photos, and a photo or caption that
     cannot be read. Files that are not photos are left alone.
     """
-    captions = read_captions(photo_paths(folder, fewest))
-    return [
-        Photo(path, read_image(path, resolution, bucket_step), caption)
-        for path, caption in captions.items()
-    ]
+    texts = read_captions(photo_paths(folder, fewest)).items()
+    return [Photo(path, read_image(path, resolution, bucket_step), text) for path, text in texts]
 
 
 def photos_in(folder: Path) -> list[Path]:
@@ -106,8 +102,7 @@ def fingerprint(folder: Path | str) -> str:
 def read_image(path: Path, resolution: int, bucket_step: int = 0) -> Image.Image:
     """A photo in RGB, cropped and scaled to a square of `resolution` pixels a side, or to its
     bucket. Raises Problem where it cannot be read."""
-    picture = open_picture(path)
-    size = (resolution, resolution)
+    picture, size = open_picture(path), (resolution, resolution)
     if bucket_step:
         size = bucket(*picture.size, resolution, bucket_step)
     return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)

@@ -21,14 +21,7 @@ from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.crops import Box
 from sdnb.dataset.decoding import changes, map_photos, open_picture, picture_size
 from sdnb.dataset.manifest import HELD_OUT, Manifest, ManifestEntry, checksum
-from sdnb.dataset.photos import (
-    FEWEST,
-    bucket,
-    cut_off,
-    photo_paths,
-    read_captions,
-    unread_files,
-)
+from sdnb.dataset.photos import FEWEST, bucket, cut_off, photo_paths, read_captions, unread_files
 from sdnb.errors import Problem, printable
 from sdnb.files import SHORT, make_writable_folder, write_atomically
 
@@ -103,17 +96,10 @@ def prepare_photos(
     result, manifest = Prepared(folder), Manifest.load(folder)
     captions = read_captions(paths, result.unreadable)
     before = {entry.name: entry for entry in manifest.photos}
-    copies = [
-        _Copy(
-            photo=path,
-            name=name,
-            crop=(crops or {}).get(path.name, Box()),
-            caption=captions[path],
-            why=(notes or {}).get(path.name, ""),
-            old=before.get(path.name),
-        )
-        for path, name in zip(paths, _copy_names(paths, before))
-    ]
+    copies = []
+    for path, name in zip(paths, _copy_names(paths, before)):
+        crop, why = (crops or {}).get(path.name, Box()), (notes or {}).get(path.name, "")
+        copies.append(_Copy(path, name, crop, captions[path], why, before.get(path.name)))
     copies = _make_all(config, copies, result, progress)
     _hold_out(config.held_out, folder, copies, good)
     planned = manifest.planned | {copy.entry.copy_sha256 for copy in copies}
@@ -166,12 +152,10 @@ def _make_all(
                 copy.entry = copy.old  # what was prepared while it could be read
     made = [copy for copy in copies if copy.entry]
     if len(made) - config.held_out < FEWEST:
-        raise Problem(
-            f"Of the {len(copies)} photos {len(made)} can be prepared and {config.held_out} shall "
-            f"be held out, but training needs at least {FEWEST}",
-            config.photos,
-            " ".join(["Add photos or hold fewer out.", *result.unreadable.values()]),
-        )
+        what = f"Of the {len(copies)} photos {len(made)} can be prepared and {config.held_out} "
+        what += f"shall be held out, but training needs at least {FEWEST}"
+        do = " ".join(["Add photos or hold fewer out.", *result.unreadable.values()])
+        raise Problem(what, config.photos, do)
     return made
 
 
@@ -184,11 +168,8 @@ def _make(config: PhotoConfig, folder: Path, copy: _Copy) -> None:
     size = config.size, config.size
     if config.shape == "buckets":
         size = bucket(*cropped, config.size, min(config.bucket_step, config.size // 2))
-    if (
-        old
-        and (old.sha256, old.crop, old.copy_size) == (digest, crop, size)
-        and old.copy_sha256 == checksum(folder / old.copy)
-    ):
+    same = old and (old.sha256, old.crop, old.copy_size) == (digest, crop, size)
+    if same and old.copy_sha256 == checksum(folder / old.copy):
         copy.entry = replace(old, why=copy.why)
         return
     # a smaller picture will do as long as the crop, whole pixels of it, has the copy's

@@ -15,10 +15,8 @@ def sample_photos(name: str = "person") -> Path:
     for place in FOLDERS:
         if (place / name).is_dir():
             return place / name
-    raise Problem(
-        f"There is no sample set {name!r} here",
-        do='Choose "person", "product", "style" or "toy"',
-    )
+    do = 'Choose "person", "product", "style" or "toy"'
+    raise Problem(f"There is no sample set {name!r} here", do=do)
 
 
 def sample_trained(name: str) -> Path:

@@ -28,17 +28,15 @@ def to_checkpoint(model: Model, path: Path | str) -> Path:
     Raises Problem where a LoRA or a learned word is loaded in the model, where a number does not
     fit into fp16 (65504), and where the folder would replace something other than a model.
     """
-    path = Path(path)
+    path, family = Path(path), model.info.family
     path = path.with_suffix("") if path.suffix == ".safetensors" else path
-    if not model.info.family.one_file:
+    path = path.with_name(f"{path.name}.safetensors") if family.one_file else path
+    _check_plain(model, path)
+    if not family.one_file:
         if path.exists() and not (path / "model_index.json").is_file():
             raise Problem("There is something else already", path, "Choose another name")
-        _check_plain(model, path)
         save_folder(model, path)
         return path
-    path = path.with_name(f"{path.name}.safetensors")
-    _check_plain(model, path)
-    family = model.info.family
     marks = {"v_pred": family.v_prediction, "ztsnr": family.zero_snr}  # keys that ComfyUI looks for
     tensors = original_tensors(model) | {key: torch.zeros(0) for key, so in marks.items() if so}
     tensors = held_in(tensors, "fp16", path)
@@ -67,14 +65,10 @@ def _named(prefix: str, part: nn.Module, names: dict[str, str]) -> dict[str, tor
 
 def _check_plain(model: Model, path: Path) -> None:
     if any(tuner_layers(part) for part in model.modules):
-        raise Problem(
-            "A LoRA is loaded in the model",
-            path,
-            "Bake it in by merge_lora(model), or take it out by unload_lora(model)",
-        )
+        do = "Bake it in by merge_lora(model), or take it out by unload_lora(model)"
+        raise Problem("A LoRA is loaded in the model", path, do)
     if any(isinstance(embeddings_of(e).token_embedding, NewWords) for e in model.encoders.values()):
+        what = "A learned word is loaded in the model, and a checkpoint has no place for it"
         raise Problem(
-            "A learned word is loaded in the model, and a checkpoint has no place for it",
-            path,
-            "Take it out by unload_embeddings(model), and export it by itself",
+            what, path, "Take it out by unload_embeddings(model), and export it by itself"
         )

@@ -21,10 +21,8 @@ from sdnb.models.saving import SHA256, held_in, save_tensors
 from sdnb.models.tensors import read_tensors
 from sdnb.training.methods.textual_inversion import KEY
 
-IN_PROMPTS = {  # what means something there, so that no file called by its name may have it
-    "lora": ":<>",  # <lora:name:1>
-    "embedding": " ,:()[]<>|\\",
-}
+# what means something there, so that no file called by its name may have it (<lora:name:1>)
+IN_PROMPTS = {"lora": ":<>", "embedding": " ,:()[]<>|\\"}
 SGM = "https://github.com/Stability-AI/generative-models"
 MATRICES = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight"}
 
@@ -52,8 +50,8 @@ def to_kohya(
     """Write the LoRA in `file`, which training saved, to `path` in kohya's format. `model` is the
     base model it was trained on. `metadata` goes into the header over what stands there by itself,
     which is nothing of the photos, the captions or this machine; with `name_base` the base model's
-    name too. `precision` is "fp16", "bf16" or "fp32". The same file
-    exported twice gives the same bytes; its date is the day on which `file` was written.
+    name too. `precision` is "fp16", "bf16" or "fp32". The same file exported twice gives the same
+    bytes; its date is the day on which `file` was written.
 
     Raises Problem where the file is no LoRA or not one for this base model, where a number does
     not fit into fp16 (65504), and where `path` cannot be a LoRA's.
@@ -99,10 +97,9 @@ def modelspec(model: Model, title: str, made: float, kind: str = "") -> dict[str
     (library/sai_model_spec.py). `made` is when, in seconds since 1970; `kind` is "lora", or nothing
     for a whole model. The mini model passes for an SD 1, whose layout it has."""
     family = model.info.family
-    architecture = family.architecture
     header = {
         "sai_model_spec": "1.0.1",
-        "architecture": f"{architecture}/{kind}" if kind else architecture,
+        "architecture": "/".join(filter(None, (family.architecture, kind))),
         "implementation": SGM if not kind or family.original_names else "diffusers",
         "title": title,
         "resolution": f"{model.info.resolution}x{model.info.resolution}",
@@ -122,11 +119,8 @@ def _checked(path: Path | str, kind: str, source: Path | str) -> Path:
     if path.suffix != ".safetensors":
         raise Problem("The web UIs find files by their ending", path, "Let it end in .safetensors")
     if found := [character for character in IN_PROMPTS[kind] if character in path.stem]:
-        raise Problem(
-            f"The file's name is written into prompts, where {found[0]!r} means something else",
-            path,
-            "Choose a name of letters and digits",
-        )
+        what = f"The file's name is written into prompts, where {found[0]!r} means something else"
+        raise Problem(what, path, "Choose a name of letters and digits")
     if path.resolve() == Path(source).resolve():
         raise Problem("That would overwrite what was trained", path, "Choose another name")
     return path

@@ -130,12 +130,8 @@ def install(
 
 
 def _text_beside(lora: Contents, description: str, weight: float) -> bytes:
-    values = {
-        "description": description,
-        "sd version": lora.family,
-        "activation text": lora.trigger,
-        "preferred weight": weight,
-    }
+    values = {"description": description, "sd version": lora.family}
+    values |= {"activation text": lora.trigger, "preferred weight": weight}
     return json.dumps(values, indent=2, ensure_ascii=False).encode()
 
 
@@ -205,11 +201,14 @@ def _copy(file: Path, target: Path) -> None:
 def _same(one: Path, other: Path) -> bool:
     if not (one.is_dir() and other.is_dir()):
         return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
-    names, theirs = (
-        {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
-        for folder in (one, other)
+    names = _names(one)
+    return names == _names(other) and all(
+        filecmp.cmp(one / n, other / n, shallow=False) for n in names
     )
-    return names == theirs and all(filecmp.cmp(one / n, other / n, shallow=False) for n in names)
+
+
+def _names(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
 
 
 def _taken(path: Path) -> Problem:

@@ -14,9 +14,8 @@ import transformers
 from diffusers import (
     AutoencoderKL,
     DDPMScheduler,
+    DiffusionPipeline,
     DPMSolverMultistepScheduler,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from huggingface_hub import utils
@@ -110,8 +109,7 @@ class Model:
     @property
     def encoders(self) -> dict[str, nn.Module]:
         """The text encoders by their names here and in diffusers: one, or SDXL's two."""
-        both = {"text_encoder": self.text_encoder, "text_encoder_2": self.text_encoder_2}
-        return {name: encoder for name, encoder in both.items() if encoder is not None}
+        return {name: one for name in ENCODERS if (one := getattr(self, name)) is not None}
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -147,38 +145,27 @@ class Model:
             torch.cuda.empty_cache()
         return self
 
-    def pipeline(self) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
+    def pipeline(self) -> DiffusionPipeline:
         """A pipeline around the same modules, which keep their dtype and device."""
-        parts = {
-            "vae": self.vae,
-            "text_encoder": self.text_encoder,
-            "tokenizer": self.tokenizer,
-            "unet": self.unet,
-            "scheduler": DPMSolverMultistepScheduler.from_config(self.scheduler.config),
-            "feature_extractor": None,
-        }
-        if self.text_encoder_2 is None:
-            return StableDiffusionPipeline(
-                **parts, safety_checker=None, requires_safety_checker=False
-            )
-        second = {"text_encoder_2": self.text_encoder_2, "tokenizer_2": self.tokenizer_2}
-        return StableDiffusionXLPipeline(**parts, **second, add_watermarker=False)
+        family = self.info.family
+        second = {"tokenizer_2": self.tokenizer_2} if family.two_encoders else {}
+        return family.pipeline(
+            vae=self.vae,
+            unet=self.unet,
+            tokenizer=self.tokenizer,
+            scheduler=DPMSolverMultistepScheduler.from_config(self.scheduler.config),
+            **self.encoders,
+            **second,
+            **family.unused,
+        )
 
     def token_ids(self, prompts: list[str]) -> torch.Tensor:
         """(n, 77) token ids, padded and cut to the text encoder's length, or (n, 2, 77) where there
         are two. A learned word of several vectors becomes as many tokens."""
         spelled = [self.spelled_out(prompt) for prompt in prompts]
         tokenizers = [self.tokenizer, *([self.tokenizer_2] if self.tokenizer_2 else [])]
-        ids = [
-            tokenizer(
-                spelled,
-                padding="max_length",
-                truncation=True,
-                max_length=tokenizer.model_max_length,
-                return_tensors="pt",
-            ).input_ids.to(self.device)
-            for tokenizer in tokenizers
-        ]
+        how = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
+        ids = [tokenizer(spelled, **how).input_ids.to(self.device) for tokenizer in tokenizers]
         return torch.stack(ids, dim=1) if len(ids) > 1 else ids[0]
 
     def spelled_out(self, prompt: str) -> str:
@@ -287,12 +274,9 @@ def _read_folder(folder: Path) -> ModelInfo:
     """Read family and resolution off a diffusers folder's JSON files."""
     names = ", ".join(MODELS)
     if not os.path.isdir(folder):
-        raise Problem(
-            "There is no such base model",
-            folder,
-            f"Choose one of {names}, or give the path of a diffusers folder or of a single file, "
-            "or owner/name of the Hugging Face Hub",
-        )
+        do = f"Choose one of {names}, or give the path of a diffusers folder or of a single file"
+        do += ", or owner/name of the Hugging Face Hub"
+        raise Problem("There is no such base model", folder, do)
     try:
         index = json.loads((folder / "model_index.json").read_text())
         kind = index["_class_name"]
@@ -309,16 +293,13 @@ def _read_folder(folder: Path) -> ModelInfo:
         v_prediction = scheduler.get("prediction_type") == "v_prediction"
         zero_snr = scheduler.get("rescale_betas_zero_snr") is True
         sizes = unet["sample_size"], resolution, step, width, channels
-        sensible = all(type(size) is int and 0 < size <= LARGEST for size in sizes)
-        if not sensible or not isinstance(kind, str):
+        if not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
             raise ValueError("no sensible widths")
         family = SDXL if "XL" in kind else family_of(width, v_prediction)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise Problem(
-            "This is not a Stable Diffusion model in the diffusers layout",
-            folder,
-            f"Choose one of {names}, or a folder with model_index.json",
-        ) from error
+        what = "This is not a Stable Diffusion model in the diffusers layout"
+        do = f"Choose one of {names}, or a folder with model_index.json"
+        raise Problem(what, folder, do) from error
     single_file.refuse_other_inputs(channels, folder)
     if (v_prediction, zero_snr) != (family.v_prediction, family.zero_snr):
         family = family.predicting(v_prediction, zero_snr)

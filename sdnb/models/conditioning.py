@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from sdnb.errors import Problem
@@ -23,7 +23,7 @@ def core_of(encoder: nn.Module) -> nn.Module:
     return getattr(encoder, "text_model", encoder)
 
 
-def hidden_state(encoder: nn.Module, ids: torch.Tensor, clip_skip: int = 0) -> torch.Tensor:
+def hidden_state(encoder: nn.Module, ids: Tensor, clip_skip: int = 0) -> Tensor:
     """(n, 77, d): what the UNet of SD 1 and 2 takes. diffusers' own clip_skip fails where the
     text encoder has lost its inner `text_model` (transformers from 5.6)."""
     if not clip_skip:
@@ -32,9 +32,7 @@ def hidden_state(encoder: nn.Module, ids: torch.Tensor, clip_skip: int = 0) -> t
     return core_of(encoder).final_layer_norm(states[-(clip_skip + 1)])
 
 
-def conditioning(
-    encoders: Sequence[nn.Module], ids: torch.Tensor, clip_skip: int = 0
-) -> torch.Tensor:
+def conditioning(encoders: Sequence[nn.Module], ids: Tensor, clip_skip: int = 0) -> Tensor:
     """What one encoder makes of ids (n, 77), or SDXL's two of ids (n, 2, 77), packed as above.
 
     SDXL takes the last hidden state but one, without the last norm; `clip_skip` goes further back.
@@ -43,9 +41,8 @@ def conditioning(
     refuse_clip_skip(encoders, clip_skip)
     if len(encoders) == 1:
         return hidden_state(encoders[0], ids, clip_skip)
-    read = [
-        encoder(ids[:, index], output_hidden_states=True) for index, encoder in enumerate(encoders)
-    ]
+    pairs = zip(encoders, ids.unbind(1), strict=True)
+    read = [encoder(one, output_hidden_states=True) for encoder, one in pairs]
     states = torch.cat([one.hidden_states[-(clip_skip + 2)] for one in read], dim=-1)
     return pack(states, read[1].text_embeds)
 
@@ -58,15 +55,15 @@ def refuse_clip_skip(encoders: Sequence[nn.Module], clip_skip: int) -> None:
         raise Problem(what, do=f"Set clip_skip to {layers - 1} at most; 0 is right for nearly all")
 
 
-def pack(states: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
+def pack(states: Tensor, pooled: Tensor) -> Tensor:
     """States (n, t, d) and pooled vectors (n, p) as one tensor (n, t + 1, d)."""
     row = functional.pad(pooled, (0, states.shape[-1] - pooled.shape[-1]))
     return torch.cat([states, row[:, None].to(states)], dim=1)
 
 
 def for_unet(
-    unet: UNet2DConditionModel, embeddings: torch.Tensor, size: tuple[int, int]
-) -> tuple[torch.Tensor, dict | None]:
+    unet: UNet2DConditionModel, embeddings: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, dict | None]:
     """The UNet's `encoder_hidden_states` and its `added_cond_kwargs` (None but for SDXL), for
     pictures of `size`: height and width in pixels, uncropped."""
     if unet.config.addition_embed_type != "text_time":
@@ -77,8 +74,8 @@ def for_unet(
 
 
 def for_pipeline(
-    unet: UNet2DConditionModel, embeddings: torch.Tensor, negative: torch.Tensor
-) -> dict[str, torch.Tensor]:
+    unet: UNet2DConditionModel, embeddings: Tensor, negative: Tensor
+) -> dict[str, Tensor]:
     """The same for diffusers' pipelines: their arguments that take the place of prompts."""
     if unet.config.addition_embed_type != "text_time":
         return {"prompt_embeds": embeddings, "negative_prompt_embeds": negative}
@@ -90,9 +87,7 @@ def for_pipeline(
     }
 
 
-def _unpack(
-    unet: UNet2DConditionModel, embeddings: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _unpack(unet: UNet2DConditionModel, embeddings: Tensor) -> tuple[Tensor, Tensor]:
     config = unet.config
     width = config.projection_class_embeddings_input_dim - SIZES * config.addition_time_embed_dim
     return embeddings[:, :-1], embeddings[:, -1, :width]

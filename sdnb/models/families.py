@@ -63,6 +63,13 @@ class Family:
     def two_encoders(self) -> bool:
         return self.pipeline is StableDiffusionXLPipeline
 
+    @property
+    def unused(self) -> dict[str, object]:
+        """Arguments of the pipeline, for its parts that are not wanted here."""
+        checker = {"safety_checker": None, "requires_safety_checker": False}
+        more = {"add_watermarker": False} if self.two_encoders else checker
+        return {"feature_extractor": None, "image_encoder": None} | more
+
 
 SD1 = Family(
     name="sd1",

@@ -16,14 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import (
-    AutoModel,
-    CLIPConfig,
-    CLIPImageProcessorPil,
-    CLIPModel,
-    CLIPTokenizer,
-    PreTrainedModel,
-)
+from transformers import AutoModel, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, PreTrainedModel
 
 from sdnb.errors import Problem
 from sdnb.mini.judge import as_tensor, load_judge
@@ -45,6 +38,7 @@ BATCH = 16  # images in one forward pass
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RESIZED, CROPPED = 256, 224  # pixels: the short side, then the middle, as both evaluate
 
+Device = torch.device | str
 Preprocess = Callable[[list[Image.Image]], torch.Tensor]  # images to pixels (n, 3, h, w)
 
 
@@ -86,9 +80,8 @@ class ClipEncoder(_InBatches):
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        ids = self.tokenizer(
-            list(texts), padding="max_length", truncation=True, max_length=77, return_tensors="pt"
-        ).input_ids
+        how = {"padding": "max_length", "truncation": True, "max_length": 77}
+        ids = self.tokenizer(list(texts), **how, return_tensors="pt").input_ids
         pooled = self.clip.text_model(input_ids=ids.to(self.clip.device)).pooler_output
         return F.normalize(self.clip.text_projection(pooled).float(), dim=1).cpu()
 
@@ -134,12 +127,9 @@ def load_clip(model: Model) -> ClipEncoder:
     is now (without any LoRA: ask before training). Raises Problem where the model has none."""
     folder = Path(model.info.sources[0]) / "clip"
     if not folder.exists():
-        raise Problem(
-            f"The base model {model.info.name} brings no CLIP of its own",
-            folder,
-            'Choose base = "mini"',
-        )
-    clip = CLIPModel(CLIPConfig.from_pretrained(folder))
+        what = f"The base model {model.info.name} brings no CLIP of its own"
+        raise Problem(what, folder, 'Choose base = "mini"')
+    clip = CLIPModel(CLIPModel.config_class.from_pretrained(folder))
     text = core_of(model.text_encoder).state_dict()
     weights = {f"text_model.{name}": value for name, value in text.items()}
     clip.load_state_dict(weights | load_file(folder / "model.safetensors"))  # copies, in fp32
@@ -147,9 +137,7 @@ def load_clip(model: Model) -> ClipEncoder:
 
 
 def load_clip_encoder(
-    source: str | Path = CLIP,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    source: str | Path = CLIP, device: Device = "cpu", dtype: torch.dtype = torch.float32
 ) -> ClipEncoder:
     """A CLIP from the Hub or a folder. Raises Problem where it cannot be loaded, or is none."""
     clip = _load(CLIPModel, source, device, dtype)
@@ -159,25 +147,21 @@ def load_clip_encoder(
     return ClipEncoder(_name(source), clip, tokenizer, _preprocess(side, side))
 
 
-def load_dino_encoder(
-    source: str | Path = DINOV2, device: torch.device | str = "cpu"
-) -> DinoEncoder:
+def load_dino_encoder(source: str | Path = DINOV2, device: Device = "cpu") -> DinoEncoder:
     """A DINO or DINOv2 from the Hub or a folder. Raises Problem as `load_clip_encoder` does."""
     network = _load(AutoModel, source, device, torch.float32)
     preprocess = _preprocess(RESIZED, CROPPED, image_mean=MEAN, image_std=DEVIATION)
     return DinoEncoder(_name(source), network, preprocess)
 
 
-def _load(kind, source: str | Path, device: torch.device | str, dtype) -> PreTrainedModel:
+def _load(kind, source: str | Path, device: Device, dtype: torch.dtype) -> PreTrainedModel:
     with loading(f"The image encoder {_name(source)}", source), quiet(warnings=False):
         network, info = kind.from_pretrained(str(source), dtype=dtype, output_loading_info=True)
     # transformers fills what a file lacks with random weights. The poolers are not used, and
     # DINO's files lack them.
-    missing = sorted(name for name in info["missing_keys"] if not name.startswith("pooler."))
-    if missing:
-        raise Problem(
-            f"{_name(source)} lacks weights, {missing[0]} for one", source, "Choose another model"
-        )
+    if missing := sorted(n for n in info["missing_keys"] if not n.startswith("pooler.")):
+        what = f"{_name(source)} lacks weights, {missing[0]} for one"
+        raise Problem(what, source, "Choose another model")
     return network.to(device).eval()
 
 

@@ -68,16 +68,10 @@ def take_weights(model: Model, name_or_path: str | Path | ModelInfo) -> None:
 def _read_model(info: ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
     """The model in the computer's own memory."""
     pipeline = _from_first_source(info, dtype)
-    model = Model(
-        tokenizer=pipeline.tokenizer,
-        text_encoder=pipeline.text_encoder,
-        vae=pipeline.vae.float(),
-        unet=pipeline.unet,
-        scheduler=DDPMScheduler.from_config(pipeline.scheduler.config, **info.family.scheduler),
-        info=info,
-        tokenizer_2=getattr(pipeline, "tokenizer_2", None),
-        text_encoder_2=getattr(pipeline, "text_encoder_2", None),
-    )
+    scheduler = DDPMScheduler.from_config(pipeline.scheduler.config, **info.family.scheduler)
+    names = ("tokenizer", "text_encoder", "unet", "tokenizer_2", "text_encoder_2")
+    parts = {name: getattr(pipeline, name, None) for name in names}
+    model = Model(**parts, vae=pipeline.vae.float(), scheduler=scheduler, info=info)
     widths = [encoder.config.hidden_size for encoder in model.encoders.values()]
     if sum(widths) != (wanted := model.unet.config.cross_attention_dim):
         what = f"The UNet takes {wanted} numbers a token, and the text encoder makes {sum(widths)}"
@@ -91,11 +85,8 @@ def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipe
         pipeline = load_single_file(Path(source), **how)
     else:
         folder = Path(source) if Path(source).exists() else hub.fetch(source, info.name)
-        unused = {"feature_extractor": None, "image_encoder": None}
-        if not info.family.two_encoders:
-            unused |= {"safety_checker": None, "requires_safety_checker": False}
-        parts = _parts(folder, source, info, dtype)
-        pipeline = info.family.pipeline.from_pretrained(folder, **parts, **unused, **how)
+        more = _parts(folder, source, info, dtype) | info.family.unused
+        pipeline = info.family.pipeline.from_pretrained(folder, **more, **how)
     for part in (*NETWORKS, *ENCODERS):
         if module := getattr(pipeline, part, None):
             _check_weights({f"{part}.{n}": t for n, t in module.state_dict().items()}, source)
@@ -103,17 +94,15 @@ def _pipeline(source: str, info: ModelInfo, dtype: torch.dtype) -> DiffusionPipe
 
 
 def _parts(folder: Path, source: str, info: ModelInfo, dtype: torch.dtype) -> dict[str, nn.Module]:
-    """The networks of a folder, each of its own variant. The text encoders need a look: for what a
-    file lacks transformers draws by chance, and here it is a Problem."""
+    """The networks of a folder, each of its own variant. What a file lacks is a Problem: in a text
+    encoder transformers would draw it by chance."""
     variants, parts = hub.variants(folder), {}
-    for name, network in NETWORKS.items():
+    encoders = list(ENCODERS.items())[: 2 if info.family.two_encoders else 1]
+    for name, network in [*NETWORKS.items(), *encoders]:
+        how = _dtype_argument(dtype) if name in NETWORKS else {"dtype": dtype}
+        how |= {"variant": variants.get(name), "use_safetensors": True, "output_loading_info": True}
         at = info.unet if name == "unet" and info.unet else folder / name
-        how = {"variant": variants.get(name), "use_safetensors": True, **_dtype_argument(dtype)}
-        parts[name] = network.from_pretrained(at, **how)
-    for name, encoder in list(ENCODERS.items())[: 2 if info.family.two_encoders else 1]:
-        how = {"variant": variants.get(name), "use_safetensors": True, "dtype": dtype}
-        at, how["output_loading_info"] = folder / name, True
-        parts[name], report = encoder.from_pretrained(at, **how)
+        parts[name], report = network.from_pretrained(at, **how)
         _refuse_gaps([f"{name}.{key}" for key in report["missing_keys"]], source)
     return parts
 
@@ -124,21 +113,17 @@ def _check_weights(tensors: dict[str, torch.Tensor], source: str) -> None:
     _refuse_gaps([name for name, tensor in tensors.items() if tensor.is_meta], source)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
+            what = f"The base model's {name} is not a number throughout"
             raise Problem(
-                f"The base model's {name} is not a number throughout",
-                source,
-                "Choose another one: a merge or a download went wrong there",
+                what, source, "Choose another one: a merge or a download went wrong there"
             )
 
 
 def _refuse_gaps(missing: list[str], source: str) -> None:
     if missing:
-        raise Problem(
-            f"The base model lacks {missing[0]}"
-            + (f" and {len(missing) - 1} more of its tensors" if missing[1:] else ""),
-            source,
-            "Download or copy it again, or choose another one",
-        )
+        more = f" and {len(missing) - 1} more of its tensors" if missing[1:] else ""
+        do = "Download or copy it again, or choose another one"
+        raise Problem(f"The base model lacks {missing[0]}{more}", source, do)
 
 
 def _from_first_source(info: ModelInfo, dtype: torch.dtype) -> DiffusionPipeline:

@@ -6,6 +6,7 @@ diffusers' UNet2DConditionModel). Inside an attention block the names are the sa
 """
 
 from collections.abc import Mapping
+from itertools import count
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
@@ -27,13 +28,7 @@ RESNET = {
     "conv2": "out_layers.3",
     "conv_shortcut": "skip_connection",
 }
-VAE_ATTENTION = {
-    "group_norm": "norm",
-    "to_q": "q",
-    "to_k": "k",
-    "to_v": "v",
-    "to_out.0": "proj_out",
-}
+VAE_ATTENTION = {"group_norm": "norm", "to_out.0": "proj_out"} | {f"to_{x}": x for x in "qkv"}
 
 
 def unet_names(unet: UNet2DConditionModel) -> dict[str, str]:
@@ -42,14 +37,12 @@ def unet_names(unet: UNet2DConditionModel) -> dict[str, str]:
     names = dict(UNET_ENDS)
     names |= _resnet("mid_block.resnets.0", "middle_block.0")
     names |= _resnet("mid_block.resnets.1", "middle_block.2")
-    number = 1  # 0 is conv_in
+    numbers = count(1)  # 0 is conv_in
     for i, block in enumerate(unet.down_blocks):
         for j in range(len(block.resnets)):
-            names |= _layer(block, f"down_blocks.{i}", j, f"input_blocks.{number}")
-            number += 1
+            names |= _layer(block, f"down_blocks.{i}", j, f"input_blocks.{next(numbers)}")
         if block.downsamplers:
-            names[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{number}.0.op"
-            number += 1
+            names[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{next(numbers)}.0.op"
     number = 0
     for i, block in enumerate(unet.up_blocks):
         for j in range(len(block.resnets)):
@@ -64,10 +57,8 @@ def unet_names(unet: UNet2DConditionModel) -> dict[str, str]:
 def vae_names(vae: AutoencoderKL) -> dict[str, str]:
     """The same for the autoencoder, whose decoder the original counts from the picture down."""
     names = {part: part for part in ("quant_conv", "post_quant_conv")}
-    for half, blocks, theirs in (
-        ("encoder", vae.encoder.down_blocks, "down"),
-        ("decoder", vae.decoder.up_blocks, "up"),
-    ):
+    for half, theirs in (("encoder", "down"), ("decoder", "up")):
+        blocks = vae.get_submodule(f"{half}.{theirs}_blocks")
         names |= {f"{half}.{end}": f"{half}.{end}" for end in ("conv_in", "conv_out")}
         names[f"{half}.conv_norm_out"] = f"{half}.norm_out"
         for j in range(2):

@@ -16,12 +16,11 @@ from sdnb.files import write_folder_atomically
 from sdnb.machine import DTYPES
 from sdnb.models.base import Model, quiet
 
+Tensors = Mapping[str, torch.Tensor]
 SHA256 = "0" * 64  # stands in a file's metadata where its hash will be
 
 
-def save_tensors(
-    tensors: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[str, str]
-) -> None:
+def save_tensors(tensors: Tensors, path: Path, metadata: Mapping[str, str]) -> None:
     """Write a safetensors file, as `finish_file` leaves it."""
     save_file(dict(tensors), path, dict(metadata))
     finish_file(path)
@@ -53,9 +52,7 @@ def save_folder(model: Model, path: Path) -> None:
         write_folder_atomically(path, pipeline.save_pretrained)
 
 
-def held_in(
-    tensors: Mapping[str, torch.Tensor], precision: str, path: Path
-) -> dict[str, torch.Tensor]:
+def held_in(tensors: Tensors, precision: str, path: Path) -> dict[str, torch.Tensor]:
     """Copies on the CPU in "fp16", "bf16" or "fp32". Raises Problem where one holds something that
     is no number there: fp16 ends at 65504."""
     if precision not in DTYPES:
@@ -64,11 +61,8 @@ def held_in(
     copies = {n: t.detach().to("cpu", dtype, copy=True).contiguous() for n, t in tensors.items()}
     for name, copy in copies.items():
         if not torch.isfinite(copy).all():
-            raise Problem(
-                f"{name} holds numbers that cannot be saved in {precision}",
-                path,
-                "Train again with a lower learning rate",
-            )
+            what = f"{name} holds numbers that cannot be saved in {precision}"
+            raise Problem(what, path, "Train again with a lower learning rate")
     return copies
 
 

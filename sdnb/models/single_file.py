@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import DiffusionPipeline
 from transformers import CLIPTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from sdnb.errors import Problem
 from sdnb.models.families import CONFIGS, FAMILIES, MINI, SD1, SD2, SD2_V, Family
@@ -19,9 +20,7 @@ from sdnb.models.tensors import opened
 
 UNET = "model.diffusion_model."
 FIRST = f"{UNET}input_blocks.0.0.weight"  # (320, channels, 3, 3)
-WEIGHTS = (
-    r"(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner)\.(?!.*position_ids)"
-)
+WEIGHTS = r"(model\.diffusion_model|(first|cond)_stage_model|conditioner)\.(?!.*position_ids)"
 V_YAML = r"""parameterization["']?\s*:\s*["']?v"""
 CHOOSE = "Choose a whole Stable Diffusion 1, 2 or XL, a file of some gigabytes"
 FOREIGN = {  # what else is offered beside base models, by a mark in its names
@@ -50,10 +49,8 @@ def read_family(path: Path) -> Family:
     Diffusion 1, 2 or XL, or one that cannot be trained here yet."""
     with opened(path) as file:
         names = set(file.keys())
-        family, key = next(
-            ((family, key) for family in FAMILIES for key in family.keys if key in names),
-            (None, ""),
-        )
+        known = ((family, key) for family in FAMILIES for key in family.keys if key in names)
+        family, key = next(known, (None, ""))
         if family is SD1 and file.get_slice(key).get_shape()[1] == MINI.text_width:
             family = MINI
         if family is SD2 and LAST_NORM in names:
@@ -71,11 +68,9 @@ def read_family(path: Path) -> Family:
         raise Problem("This file holds no whole Stable Diffusion 1, 2 or XL", path, CHOOSE)
     refuse_other_inputs(channels, path)
     if whole_numbers:
-        raise Problem(
-            f"{min(whole_numbers)} is made of whole numbers: a quantised model, or a damaged one",
-            path,
-            "Choose a file in fp16, bf16 or fp32",
-        )
+        what = f"{min(whole_numbers)} is made of whole numbers"
+        what += ": a quantised model, or a damaged one"
+        raise Problem(what, path, "Choose a file in fp16, bf16 or fp32")
     return _marked(family, names, metadata, path)
 
 
@@ -96,25 +91,22 @@ def refuse_other_inputs(channels: int, source: Path) -> None:
     """Raises Problem where a UNet reads more `channels` than the 4 of a picture's latents."""
     kind = {9: "for inpainting", 8: "for editing pictures (InstructPix2Pix)"}.get(channels)
     if channels != 4:
-        raise Problem(
-            f"This is a model {kind}" if kind else f"The model's UNet reads {channels} channels",
-            source,
-            "Choose a base that makes pictures from text alone (its UNet reads 4 channels)",
-        )
+        what = f"This is a model {kind}" if kind else f"The model's UNet reads {channels} channels"
+        do = "Choose a base that makes pictures from text alone (its UNet reads 4 channels)"
+        raise Problem(what, source, do)
 
 
-def load_single_file(
-    path: Path, **dtype: torch.dtype
-) -> StableDiffusionPipeline | StableDiffusionXLPipeline:
+def load_single_file(path: Path, **dtype: torch.dtype) -> DiffusionPipeline:
     """The file as diffusers' pipeline. Raises what diffusers does where parts are missing."""
     family = read_family(path)
-    more = {"tokenizer_2": clip_tokenizer("!")} if family.two_encoders else {"safety_checker": None}
+    more = {"tokenizer_2": clip_tokenizer("!")} if family.two_encoders else {}
     return family.pipeline.from_single_file(
         str(path),
         config=str(family.configs),
         local_files_only=True,
         tokenizer=tokenizer_of(family),
         **more,
+        **family.unused,
         **dtype,
     )
 
@@ -141,14 +133,7 @@ def _clip_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
     with gzip.open(CONFIGS / "clip_merges.txt.gz", "rt", encoding="utf-8") as file:
         lines = file.read().split("\n")[1 : 49152 - 256 - 2 + 1]
     merges = [tuple(line.split()) for line in lines]
-    letters = _byte_letters()
+    letters = bytes_to_unicode().values()
     tokens = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges)]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     return {token: number for number, token in enumerate(tokens)}, merges
-
-
-def _byte_letters() -> list[str]:
-    """A printable letter for every byte (as GPT-2's encoder): printable ones stand for themselves
-    and come first, the others for letters from 256 on."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return [chr(code) for code in plain] + [chr(256 + i) for i in range(256 - len(plain))]

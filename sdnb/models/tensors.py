@@ -22,17 +22,14 @@ PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 @contextmanager
 def opened(path: Path | str) -> Iterator[safe_open]:
     """The file as safetensors opens it: names, shapes and metadata at hand, no tensor read yet."""
-    path = Path(path)
+    path = _existing(path)
     _refuse(path)
     try:
         with safe_open(path, "pt") as file:
             yield file
     except (OSError, SafetensorError, ValueError, LookupError, MemoryError, RuntimeError) as error:
-        raise Problem(
-            "The file is damaged: it ends too soon, or is not what its name says",
-            path,
-            "Download or copy it again",
-        ) from error
+        what = "The file is damaged: it ends too soon, or is not what its name says"
+        raise Problem(what, path, "Download or copy it again") from error
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -56,9 +53,7 @@ def read_pickle(path: Path | str) -> dict[str, torch.Tensor]:
 
     Raises Problem where it is missing, damaged, large, or holds other things.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise Problem("There is no such file", path, "Check the path")
+    path = _existing(path)
     content = None
     if path.stat().st_size <= SMALL:
         with suppress(Exception), torch.serialization.safe_globals([nn.ParameterDict]):
@@ -67,12 +62,9 @@ def read_pickle(path: Path | str) -> dict[str, torch.Tensor]:
     if isinstance(content, nn.ParameterDict):
         content = vars(content)["_parameters"]
     if not content or not all(map(_is_small, content.values())):
-        raise Problem(
-            "The file is damaged, or a pickle of more than a learned word, which could run any "
-            "program on your machine",
-            path,
-            "Get it as .safetensors from where it came",
-        )
+        what = "The file is damaged, or a pickle of more than a learned word"
+        what += ", which could run any program on your machine"
+        raise Problem(what, path, "Get it as .safetensors from where it came")
     tensors = {str(name): tensor.detach() for name, tensor in content.items()}
     _check_numbers(tensors, path)
     return tensors
@@ -87,33 +79,30 @@ def _is_small(value: object) -> bool:
 def _check_numbers(tensors: dict[str, torch.Tensor], path: Path | str) -> None:
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() and tensor.ndim:
-            raise Problem(
-                f"{name} is made of {str(tensor.dtype).removeprefix('torch.')}, not of fractions",
-                path,
-                "Choose another file",
-            )
+            kind = str(tensor.dtype).removeprefix("torch.")
+            what = f"{name} is made of {kind}, not of fractions"
+            raise Problem(what, path, "Choose another file")
         if not torch.isfinite(tensor.float()).all():  # which an 8-bit tensor cannot tell itself
             raise Problem(f"{name} is not a number throughout", path, "Choose another file")
 
 
-def _refuse(path: Path) -> None:
-    """What safetensors itself would open badly, or speak badly of."""
+def _existing(path: Path | str) -> Path:
+    path = Path(path)
     if not path.is_file():
         raise Problem("There is no such file", path, "Check the path")
+    return path
+
+
+def _refuse(path: Path) -> None:
+    """What safetensors itself would open badly, or speak badly of."""
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(PICKLES):
-        raise Problem(
-            "The file is a pickle, which could run any program on your machine",
-            path,
-            "Get the model as .safetensors from where it came",
-        )
+        what = "The file is a pickle, which could run any program on your machine"
+        raise Problem(what, path, "Get the model as .safetensors from where it came")
     if head.startswith(b"GGUF"):
-        raise Problem(
-            "The file is a GGUF: a quantised model, which cannot be used here",
-            path,
-            "Get the model as .safetensors in fp16",
-        )
+        what = "The file is a GGUF: a quantised model, which cannot be used here"
+        raise Problem(what, path, "Get the model as .safetensors in fp16")
     length = int.from_bytes(head, "little")
     if len(head) < 8 or not 2 <= length <= min(HEADER, path.stat().st_size - 8):
         raise Problem("The file is damaged, or no safetensors file", path, "Download it again")

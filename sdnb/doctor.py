@@ -163,7 +163,7 @@ def _profile(base: str, machine: Machine) -> list[Finding]:
     info = MODELS.get(base)
     if info is None:
         return [Finding("own photos", f"base model {Path(base).name}")]
-    if info.family is MINI:
+    if info.family.name == MINI.name:
         real = "For real faces open the course on Colab (free GPU)"
         do = "" if machine.device == "cuda" else real
         return [Finding("own photos", "base model mini: a rehearsal only", do, needed=False)]

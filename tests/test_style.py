@@ -15,19 +15,19 @@ SOURCES = sorted(CHECKOUT.glob("sdnb/**/*.py"))
 FUNCTION = 50  # lines; the aim is 40
 # lines of code for each room, stubs included: one that is over gives something up
 BUDGETS = {
-    "root": 830,
-    "models": 850,
+    "root": 905,
+    "models": 1015,
     "adapters": 580,
-    "dataset": 1085,
-    "captioning": 635,
-    "inference": 740,
-    "training": 1890,
-    "evaluation": 730,
+    "dataset": 1200,
+    "captioning": 660,
+    "inference": 855,
+    "training": 2115,
+    "evaluation": 800,
     "export": 400,
     "notebook": 850,
     "mini": 2420,
 }
-PACKAGE, MODULES = 8430, 98  # in all, without mini: read in an evening or two
+PACKAGE, MODULES = 9130, 99  # in all, without mini: read in an evening or two
 
 
 def test_ruff_is_content():

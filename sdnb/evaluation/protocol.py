@@ -123,6 +123,6 @@ def dreambooth_protocol(
 def protocol_encoders(model: Model) -> list[ImageEncoder]:
     """CLIP and DINO ViT-S/16 as in the paper, which does not name its CLIP: ViT-B/32 is what others
     take. For the mini model its own, whose numbers have nothing to do with the paper's."""
-    if model.info.family is MINI:
+    if model.info.family.name == MINI.name:
         return image_encoders_for(model)
     return [load_clip_encoder(CLIP, model.device), load_dino_encoder(DINO, model.device)]

@@ -278,17 +278,17 @@ def _read_folder(folder: Path) -> ModelInfo:
         do += ", or owner/name of the Hugging Face Hub"
         raise Problem("There is no such base model", folder, do)
     try:
-        index = json.loads((folder / "model_index.json").read_text())
+        index = json.loads((folder / "model_index.json").read_text("utf-8"))
         kind = index["_class_name"]
         _refuse_other_pipelines(kind, index, folder)
-        unet = json.loads((folder / "unet" / "config.json").read_text())
-        vae = json.loads((folder / "vae" / "config.json").read_text())
+        unet = json.loads((folder / "unet" / "config.json").read_text("utf-8"))
+        vae = json.loads((folder / "vae" / "config.json").read_text("utf-8"))
         factor = 2 ** (len(vae["block_out_channels"]) - 1)
         step = factor * 2 ** (len(unet["block_out_channels"]) - 1)
         resolution = unet["sample_size"] * factor
         width, channels = unet["cross_attention_dim"], unet.get("in_channels", 4)
         noise = folder / "scheduler" / "scheduler_config.json"
-        scheduler = json.loads(noise.read_text()) if noise.exists() else {}
+        scheduler = json.loads(noise.read_text("utf-8")) if noise.exists() else {}
         _refuse_other_noise(scheduler, folder)
         v_prediction = scheduler.get("prediction_type") == "v_prediction"
         zero_snr = scheduler.get("rescale_betas_zero_snr") is True

@@ -117,7 +117,7 @@ def image_encoders_for(model: Model) -> list[ImageEncoder]:
     Ask for them before anything is trained into `model`: its text encoder is the mini CLIP's.
     Raises Problem where one cannot be loaded.
     """
-    if model.info.family is MINI:
+    if model.info.family.name == MINI.name:
         return [load_judge(), load_clip(model)]
     return [load_clip_encoder(device=model.device), load_dino_encoder(device=model.device)]
 

@@ -33,7 +33,7 @@ def load_model(
     Diffusion 1, 2 or XL.
     """
     info = find_model(name_or_path)
-    machine = machine or find_machine("fp32" if info.family is MINI else "auto")
+    machine = machine or find_machine("fp32" if info.family.name == MINI.name else "auto")
     large = info.family.two_encoders and machine.device == "cuda"
     dtype = dtype or (DTYPES[machine.precision] if large else torch.float32)
     model = _read_model(info, dtype).to(machine.device)

@@ -113,7 +113,7 @@ def load_single_file(path: Path, **dtype: torch.dtype) -> DiffusionPipeline:
 
 def tokenizer_of(family: Family) -> CLIPTokenizer:
     """The first, and but for SDXL the only, tokenizer of a family."""
-    if family is MINI:
+    if family.name == MINI.name:
         return CLIPTokenizer.from_pretrained(MINI.configs / "tokenizer")
     return clip_tokenizer(family.pad_token)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from sdnb.errors import Problem
-from sdnb.machine import Machine
+from sdnb.machine import GIB, T4, Machine
 from sdnb.models.families import CONFIGS
-from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig
+from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig, preset
 from sdnb.training.memory import (
     CONTEXT,
     GIB,
@@ -175,3 +175,21 @@ def test_disk_is_the_result_and_the_savings():
     found = plan(config, 20, T4)
     weights = 4 * 3_188_736  # 128 layers of rank 16 in Stable Diffusion 1.5, fp32
     assert found.file == weights and found.disk == weights + 4 * 3 * weights  # + AdamW's moments
+
+
+@pytest.mark.parametrize(
+    ("name", "measured"),
+    [
+        ("person_sdxl_t4", 7.99),  # while the model is read
+        ("person_t4", 3.46),
+        ("textual_inversion_person_t4", 3.45),
+        ("dreambooth_person_t4", 8.38),  # while a checkpoint is written
+    ],
+)
+def test_main_memory_is_what_was_measured(name, measured):
+    """GiB at the peak (VmHWM) of a process on an H200 that played a T4, with random weights:
+    tests/benchmarks/whole_run.py and colab/verify_t4.py --bases. Within a quarter of a GiB."""
+    config = preset(name)
+    if name.startswith("dreambooth"):
+        config = config.replace(optimizer="adafactor")  # there was no bitsandbytes
+    assert plan(config, 20, T4).ram / GIB == pytest.approx(measured, abs=0.25)

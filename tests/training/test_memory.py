@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sdnb.errors import Problem
-from sdnb.machine import GIB, T4, Machine
+from sdnb.machine import Machine
 from sdnb.models.families import CONFIGS
 from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig, preset
 from sdnb.training.memory import (

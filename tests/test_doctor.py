@@ -4,12 +4,14 @@ import importlib.metadata
 import json
 import platform
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from sdnb import cli, doctor
 from sdnb.machine import Machine
+from sdnb.models.families import SD1, SD2, SDXL
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +140,13 @@ def test_runs_made_ready_are_counted(monkeypatch, tmp_path, configs):
     monkeypatch.setenv("SDNB_RUNS", str(tmp_path / "absent"))
     finding = line(findings := doctor.check_machine(), "ready runs")
     assert "SDNB_RUNS" in finding.do and doctor.healthy(findings)
+
+
+def test_the_teachers_page_tells_the_doctors_numbers():
+    page = Path(__file__).parents[1] / "notebooks" / "for_teachers.md"
+    one, two, xl = ((f"{f.memory_gib:g}", f"{f.disk_gib:g}") for f in (SD1, SD2, SDXL))
+    said = (
+        f"{one[0]} GiB of its memory and {one[1]} GiB of disk for Stable Diffusion 1.5, "
+        f"{two[0]} and {two[1]} for 2.1, {xl[0]} and {xl[1]} for SDXL"
+    )
+    assert said in " ".join(page.read_text(encoding="utf-8").split())

@@ -8,7 +8,8 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
-from hashlib import sha256
+from functools import lru_cache
+from hashlib import file_digest, sha256
 from itertools import count
 from pathlib import Path
 
@@ -152,3 +153,19 @@ def make_writable_folder(folder: Path | str) -> Path:
         what = f"The folder cannot be written: {reason(error)}"
         raise Problem(what, folder, write_problem(error, folder).do) from error
     return folder
+
+
+def content_hash(path: Path, behind_header: bool = False) -> str:
+    """SHA-256 of a file, or of what stands behind a safetensors header, which is kohya's hash of a
+    LoRA and outlives other metadata. A second or two a gigabyte, once for each state of the file.
+    """
+    seen = path.stat()  # the time of the last change cannot be set by hand
+    state = seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino
+    return _hash(path, behind_header, *state)
+
+
+@lru_cache(1000)
+def _hash(path: Path, behind_header: bool, *_state: int) -> str:
+    with path.open("rb") as content:
+        content.seek(8 + int.from_bytes(content.read(8), "little") if behind_header else 0)
+        return file_digest(content, "sha256").hexdigest()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from hashlib import sha256
 
 import pytest
 
@@ -11,6 +12,7 @@ from sdnb import files
 from sdnb.errors import Problem
 from sdnb.files import (
     aside_path,
+    content_hash,
     make_writable_folder,
     ordinary,
     sweep_aside,
@@ -149,3 +151,14 @@ def test_only_ordinary_files_are_read(tmp_path):
     assert ordinary(tmp_path / "link", 3).read_bytes() == b"123"
     for name in ("pipe", "folder", "zero", "nowhere"):  # in the way, and nobody's copy
         assert write_beside(tmp_path / name, b"x") == tmp_path / f"{name}-2"
+
+
+def test_a_hash_is_of_the_content_whatever_the_files_time_says(tmp_path):
+    """Also behind a safetensors header; a file put back with its old time is read again."""
+    file = tmp_path / "a.safetensors"
+    header = b'{"__metadata__":{"a":"b"}}'
+    for body in (b"one", b"two"):
+        file.write_bytes(len(header).to_bytes(8, "little") + header + body)
+        os.utime(file, ns=(1, 1))
+        assert content_hash(file) == sha256(file.read_bytes()).hexdigest()
+        assert content_hash(file, behind_header=True) == sha256(body).hexdigest()

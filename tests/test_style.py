@@ -15,13 +15,13 @@ SOURCES = sorted(CHECKOUT.glob("sdnb/**/*.py"))
 FUNCTION = 50  # lines; the aim is 40
 # lines of code for each room, stubs included: one that is over gives something up
 BUDGETS = {
-    "root": 905,
+    "root": 910,
     "models": 1015,
     "adapters": 580,
     "dataset": 1200,
     "captioning": 660,
-    "inference": 855,
-    "training": 2115,
+    "inference": 845,
+    "training": 2110,
     "evaluation": 800,
     "export": 400,
     "notebook": 850,

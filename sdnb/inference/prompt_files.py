@@ -2,11 +2,9 @@
 
 import copy
 import difflib
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 
 from sdnb.adapters.layers import detach, reattach
@@ -14,6 +12,7 @@ from sdnb.adapters.loading import unload_lora, use_loras
 from sdnb.adapters.words import PICKLES, bundled_words, embeddings_of, is_known, load_embedding
 from sdnb.dataset.samples import FOLDERS
 from sdnb.errors import Problem
+from sdnb.files import content_hash
 from sdnb.inference.config import ImageConfig
 from sdnb.inference.prompts import read_prompt, without_calls
 from sdnb.models.base import Model
@@ -41,7 +40,7 @@ def find_lora(name: str, folder: Path | None = None, hashes: str = "") -> Path:
         raise Problem(f"{name!r} is an embedding, not a LoRA", do="Write its name as a word")
     if start := dict(HASH.findall(hashes.lower())).get(name.translate(PLAIN).lower()):
         for file in files:  # but no link, which may lead out
-            if not file.is_symlink() and _hash(file, True).startswith(start):
+            if not file.is_symlink() and content_hash(file, True).startswith(start):
                 return file
     near = " or ".join(map(repr, difflib.get_close_matches(name, stems, n=3)))
     do = f"Did you mean {near}?" if near else "Set folder to where it lies"
@@ -63,14 +62,14 @@ def file_hashes(model: Model, config: ImageConfig) -> dict[str, str]:
     calls = sorted(read_prompt(prompt).loras)
     loras = zip(calls, called_loras(prompt, folder, config.lora_hashes), strict=True)
     words = find_embeddings(f"{prompt} {config.negative}", folder)
-    named = [("Lora hashes", call.name, _hash(file, True)) for call, (file, *_) in loras]
-    named += [("TI hashes", w.stem, _hash(w)) for w in words if not is_known(model, w.stem)]
+    named = [("Lora hashes", call.name, content_hash(file, True)) for call, (file, *_) in loras]
+    named += [("TI hashes", w.stem, content_hash(w)) for w in words if not is_known(model, w.stem)]
     told: dict[str, str] = {}
     for key, name, digest in dict.fromkeys(named):
         one = f"{name.translate(PLAIN)}: {digest[:12]}"
         told[key] = f"{told[key]}, {one}" if key in told else one
     if base.is_file() and not model.moved:
-        told["Model hash"] = _hash(base)[:10]
+        told["Model hash"] = content_hash(base)[:10]
     return told
 
 
@@ -152,19 +151,6 @@ def _models(files: Iterable[Path]) -> list[Path]:
     safe = [file for file in files if file.suffix == ".safetensors"]
     taken = {file.stem for file in safe}
     return safe + [file for file in files if file.suffix in PICKLES and file.stem not in taken]
-
-
-def _hash(file: Path, behind_header: bool = False) -> str:
-    """SHA-256 of a file, or of what stands behind a safetensors header, which is kohya's hash of a
-    LoRA and outlives other metadata. Read again only where the file has changed."""
-    return _digest(file, file.stat().st_mtime_ns, behind_header)
-
-
-@lru_cache(1000)
-def _digest(file: Path, _: int, behind_header: bool) -> str:
-    with file.open("rb") as content:
-        content.seek(8 + int.from_bytes(content.read(8), "little") if behind_header else 0)
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _called(stem: str, files: list[Path], folder: Path | None, embedding: bool) -> Path | None:

@@ -12,8 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, field, fields, replace
-from functools import cache
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from sdnb.dataset.photos import fingerprint
 from sdnb.dataset.samples import sample_photos
 from sdnb.errors import Problem, bytes_in_words
 from sdnb.files import (
+    content_hash,
     make_writable_folder,
     sweep_aside,
     write_atomically,
@@ -195,17 +195,8 @@ def _digest(path: Path) -> str:
     files = [file for kind in BASE_FILES for file in path.glob(kind)] if base else [path]
     whole = sha256()
     for file in sorted(filter(Path.is_file, files)):
-        seen = file.stat()  # the time of the last change cannot be set by hand
-        digest = _of_file(file, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
-        whole.update(f"{file.relative_to(path)} {digest}\n".encode("utf-8", "surrogateescape"))
+        whole.update(os.fsencode(f"{file.relative_to(path)} {content_hash(file)}\n"))
     return whole.hexdigest()[:12]
-
-
-@cache
-def _of_file(file: Path, *_seen: int) -> str:
-    """SHA-256, which takes a second or two a gigabyte: once for each state of the file."""
-    with file.open("rb") as content:
-        return file_digest(content, "sha256").hexdigest()
 
 
 def refuse_changed(run: Run, known: Mapping[str, str]) -> None:

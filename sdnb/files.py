@@ -149,7 +149,7 @@ def make_writable_folder(folder: Path | str) -> Path:
         sweep_aside(folder)
         probe.touch()
         probe.unlink()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter for a name with the character of code 0
         what = f"The folder cannot be written: {reason(error)}"
         raise Problem(what, folder, write_problem(error, folder).do) from error
     return folder

@@ -162,3 +162,8 @@ def test_a_hash_is_of_the_content_whatever_the_files_time_says(tmp_path):
         os.utime(file, ns=(1, 1))
         assert content_hash(file) == sha256(file.read_bytes()).hexdigest()
         assert content_hash(file, behind_header=True) == sha256(body).hexdigest()
+
+
+def test_a_folder_whose_name_no_disk_can_hold_is_a_problem(tmp_path):
+    with pytest.raises(Problem, match="folder cannot be written"):
+        make_writable_folder(f"{tmp_path}/a\0b")

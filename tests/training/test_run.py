@@ -417,6 +417,16 @@ def test_what_a_run_passes_over_is_said_before_it(own, cpu, tmp_path, capsys):
     assert warm_up in str(estimate(asked, cpu))
 
 
+@pytest.mark.parametrize("name", ["held_out", "prior_folder"])
+def test_captions_beside_held_out_and_class_photos_are_looked_at_too(own, tmp_path, name):
+    folder = shutil.copytree(own.photos, tmp_path / "more")
+    (folder / "0.txt").unlink(missing_ok=True)
+    (folder / "0.cap").write_text("ravo")
+    asked = own.replace(**{name: folder, "prior_weight": 1.0})
+    said = METHODS["lora"].remarks(asked, run_module.photos_for(own))
+    assert [each for each in said if each.startswith("more: ") and "Not read: 0.cap" in each]
+
+
 def test_shuffling_does_not_lose_the_word_behind_the_cut(own):
     parts = ", ".join(["ravo", *["man man man man"] * 20])
     photos = [Photo(Path("a.jpg"), None, parts)]

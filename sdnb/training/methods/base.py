@@ -41,9 +41,11 @@ class Method:
             for photo, text in zip(photos, texts, strict=True)
             for wording in wordings(text, config)
         ]
+        beside = filter(None, (config.held_out, config.prior_folder))
         return [
             *contradictions(config, len(photos)),
             *unread_files(config.photos),
+            *(f"{folder.name}: {remark}" for folder in beside for remark in unread_files(folder)),
             *check_captions(said, config.trigger, tokenizer, getattr(config, "vectors", 0)),
         ]
 

@@ -419,6 +419,7 @@ def test_what_a_run_passes_over_is_said_before_it(own, cpu, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["held_out", "prior_folder"])
 def test_captions_beside_held_out_and_class_photos_are_looked_at_too(own, tmp_path, name):
+    (own.photos / "1.txt").write_text("photo of ravo man")
     folder = shutil.copytree(own.photos, tmp_path / "more")
     (folder / "0.txt").unlink(missing_ok=True)
     (folder / "0.cap").write_text("ravo")

@@ -259,7 +259,6 @@ class TextualInversionConfig(TrainConfig):
 
 
 PARTNERS = {  # settings that do nothing without another one
-    "preview_prompts": "preview_every",
     "validate_every": "held_out",
     "prior_images": "prior_weight",
     "prior_folder": "prior_weight",

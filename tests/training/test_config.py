@@ -237,7 +237,6 @@ def test_the_table_of_other_names_is_true():
         (LoraConfig, {"preview_every": 301}, "'preview_every' is 301, and the run has 300 steps."),
         (LoraConfig, {"save_every": 301}, "'save_every' is 301, and the run has 300 steps."),
         (LoraConfig, {"held_out": "a", "validate_every": 301}, "'validate_every' is 301, and"),
-        (LoraConfig, {"preview_prompts": ("ravo", "x")}, "does nothing without 'preview_every'"),
         (LoraConfig, {"validate_every": 20}, "'validate_every' does nothing without 'held_out'."),
         (LoraConfig, {"prior_images": 9}, "'prior_images' does nothing without 'prior_weight'."),
         (LoraConfig, {"prior_folder": "a"}, "'prior_folder' does nothing without 'prior_weight'."),

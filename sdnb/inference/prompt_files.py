@@ -61,7 +61,7 @@ def file_hashes(model: Model, config: ImageConfig) -> dict[str, str]:
     (prompt,), folder, base = config.prompts, config.folder, Path(model.info.sources[0])
     calls = sorted(read_prompt(prompt).loras)
     loras = zip(calls, called_loras(prompt, folder, config.lora_hashes), strict=True)
-    words = find_embeddings(f"{prompt} {config.negative}", folder)
+    words = filter(None, _named(f"{prompt} {config.negative}", _files(folder), folder).values())
     named = [("Lora hashes", call.name, content_hash(file, True)) for call, (file, *_) in loras]
     named += [("TI hashes", w.stem, content_hash(w)) for w in words if not is_known(model, w.stem)]
     told: dict[str, str] = {}
@@ -76,16 +76,21 @@ def file_hashes(model: Model, config: ImageConfig) -> dict[str, str]:
 def find_embeddings(text: str, folder: Path | None = None) -> list[Path]:
     """The files of the embeddings whose names stand as words in `text`, small or large letters, in
     `folder` or below and among the samples of the package. Raises Problem as `find_lora` does."""
-    files, words = _files(folder), without_calls(text)
-    found = {
+    files = _files(folder)
+    found = _named(text, files, folder)
+    for file in (f for f in files if f.suffix in PICKLES and found.get(f.stem, f) is None):
+        print(f"{file.name} is not used: it cannot be read as a learned word.")
+    return [file for file in found.values() if file]
+
+
+def _named(text: str, files: list[Path], folder: Path | None) -> dict[str, Path | None]:
+    """The embedding of each file's name that stands as a word in `text`; None where it is none."""
+    words = without_calls(text)
+    return {
         stem: _called(stem, files, folder, embedding=True)
         for stem in dict.fromkeys(file.stem for file in files)
         if re.search(rf"(?<!\w){re.escape(stem)}(?!\w)", words, re.IGNORECASE)
     }
-    for file in (file for file in files if file.suffix in PICKLES):
-        if file.stem in found and not found[file.stem]:
-            print(f"{file.name} is not used: it cannot be read as a learned word.")
-    return [file for file in found.values() if file]
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from huggingface_hub import utils
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from sdnb.errors import Problem
+from sdnb.errors import Problem, about
 from sdnb.known_errors import loading_problem
 from sdnb.models import hub, single_file
 from sdnb.models.conditioning import conditioning
@@ -226,10 +226,8 @@ def find_model(name_or_path: str | Path | ModelInfo) -> ModelInfo:
 def _read_repository(name: str) -> ModelInfo:
     with loading(f"The base model {name}", name):
         folder = hub.describe(name)
-        try:
+        with about(name):
             info = _read_folder(folder)
-        except Problem as problem:
-            raise Problem(problem.what, name, problem.do) from problem
         hub.weights_of(name, folder)  # or Problem
         return replace(info, name=name, sources=(name,))
 

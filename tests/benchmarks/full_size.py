@@ -11,6 +11,7 @@ Prints for every recipe: seconds a step, the peak that torch allocated beside th
 import argparse
 import gc
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +20,9 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "colab"))
+from verify_t4 import play_a_t4
 
 from sdnb.dataset.photos import Photo
 from sdnb.machine import GIB, Machine
@@ -37,7 +41,6 @@ from sdnb.training.methods import method_of
 from sdnb.training.optimizers import choose_optimizer
 from sdnb.training.run import prepare
 
-T4 = 14.56  # GiB
 SLIM = {"gradient_checkpointing": True, "optimizer": "adafactor"}
 LORA = LoraConfig(base="sd15", rank=16, alpha=16, batch_size=1)
 WORD = TextualInversionConfig(base="sd15", batch_size=1)
@@ -126,12 +129,8 @@ def main() -> None:
     ask.add_argument("--steps", type=int, default=20)
     ask.add_argument("--only", default="")
     asked = ask.parse_args()
-    properties = torch.cuda.get_device_properties(0)
-    torch.cuda.set_per_process_memory_fraction(T4 * GIB / properties.total_memory)
-    torch.backends.cuda.enable_flash_sdp(False)
-    torch.backends.cuda.enable_cudnn_sdp(False)
-    machine = Machine("cuda", "fp16", "plays a T4", 2, T4, properties.name, True)
-    print(properties.name, torch.__version__, flush=True)
+    machine = play_a_t4()
+    print(machine.name, torch.__version__, flush=True)
     for name, config in RECIPES.items():
         if asked.only in name:
             _, why = choose_optimizer(config, 10**9)

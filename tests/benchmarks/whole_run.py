@@ -24,9 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from full_size import noise_photos, random_model
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "colab"))
+from full_size import noise_photos, random_model  # which knows the way to verify_t4
 from verify_t4 import peaks, play_a_t4
 
 from sdnb.export import to_kohya
@@ -100,7 +98,7 @@ def settings(asked: argparse.Namespace, folder: Path):
 
 
 def one_run(asked: argparse.Namespace, folder: Path, name: str) -> None:
-    """Train to the end, or up to where the file "stop" says; then export."""
+    """Train to the end, or to the step of the kill; then export."""
     machine, config = play_a_t4(), settings(asked, folder)
     for title, function in (("load", "load_model"), ("prepare", "prepare")):
         measured(training, function, title)

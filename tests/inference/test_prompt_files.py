@@ -279,3 +279,10 @@ def test_remarks_are_printed_once(tiny, capsys):
     generate(tiny, steps("a ((b)", "a ((b)", negative="c)", folder=None))
     told = capsys.readouterr().out.splitlines()
     assert len(told) == 2 and "never closed" in told[0] and "closes nothing" in told[1]
+
+
+def test_a_file_that_is_no_word_is_said_once_for_all_images(tmp_path, capsys):
+    torch.save({"state": 1}, tmp_path / "night.bin")
+    wish = ImageConfig(prompts=("a man at night",), seeds=3, steps=1, folder=tmp_path)
+    make_image_files(tmp_path / "out", wish)
+    assert capsys.readouterr().out.count("night.bin is not used") == 1

@@ -7,8 +7,7 @@ fp32 where the machine calculates so.
 
 import math
 import shutil
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import prod
@@ -21,21 +20,20 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTokenizer
 
 from sdnb.adapters.layers import tuner_layers
 from sdnb.errors import Problem, bytes_in_words
-from sdnb.machine import (
-    GIB,
-    T4 as T4,  # lessons plan for it
-    Machine,
-)
+from sdnb.machine import DTYPES, GIB, T4 as T4, Machine  # lessons plan for a T4
 from sdnb.models.base import ENCODERS, NETWORKS, Model, ModelInfo, find_model, quiet, trains
-from sdnb.models.conditioning import for_unet, refuse_clip_skip
+from sdnb.models.conditioning import refuse_clip_skip
 from sdnb.models.families import MINI, MINI_FOLDER
 from sdnb.training.config import ASIDE, TrainConfig, steps
 from sdnb.training.fused_backward import refuse_partners
+from sdnb.training.loss import Denoiser
 from sdnb.training.methods import base_dtype, method_of
 from sdnb.training.optimizers import choose_optimizer
 
@@ -45,8 +43,11 @@ PYTHON = 0.5 * GIB  # the interpreter with torch, diffusers and transformers
 # while the model is read, and all that has come by the time that something is saved
 LIBRARIES, LATER = 0.8 * GIB, 1.5 * GIB
 WORKSPACE = 0.2 * GIB  # of the kernels: what a step took beyond the sum, measured on an H100
-NORMS = 1.3  # autocast keeps norms in fp32: their activations are twice as large
-AGAIN = 0.1  # of the activations: the largest part that checkpointing calculates again at once
+OVERLAP = 0.1  # of the smaller of gradients and activations: one grows as the other shrinks
+ATTENTION = functional.scaled_dot_product_attention
+WIDE = {functional.group_norm, functional.layer_norm, functional.softmax}  # autocast: in fp32
+PRODUCTS = {functional.linear, functional.conv2d, torch.bmm, torch.baddbmm, torch.matmul}
+CAST = WIDE | PRODUCTS | {ATTENTION, torch.Tensor.matmul, torch.Tensor.__matmul__}
 T4_SPEED = 7e12  # operations a second: users report 2.7 s for a picture of SDXL's 1024 pixels
 CHOICES = (("sd15", None), ("sdxl", 768), ("sdxl", None))  # base and resolution, to compare
 SMALLER = 'Choose method = "lora", or a smaller base model'
@@ -100,7 +101,8 @@ def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | N
     found already. Raises Problem for a base that is not known, and for settings that exclude one
     another or ask the base for more than it has."""
     info, method = find_model(base or config.base).at(config.resolution), method_of(config)
-    model = empty_model(info)
+    dtype, gpu = base_dtype(config, machine), machine.device == "cuda"
+    model = empty_model(info, dtype)
     refuse_clip_skip(tuple(model.encoders.values()), config.clip_skip)
     if getattr(config, "fused_backward_pass", False):
         refuse_partners(config, processes=1)
@@ -113,9 +115,8 @@ def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | N
     optimizer, _ = choose_optimizer(config, trainable)
     states = sum(optimizer_bytes(optimizer, shape) for shape in trained)
     idle = 0 if any(map(trains, model.encoders.values())) else text  # parked in main memory
-    width, gpu = base_dtype(config, machine).itemsize, machine.device == "cuda"
     terms = {
-        "weights of the base": width * (unet + text - idle),
+        "weights of the base": dtype.itemsize * (unet + text - idle),
         "weights that are added": 4 * trainable if method.half_base else 0,
         f"optimizer ({optimizer})": states,
         "gradients, activations": _of_the_backward_pass(config, model, trained, machine),
@@ -123,10 +124,11 @@ def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | N
     if gpu:
         terms |= {"work space": WORKSPACE, "CUDA itself": CONTEXT}
     terms = {name: size for name, size in terms.items() if size}
-    loaded = width * (unet + text) + 4 * vae  # the VAE is always fp32
+    loaded = dtype.itemsize * (unet + text) + 4 * vae  # the VAE is always fp32
     file = 4 * trainable if method.half_base else 2 * (unet + text + vae)
     checkpoint = 4 * trainable + states
-    saving = LATER + width * idle + 4 * vae + max(file, checkpoint)  # from a copy beside the parked
+    # from a copy beside what is parked
+    saving = LATER + dtype.itemsize * idle + 4 * vae + max(file, checkpoint)
     peak = LIBRARIES + max(loaded, saving) if gpu else sum(terms.values()) + 4 * (idle + vae)
     return Plan(
         steps=steps(config, photos),
@@ -142,15 +144,26 @@ def plan(config: TrainConfig, photos: int, machine: Machine, base: ModelInfo | N
 def _of_the_backward_pass(
     config: TrainConfig, model: Model, trained: list[torch.Size], machine: Machine
 ) -> float:
-    """Bytes of gradients and activations. One shrinks as the other grows: the larger counts."""
-    narrow, counts = machine.precision != "fp32", [prod(shape) for shape in trained]
-    kept = activations(model, config, machine)
-    if narrow and not method_of(config).half_base:
-        kept += 2 * sum(counts)  # autocast's copies of weights that train, kept like activations
+    """Bytes of gradients and activations. One shrinks as the other grows: the larger counts.
+    Gradient checkpointing keeps what goes into each block. Beside that stand first autocast's
+    copies of all that trains, to the end of the forward pass, and then what one block at a time
+    keeps when it is calculated again."""
+    counts = [prod(shape) for shape in trained]
+    beside = [2 * sum(counts) if machine.precision != "fp32" else 0]
+
+    def block(module: Callable, *inputs: torch.Tensor) -> torch.Tensor:
+        beside.append(_kept(partial(module, *inputs)))
+        return checkpoint(module, *inputs, use_reentrant=False)
+
+    if config.gradient_checkpointing:
+        model.unet.enable_gradient_checkpointing(block)
+    with _Autocast(machine):
+        kept = _kept(partial(_forward, model, config))
+    kept += max(beside) if config.gradient_checkpointing else 0
     # a fused backward pass never holds more than one gradient, of the largest tensor
     fused = getattr(config, "fused_backward_pass", False)
     gradients = 4 * (max(counts) if fused else sum(counts))
-    return max(gradients, kept) + AGAIN * min(gradients, kept)
+    return max(gradients, kept) + OVERLAP * min(gradients, kept)
 
 
 def compare_bases(
@@ -197,28 +210,8 @@ def optimizer_bytes(name: str, shape: torch.Size) -> float:
     return {"adamw": 8, "prodigy": 16}[name] * numbers
 
 
-def activations(model: Model, config: TrainConfig, machine: Machine) -> float:
-    """Bytes that a forward pass keeps for the backward pass. Gradient checkpointing keeps less and
-    calculates a part of the rest again."""
-    unet, narrow = model.unet.train(), machine.precision != "fp32"
-    for layer in tuner_layers(unet):
-        layer.eval()  # peft's LoHa and LoKr draw numbers in training, which "meta" cannot read
-    with quiet(warnings=False):  # of a list of modules for fp32, which is empty
-        unet.to(torch.float16 if narrow else torch.float32)
-    # torch has no attention for a Mac's GPU that forgets its weights
-    attention = nullcontext if machine.device == "mps" else _FlashAttention
-    with attention():
-        whole = (NORMS if narrow else 1.0) * _kept(model, config)
-        if not config.gradient_checkpointing:
-            return whole
-        unet.enable_gradient_checkpointing()
-        few = _kept(model, config)
-    unet.disable_gradient_checkpointing()
-    return few + AGAIN * whole
-
-
-def _kept(model: Model, config: TrainConfig) -> int:
-    """Bytes of all that autograd keeps in one forward pass of the UNet."""
+def _kept(calculate: Callable) -> int:
+    """Bytes of all that autograd keeps of it."""
     kept: dict[int, torch.Tensor] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -228,29 +221,40 @@ def _kept(model: Model, config: TrainConfig) -> int:
         return tensor
 
     with saved_tensors_hooks(keep, lambda t: t):
-        _forward(model, config)
+        calculate()
     return sum(base.nbytes for base in kept.values())
 
 
 def _forward(model: Model, config: TrainConfig) -> None:
-    """The UNet's part of one step, without data."""
+    """One step's forward pass, without data."""
     unet, samples = model.unet, config.batch_size * (1 + bool(config.prior_weight))
     side = config.resolution // model.vae_factor if config.resolution else unet.config.sample_size
+    encoders, denoiser = model.encoders.values(), Denoiser(model, config.clip_skip).train()
+    for layer in tuner_layers(denoiser):
+        layer.eval()  # peft's LoHa and LoKr draw numbers in training, which "meta" cannot read
     with torch.device("meta"):
-        noisy = torch.empty(samples, unet.config.in_channels, side, side, dtype=unet.dtype)
-        texts = torch.empty(samples, 78, unet.config.cross_attention_dim, dtype=unet.dtype)
-        texts.requires_grad_(True)  # else nothing is kept before the first trained layer
-        states, added = for_unet(unet, texts, (8 * side, 8 * side))
-        states = states[:, :77]  # only SDXL's last row was taken off: see `conditioning`
-        unet(noisy, torch.zeros(samples, dtype=torch.long), states, added_cond_kwargs=added)
+        noisy = torch.empty(samples, unet.config.in_channels, side, side)
+        texts = torch.empty(samples, 77 + len(encoders) - 1, unet.config.cross_attention_dim)
+        if any(map(trains, encoders)):
+            texts = torch.empty((samples, len(encoders), 77), dtype=torch.long).squeeze(1)
+        denoiser(noisy, torch.zeros(samples, dtype=torch.long), texts)
 
 
-class _FlashAttention(TorchFunctionMode):
-    """Attention keeps what it keeps on a GPU. Without data torch would take the plain one, which
-    keeps the weight of every pair of places."""
+class _Autocast(TorchFunctionMode):
+    """What a GPU does, and torch does not without data. Autocast casts what goes into a product
+    to 16 bits and what goes into a norm to fp32, and autograd keeps these copies (torch's lists,
+    "CUDA Ops that can autocast"). Attention forgets its weights, but on a Mac; torch would take
+    the plain one, which keeps the weight of every pair of places."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self.flash, self.narrow = machine.device != "mps", DTYPES[machine.precision]
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is functional.scaled_dot_product_attention:
+        if function in CAST:
+            to = torch.float32 if function in WIDE else self.narrow
+            args, kwargs = tree_map_only(torch.Tensor, lambda t: t.to(to), (args, kwargs))
+        if function is ATTENTION and self.flash:
             return _KeepInputsAndOutput.apply(*args[:3])
         return function(*args, **(kwargs or {}))
 
@@ -263,17 +267,19 @@ class _KeepInputsAndOutput(torch.autograd.Function):
         return out
 
 
-def empty_model(base: str | ModelInfo) -> Model:
-    """The base model without weights, for counting only."""
+def empty_model(base: str | ModelInfo, dtype: torch.dtype = torch.float32) -> Model:
+    """The base model without weights, frozen, for counting only."""
     info = find_model(base)
     folder = info.folder or info.family.configs
     parts: dict[str, nn.Module] = {}
-    with torch.device("meta"):
+    with torch.device("meta"), quiet(warnings=False):  # of a list for fp32, which is empty
         for name, network in NETWORKS.items():
             parts[name] = network.from_config(network.load_config(folder / name))
         for name, encoder in ENCODERS.items():
             if (folder / name).is_dir():
                 parts[name] = encoder(encoder.config_class.from_pretrained(folder / name))
+        for part in parts.values():
+            part.requires_grad_(False).to(dtype)
     tokenizer = CLIPTokenizer.from_pretrained(MINI_FOLDER / "tokenizer")
     return Model(tokenizer=tokenizer, scheduler=None, info=info, **parts)
 

@@ -63,11 +63,16 @@ def test_an_optimizers_memory_on_paper():
         (DreamboothConfig(batch_size=1, **SLIM), 8.53),
         (DreamboothConfig(batch_size=1, train_text_encoder=True, **SLIM), 9.46),
         (DreamboothConfig(batch_size=1, optimizer="adafactor"), 8.57),
+        # colab/verify_t4.py --bases: convolutions, text encoders, a batch of 3
+        (preset("edg_lora_opti_t4"), 6.4),
+        (preset("edg_locon_opti_t4"), 6.7),
+        (preset("edg_loha_opti_t4"), 9.2),
     ],
 )
-def test_the_plan_is_within_a_tenth_of_what_was_measured(config, measured):
+def test_the_plan_is_within_a_twentieth_of_what_was_measured(config, measured, monkeypatch):
+    monkeypatch.setattr("sdnb.training.optimizers._installed", lambda package: False)
     foreseen = plan(config.replace(base="sd15"), 20, T4).memory - CONTEXT / GIB
-    assert foreseen == pytest.approx(measured, rel=0.1)
+    assert foreseen == pytest.approx(measured, rel=0.05)
 
 
 def test_steps_and_files_on_paper(config):

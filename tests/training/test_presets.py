@@ -20,7 +20,7 @@ SIZE = re.compile(r"(\d+(?:[.,]\d+)*)[\s#]*(GiB|GB|gigabytes?)\b")
 OTHER = {
     "README.md": [],
     "CHANGELOG.md": ["8 GiB"],
-    "claims.md": ["5 GB", "2.1 GB", "16 GB", "15.6 GiB", "3.7 GiB", "80 GB"],
+    "claims.md": ["5 GB", "2.1 GB", "16 GB", "15.6 GiB", "3.9 GiB", "80 GB"],
     "for_teachers.md": ["3 GiB", "1 GiB", "6 GiB", "6 GiB", "14.56 GiB", "80 GB", "3 GB"],
     "03_dreambooth.ipynb": ["5 GB", "15 GB", "2 GB", "8 GiB", "6.9 GB"],
     "05_lora.ipynb": ["15 GB"],
@@ -90,7 +90,7 @@ def test_what_was_measured_stands_beside_the_plan(monkeypatch):
     for name, measured, told in rows:
         memory = plan(RECIPES[name], 20, T4).memory
         assert told == f"{memory:.1f}", name
-        assert memory == pytest.approx(float(measured), rel=0.1), name
+        assert memory == pytest.approx(float(measured), rel=0.05), name
 
 
 def test_the_claims_numbers_are_the_plans(monkeypatch):
@@ -134,7 +134,7 @@ def test_sdxl_is_trained_as_a_t4_can(name):
     assert (config.lr_schedule, config.warmup_steps) == ("cosine", 50)
     assert config.gradient_checkpointing and config.buckets and not config.train_text_encoder
     assert not config.prior_weight  # its images are square, which buckets are not
-    assert planned(name).memory == pytest.approx(6.9, abs=0.6)
+    assert planned(name).memory == pytest.approx(6.4, abs=0.4)
 
 
 def test_sdxl_comes_in_two_sizes():

@@ -80,7 +80,7 @@ def test_sdxl_is_told_the_size(tmp_path):
     from sdnb.training.memory import _forward, empty_model
 
     told = []
-    import sdnb.training.memory as memory
+    import sdnb.training.loss as loss
 
     def telling(unet, embeddings, size):
         told.append(size)
@@ -88,7 +88,7 @@ def test_sdxl_is_told_the_size(tmp_path):
 
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
-        patch.setattr(memory, "for_unet", telling)
+        patch.setattr(loss, "for_unet", telling)
         _forward(empty_model("sdxl"), LoraConfig(base="sdxl", resolution=768, batch_size=1))
     assert told == [(768, 768)]
 

@@ -128,13 +128,13 @@ class Doctor(PlainPaths):
     )
 
     def cli_cmd(self) -> None:
-        from sdnb.doctor import check_machine, healthy, report, write_findings
+        from sdnb.doctor import check_machine, report, write_findings
 
         findings = check_machine(self.base)
         print(report(findings))
         if self.as_json:
             print(write_findings(findings, self.as_json))
-        if not healthy(findings):
+        if any(finding.missing for finding in findings):
             raise SystemExit(1)
 
 

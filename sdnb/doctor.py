@@ -71,11 +71,6 @@ def report(findings: list[Finding]) -> str:
     return "\n".join([*map(str, findings), "", outcome])
 
 
-def healthy(findings: list[Finding]) -> bool:
-    """Whether the lessons run: nothing that is needed is missing."""
-    return not any(f.missing for f in findings)
-
-
 def write_findings(findings: list[Finding], path: Path | str) -> Path:
     """Write the findings as JSON, for `sdnb class`; returns the file's path.
 

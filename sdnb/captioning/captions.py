@@ -54,10 +54,6 @@ class Captioned:
     # why a photo or a caption is unreadable
     problems: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def unreadable(self) -> list[str]:
-        return [*self.problems]
-
     def __str__(self) -> str:
         new = len(self.written)
         lines = [f"{new or 'No new'} caption{'s' * (new != 1)} written."]

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from sdnb.dataset.decoding import LARGEST
 from sdnb.dataset.photos import photos_in
-from sdnb.errors import Problem, printable
+from sdnb.errors import Problem, printable, some_of
 from sdnb.files import ordinary, write_atomically
 from sdnb.project import Project
 
@@ -100,6 +100,5 @@ def where_photos_go(project: Project | None = None) -> str:
     new = [path.name for path in paths if path.name not in known]
     if not new:
         return said
-    names = ", ".join([*new[:3], f"... ({len(new)} in all)"] if len(new) > 3 else new)
     advice = "Run the last cells of notebooks 01 and 02 again, or training passes them over."
-    return printable(f"{said}\nNot in your dataset yet: {names}. {advice}")
+    return printable(f"{said}\nNot in your dataset yet: {some_of(new)}. {advice}")

@@ -69,6 +69,5 @@ def _check_plain(model: Model, path: Path) -> None:
         raise Problem("A LoRA is loaded in the model", path, do)
     if any(isinstance(embeddings_of(e).token_embedding, NewWords) for e in model.encoders.values()):
         what = "A learned word is loaded in the model, and a checkpoint has no place for it"
-        raise Problem(
-            what, path, "Take it out by unload_embeddings(model), and export it by itself"
-        )
+        do = "Take it out by unload_embeddings(model), and export it by itself"
+        raise Problem(what, path, do)

@@ -114,9 +114,8 @@ def _check_weights(tensors: dict[str, torch.Tensor], source: str) -> None:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             what = f"The base model's {name} is not a number throughout"
-            raise Problem(
-                what, source, "Choose another one: a merge or a download went wrong there"
-            )
+            do = "Choose another one: a merge or a download went wrong there"
+            raise Problem(what, source, do)
 
 
 def _refuse_gaps(missing: list[str], source: str) -> None:

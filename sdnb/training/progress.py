@@ -29,9 +29,10 @@ class Progress:
         self.steps: list[Step] = []
         self.means: list[float] = []  # the exponential mean of the losses, step by step
         for step in history:
-            self.add(step)
+            Progress.show(self, step)
 
-    def add(self, step: Step) -> None:
+    def show(self, step: Step) -> None:
+        """Take in the step that has just been done, and show it."""
         before = self.means[-1] if self.means else step.loss
         self.steps.append(step)
         self.means.append(before + SMOOTHING * (step.loss - before))
@@ -43,10 +44,6 @@ class Progress:
         if not last.prior_loss:
             return mean
         return f"{mean} (own {last.instance_loss:.4f}, class {last.prior_loss:.4f})"
-
-    def show(self, step: Step) -> None:
-        """Show the step that has just been done."""
-        self.add(step)
 
     def preview(self, path: Path) -> None:
         """Show a sheet of previews."""

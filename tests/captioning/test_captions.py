@@ -172,7 +172,7 @@ def test_a_photo_that_cannot_be_read_is_passed_over(folder):
     (folder / "1.png").write_bytes(b"no picture")
     (folder / "2.png").write_bytes(b"")
     done = captioned(folder, Counting(batch_size=1))
-    assert done.unreadable == ["1.png", "2.png"] and done.written == ["0.png", "3.png", "4.png"]
+    assert [*done.problems] == ["1.png", "2.png"] and done.written == ["0.png", "3.png", "4.png"]
     assert "Passed over 1.png, 2.png, because the file cannot be read" in str(done)
     assert list(captions(folder)) == ["0.txt", "3.txt", "4.txt"]
 
@@ -243,7 +243,7 @@ def test_captions_that_cannot_be_read_stop_no_other(folder):
     os.mkfifo(folder / "caf\udce9.png")
     done = captioned(folder)
     assert done.written == ["0.png", "4.png"]
-    assert done.unreadable == ["1.txt", "2.txt", "3.txt", "caf\udce9.png"]
+    assert [*done.problems] == ["1.txt", "2.txt", "3.txt", "caf\udce9.png"]
     assert str(done).encode() and str(done).count("no ordinary file") == 3
     assert (folder / "2.txt").read_bytes().startswith(b"caf\xe9") and (folder / "1.txt").is_fifo()
 

@@ -27,9 +27,7 @@ def test_photos_that_came_later_are_named(tmp_path):
     assert where_photos_go(project) == said
     add(project, "d.png", "e\udcff.png", "f.png", "g.png")
     told = where_photos_go(project)
-    assert told.startswith(
-        f"{said}\nNot in your dataset yet: d.png, e?.png, f.png, ... (4 in all)."
-    )
+    assert told.startswith(f"{said}\nNot in your dataset yet: d.png, e?.png, f.png and 1 more.")
     assert "notebooks 01 and 02" in told
     prepare_photos(config, project.dataset, progress=False)
     assert where_photos_go(project) == said

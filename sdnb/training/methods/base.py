@@ -61,6 +61,12 @@ class Method:
         """Give the base model back as it was."""
         detach(*model.modules)
 
+    def freeze(self, model: Model) -> None:
+        """Give the base model back as it was, and let nothing in it learn."""
+        self.remove(model)
+        for module in model.modules:
+            module.requires_grad_(False)
+
     def opening(self, model: Model, config: Any) -> str:
         """A sentence to say before the run; often none."""
         return ""
@@ -73,12 +79,6 @@ class Method:
 def plain_caption(config: TrainConfig) -> str:
     """The plainest prompt that names the subject."""
     return f"photo of {config.trigger or 'a'} {config.class_word}"
-
-
-def freeze(model: Model) -> None:
-    """Let nothing in the model learn."""
-    for module in model.modules:
-        module.requires_grad_(False)
 
 
 def parameter_group(module: torch.nn.Module, learning_rate: float) -> dict:

@@ -9,7 +9,7 @@ from sdnb.models.base import Model
 from sdnb.models.loading import reload, take_weights
 from sdnb.models.saving import save_folder
 from sdnb.training.config import DreamboothConfig
-from sdnb.training.methods.base import Method, freeze, parameter_group, refuse_sdxl
+from sdnb.training.methods.base import Method, parameter_group, refuse_sdxl
 
 
 class Dreambooth(Method):
@@ -25,8 +25,7 @@ class Dreambooth(Method):
             what = "DreamBooth goes on from a model, not from a LoRA or an embedding"
             do = "Name the model's folder as base, and leave init_weights out"
             raise Problem(what, config.init_weights, do)
-        self.remove(model)
-        freeze(model)
+        self.freeze(model)
         model.moved = True
         model.unet.requires_grad_(True)
         groups = [parameter_group(model.unet, config.learning_rate)]

@@ -18,7 +18,7 @@ from sdnb.machine import mend_peft
 from sdnb.models.base import Model
 from sdnb.models.saving import finish_file
 from sdnb.training.config import LoraConfig
-from sdnb.training.methods.base import Method, freeze, parameter_group
+from sdnb.training.methods.base import Method, parameter_group
 
 ATTENTION = r"(to_q|to_k|to_v|to_out\.0)"
 FEEDFORWARD = rf"attn[12]\.{ATTENTION}|ff\.net\.(0\.proj|2)"
@@ -44,8 +44,7 @@ class Lora(Method):
         """Freeze the model and add the matrices, drawn from `config.seed` alone. A LoRA that was
         there before is removed."""
         mend_peft()
-        self.remove(model)
-        freeze(model)
+        self.freeze(model)
         devices = [model.device.index or 0] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices):  # leaves the caller's own chance alone
             torch.manual_seed(config.seed)

@@ -19,7 +19,7 @@ from sdnb.files import write_atomically
 from sdnb.models.base import Model
 from sdnb.models.saving import save_tensors
 from sdnb.training.config import TextualInversionConfig
-from sdnb.training.methods.base import Method, freeze, parameter_group, refuse_sdxl
+from sdnb.training.methods.base import Method, parameter_group, refuse_sdxl
 
 KEY = "emb_params"  # kohya_ss's name of the one tensor, which the web UIs read too
 TEMPLATES = (  # plain sentences, in the manner of the paper's
@@ -40,8 +40,7 @@ class TextualInversion(Method):
     def prepare(self, model: Model, config: TextualInversionConfig) -> list[dict]:
         """Freeze the model and add the new word, beginning with the meaning of the init word."""
         refuse_sdxl(model, "Textual Inversion")
-        self.remove(model)
-        freeze(model)
+        self.freeze(model)
         add_word(model, config.trigger, initial_rows(model, config))
         words = embeddings_of(model.text_encoder).token_embedding
         words.rows.requires_grad_(True)

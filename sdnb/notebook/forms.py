@@ -126,8 +126,7 @@ class CropForm(Shown):
 
     def __repr__(self) -> str:
         """What becomes of each photo as text, where there are no widgets."""
-        model = self.model
-        return "\n".join(f"{p.name}: {model.outcome(p)}." for p in model.checkup.photos)
+        return "\n".join(f"{p.name}: {self.model.outcome(p)}." for p in self.model.checkup.photos)
 
 
 class CaptionForm(Shown):

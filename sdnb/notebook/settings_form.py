@@ -18,6 +18,7 @@ from sdnb.settings import Settings
 from sdnb.training.config import ASIDE, TrainConfig, steps
 
 KINDS = {bool: "check", Literal: "choice", tuple: "lines"}  # of a form's lines
+ALONE = 'The mini has no others beside it. Choose a real base model, such as "sd15".'
 LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "below"}
 
 
@@ -142,13 +143,15 @@ class FormModel:
     @property
     def plan(self) -> str:
         """What these settings come to, in pictures or steps; for a training as far as its photos
-        are there to count."""
+        are there to count, and what it would pass over, or refuse."""
         config = self.config
         if isinstance(config, ImageConfig):
             count = len(config.prompts) * config.seeds
             return f"{len(config.prompts)} × {config.seeds} = {count} pictures."
         if not isinstance(config, TrainConfig):
             return ""
+        from sdnb.training.methods import method_of
+
         try:
             captions = read_captions(photo_paths(config.photos))
         except Problem as problem:
@@ -157,8 +160,24 @@ class FormModel:
         views = f"{len(photos)} photos, each seen {config.views_per_photo} times"
         samples = config.batch_size * config.gradient_accumulation
         runs = f"{views}, {samples} in a step: {steps(config, len(photos))} steps."
-        remarks = map(self._labelled, _remarks(config, photos))
-        return " ".join([runs, _cost(config.replace(**ASIDE)), *remarks])
+        try:
+            said = [_cost(config.replace(**ASIDE)), *method_of(config).remarks(config, photos)]
+        except Problem as problem:
+            said = [str(problem)]
+        return " ".join([runs, *map(self._labelled, said)])
+
+    @property
+    def others(self) -> str:
+        """The same training on other base models, side by side, as `sdnb plan` ends. It takes
+        seconds, too many for every key that is pressed."""
+        from sdnb.machine import find_machine
+        from sdnb.training.memory import compare_bases
+
+        try:
+            photos, machine = photo_paths(self.config.photos), find_machine(self.config.precision)
+            return compare_bases(self.config, len(photos), machine) or ALONE
+        except Problem as problem:
+            return str(problem)
 
     @property
     def picture(self) -> Image.Image | None:
@@ -174,35 +193,20 @@ class FormModel:
             for entry in self.lines
             if getattr(config, entry.name) != getattr(plain, entry.name)
         ]
-        name = f"sdnb.{type(config).__name__}"
-        lines = [f"config = {name}(", *changed, ")"]
-        return "\n".join(lines) if changed else "".join(lines)
-
-
-def _remarks(config: TrainConfig, photos: list[Photo]) -> list[str]:
-    """What a training would pass over, or refuse."""
-    from sdnb.training.methods import method_of
-
-    try:
-        return method_of(config).remarks(config, photos)
-    except Problem as problem:
-        return [str(problem)]
+        lines = [f"config = sdnb.{type(config).__name__}(", *changed, ")"]
+        return ("\n" if changed else "").join(lines)
 
 
 @lru_cache
 def _cost(config: TrainConfig) -> str:
     """Memory and file size in a sentence. Half a second for a large model, so kept for the next
-    key that is pressed."""
+    key that is pressed. Raises Problem for what cannot be planned."""
     from sdnb.machine import find_machine
     from sdnb.training.memory import plan
 
-    try:
-        machine = find_machine(config.precision)
-        found = plan(config, 1, machine)
-    except Problem as problem:
-        return str(problem)
+    machine = find_machine(config.precision)
     where = "GPU memory" if machine.device == "cuda" else "memory beside Python's own"
-    memory, file = found.sizes
+    memory, file = plan(config, 1, machine).sizes
     return f"About {memory} of {where}; the file takes {file}."
 
 

@@ -21,12 +21,11 @@ from sdnb.errors import Problem
 from sdnb.notebook.glossary import address
 from sdnb.notebook.settings_form import FormLine, FormModel
 from sdnb.settings import Settings
-from sdnb.training.config import preset, presets
+from sdnb.training.config import LoraConfig, preset, presets
 
 RED = "var(--jp-error-color1, #d32f2f)"  # JupyterLab's own, which suits its theme; Colab has none
 LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}
 WIDGETS = {"choice": widgets.Dropdown, "check": widgets.Checkbox, "lines": widgets.Textarea}
-BEGIN = "as this form began"
 BEFORE, AFTER, CAPTIONED = 320, 256, 384  # pixels of a picture's long side; a cell has 700
 AS_WIDE = {"description_width": "initial"}  # as its words
 SLIDERS = {"size": "Size", "left_right": "Left-right", "up_down": "Up-down"}
@@ -55,7 +54,8 @@ def show_settings(model: FormModel) -> None:
     more.children += (widgets.HTML(_glossary_link(model)),)
     folded = widgets.Accordion([more], selected_index=None)
     folded.set_title(0, "More settings")
-    display(widgets.VBox([*_chooser(model), _row(basic, picture), folded, answer]))
+    answers = answer, *_comparison(model)
+    display(widgets.VBox([*_chooser(model), _row(basic, picture), folded, *answers]))
 
 
 def show_crops(model: CropChooser) -> None:
@@ -91,10 +91,7 @@ class _PhotoView:
         self.next.disabled = self.model.index == self.count - 1
 
     def button(self, label: str, deed: Callable[[], str | None]) -> widgets.Button:
-        """As wide as its label."""
-        made = widgets.Button(description=label, layout={"width": "auto"})
-        made.on_click(lambda _: self.do(deed))
-        return made
+        return _button(label, lambda: self.do(deed))
 
     def on_change(self, widget: widgets.Widget, deed: Callable[..., str | None]) -> None:
         widget.observe(lambda change: self.do(deed, change["new"]), "value")
@@ -262,7 +259,7 @@ def _chooser(model: FormModel) -> list[widgets.Dropdown]:
     if not mine:
         return []
     look = {"description": "Start from", "style": LABEL, "layout": {"width": WIDTH["text"]}}
-    chooser = widgets.Dropdown(options=[BEGIN, *mine], **look)
+    chooser = widgets.Dropdown(options=["as this form began", *mine], **look)
 
     def fill(change: dict) -> None:
         chosen: Settings = found.get(change["new"], model.start)
@@ -290,6 +287,28 @@ def _answer(model: FormModel) -> str:
         f'<div role="status" style="margin:0.5em 0">{escape(model.plan)}</div>'
         f"<details><summary>The same in Python</summary><pre>{escape(model.twin)}</pre></details>"
     )
+
+
+def _comparison(model: FormModel) -> tuple[widgets.Widget, ...]:
+    """For a LoRA, which every base model can learn: a button that sets the others beside this one,
+    until something is changed."""
+    if not isinstance(model.start, LoraConfig):
+        return ()
+    table = widgets.HTML()
+
+    def compare() -> None:
+        table.value = '<div role="status">Counting, which takes some seconds …</div>'
+        table.value = f"<pre>{escape(model.others)}</pre>"
+
+    model.watchers.append(lambda: setattr(table, "value", ""))
+    return _row(_button("Compare base models", compare)), table
+
+
+def _button(label: str, deed: Callable[[], object]) -> widgets.Button:
+    """As wide as its label."""
+    made = widgets.Button(description=label, layout={"width": "auto"})
+    made.on_click(lambda _: deed())
+    return made
 
 
 def _row(*parts: widgets.Widget) -> widgets.HBox:

@@ -11,6 +11,7 @@ from sdnb.errors import Problem
 from sdnb.notebook import form
 from sdnb.notebook.settings_form import FormModel
 from sdnb.training.config import LoraConfig
+from sdnb.training.memory import T4, compare_bases
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +150,7 @@ def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(LoraConfig)
     view.show_settings(form_.model)
-    chooser, top, folded, answer = shown[0].children
+    chooser, top, folded, answer, *_ = shown[0].children
     basic, picture = top.children
     assert picture.layout.display == "none"  # settings of a training look like nothing
     lines = {box.children[0].description: box.children[0] for box in basic.children}
@@ -169,6 +170,36 @@ def test_the_widgets_say_the_plan(monkeypatch):
     view.show_settings(FormModel(sdnb.ImageConfig()))
     *_, answer = shown[0].children
     assert "1 × 4 = 4 pictures." in answer.value
+
+
+def test_other_bases_stand_beside_the_plan_until_something_changes(monkeypatch):
+    """The table of `sdnb plan`, where the learner asks for it; here with bases that are counted
+    fast."""
+    view = pytest.importorskip("sdnb.notebook.views")
+    monkeypatch.setattr("sdnb.training.memory.CHOICES", (("sd15", 256),))
+    monkeypatch.setattr("sdnb.machine.find_machine", lambda precision: T4)
+    shown = []
+    monkeypatch.setattr(view, "display", shown.append)
+    config = LoraConfig(photos=sdnb.sample_photos(), base="sd15", resolution=320)
+    model = FormModel(config)
+    view.show_settings(model)
+    *_, row, table = shown[0].children
+    (button,) = row.children
+    assert (button.description, table.value) == ("Compare base models", "")
+    button.click()
+    assert table.value == f"<pre>{compare_bases(config, 20, T4)}</pre>"
+    assert re.findall("sd15, (320|256) pixels", table.value) == ["320", "256"]
+    model.type("rank", "8")
+    assert table.value == ""
+    model.type("base", "mini")
+    model.type("resolution", "")
+    button.click()
+    assert "The mini has no others beside it" in table.value
+    model.type("photos", "nowhere <b>")
+    button.click()
+    assert "does not exist" in table.value and "<b>" not in table.value
+    view.show_settings(FormModel(sdnb.DreamboothConfig()))  # which not every base can learn
+    assert len(shown[1].children) == len(shown[0].children) - 2
 
 
 def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):

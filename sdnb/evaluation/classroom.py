@@ -124,11 +124,11 @@ class Classroom:
         values = {report.choices.get(by, NONE) for report in self.reports}
         for value in sorted(values, key=lambda value: (isinstance(value, str), value)):
             group = [r.numbers for r in self.reports if r.choices.get(by, NONE) == value]
-            means = {}
-            for column in self.columns:
-                found = [numbers[column].mean for numbers in group if column in numbers]
-                if found:
-                    means[column] = Number.over(torch.tensor(found, dtype=torch.float64))
+            means = {
+                column: Number.over(torch.tensor(found, dtype=torch.float64))
+                for column in self.columns
+                if (found := [each[column].mean for each in group if column in each])
+            }
             rows.append((value, len(group), means))
         return rows
 

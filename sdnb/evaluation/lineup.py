@@ -20,8 +20,9 @@ from safetensors.torch import load_file
 
 from sdnb.dataset.photos import read_photos
 from sdnb.errors import Problem, with_article
+from sdnb.inference.images import decode
 from sdnb.inference.prompts import escape
-from sdnb.mini.judge import Judge, as_tensor
+from sdnb.mini.judge import Judge
 from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT, Person, Product, lookalikes
@@ -29,6 +30,7 @@ from sdnb.models.base import MODELS, Model
 from sdnb.models.families import MINI_FOLDER
 from sdnb.models.image_encoders import ImageEncoder, image_encoders_for
 from sdnb.training.config import TrainConfig
+from sdnb.training.latents import encode_images
 from sdnb.training.methods import restore
 from sdnb.training.methods.base import plain_caption
 from sdnb.training.prior_preservation import make_class_images, without_trigger
@@ -100,26 +102,26 @@ def photo_line_up(
     """The line-up for the subject of a training with these settings, among other members of the
     class, for an image encoder: DINOv2 for real bases unless given, for the mini its own CLIP.
 
-    `photos` are the subject's, held out; without any it takes those of the training, and its
-    `remarks` say so. `others` is a folder of photos of others, or the prompts whose images will be
-    judged (best), in which {} may stand for the subject: of these, or else of the photos' captions
-    (which came out too high), with "a man" for "ravo man", the base makes nineteen images.
-    Afterwards the model is the base. Raises Problem where a folder is missing, holds no photos or
-    one that cannot be read, where a photo of the subject is among the others, where the base makes
-    an empty image, and where an image encoder cannot be loaded.
+    `photos` are the subject's, held out; without any it takes the run's held-out photos, or else
+    those of the training, and its `remarks` say so. `others` is a folder of photos of others, or
+    the prompts whose images will be judged (best), in which {} may stand for the subject: of these,
+    or else of the photos' captions (which came out too high), with "a man" for "ravo man", the base
+    makes nineteen images. Afterwards the model is the base. Raises Problem where a folder is
+    missing, holds no photos or one that cannot be read, where a photo of the subject is among the
+    others, where the base makes an empty image, and where an image encoder cannot be loaded.
     """
     restore(model)
     encoder, side = encoder or image_encoders_for(model)[-1], model.info.resolution
     anyone, plain = with_article(config.class_word), plain_caption(config)
+    if config.held_out and not photos:
+        photos = [photo.image for photo in read_photos(config.held_out, side, fewest=1)]
     learned = [] if photos and others else read_photos(config.photos, side)
     if others and isinstance(others, Path | str):
         rest = [photo.image for photo in read_photos(others, side, fewest=1)]
     else:
-        texts = [
-            *(without_trigger(text.replace("{}", anyone), config) for text in others),
-            *(escape(without_trigger(p.caption or plain, config)) for p in learned if not others),
-        ]
-        asked = [texts[i % len(texts)] for i in range(MEMBERS - 1)]
+        texts = [t.replace("{}", anyone) for t in others] or [p.caption or plain for p in learned]
+        texts = [without_trigger(texts[i % len(texts)], config) for i in range(MEMBERS - 1)]
+        asked = texts if others else list(map(escape, texts))
         seeds = range(FIRST_SEED, FIRST_SEED + len(asked))
         rest = make_class_images(asked, model, seeds, clip_skip=config.clip_skip)
     own = encoder.embed(list(photos) or [photo.image for photo in learned])
@@ -146,15 +148,6 @@ def embed_members(
 
 
 @torch.inference_mode()
-def through_autoencoder(
-    model: Model, images: Sequence[Image.Image], batch: int = 16
-) -> list[Image.Image]:
+def through_autoencoder(model: Model, images: Sequence[Image.Image]) -> list[Image.Image]:
     """The images encoded and decoded again: as sharp as this model can ever make them."""
-    copies = []
-    for start in range(0, len(images), batch):
-        pixels = as_tensor(list(images[start : start + batch]))
-        pixels = pixels.to(model.vae.device, model.vae.dtype)
-        decoded = model.vae.decode(model.vae.encode(pixels).latent_dist.mode()).sample
-        levels = ((decoded.float().clamp(-1, 1) + 1) * 127.5).round().byte()
-        copies += [Image.fromarray(one) for one in levels.permute(0, 2, 3, 1).cpu().numpy()]
-    return copies
+    return decode(model.pipeline(), encode_images(model, images), together=16)

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.errors import Problem, with_article
-from sdnb.evaluation.lineup import LineUp
+from sdnb.evaluation.lineup import LineUp, photo_line_up
 from sdnb.evaluation.scores import ImageSet, Number, Scores, make_image_set, measure
 from sdnb.models.base import Model
 from sdnb.models.image_encoders import image_encoders_for
@@ -57,18 +57,18 @@ class Picked:
         rows = [("checkpoint", like, "prompt fit", "drift")]
         for candidate in self.candidates:
             mark = " *" if candidate is self.chosen else ""
-            numbers = key_numbers(candidate.reported)
-            rows.append((candidate.name + mark, *(f"{number:.3f}" for number in numbers)))
+            numbers = map("{:.3f}".format, key_numbers(candidate.reported))
+            rows.append((candidate.name + mark, *numbers))
         lines = ["  ".join(f"{cell:13}" for cell in row).rstrip() for row in rows]
-        lines.append("* chosen on the other half of the photos and prompts")
-        return "\n".join([*lines, *self.chosen.reported.notes])
+        note = "* chosen on the other half of the photos and prompts"
+        return "\n".join([*lines, note, *self.chosen.reported.notes])
 
 
 def pick_checkpoint(
     run: Run,
     photos: Sequence[Image.Image],
     model: Model,
-    lineup: LineUp | None = None,
+    lineup: LineUp | bool | None = None,
     prompts: Sequence[str] = PROMPTS,
     seeds: Sequence[int] = range(4),
     subject: str = "",
@@ -80,7 +80,9 @@ def pick_checkpoint(
     One half of the held-out `photos` and of the `prompts` chooses, and the other half is reported.
     Never the same: of several checkpoints the one that scores best on some photos is in part the
     luckiest on them, so that its score there is too good. In `prompts`, {} stands for the
-    `subject`, named as in the captions ("ravo"; by itself "ravo man"), and then for "a man".
+    `subject`, named as in the captions ("ravo"; by itself "ravo man"), and then for "a man". With
+    `lineup=True` it makes a line-up of photos first, as `photo_line_up` does from `photos` and
+    `prompts`, and goes by that.
     `model` is the run's base, and afterwards the base again; `options` go to `make_images`. Raises
     Problem for fewer than two checkpoints, two photos (none are needed with a line-up) or two
     prompts, for a damaged checkpoint, and where an image encoder cannot be loaded.
@@ -89,6 +91,8 @@ def pick_checkpoint(
     _refuse_what_has_no_halves(photos, prompts, lineup)
     restore(model)
     encoders = image_encoders_for(model)
+    if lineup is True:
+        lineup = photo_line_up(config, model, photos, prompts, encoders[-1])
     halves = [lineup and lineup.half(i) for i in (0, 1)]
     options = {"clip_skip": config.clip_skip, **options}
     subject = subject or f"{config.trigger} {config.class_word}".strip()
@@ -114,8 +118,7 @@ def _sheet(names: list[str], image_sets: list[ImageSet]) -> Image.Image:
     """The images from the first seed: a row for each prompt, a column for each checkpoint."""
     columns = [image_set.images[:: len(image_set.seeds)] for image_set in image_sets]
     cells = [image for row in zip(*columns) for image in row]
-    prompts = image_sets[0].prompts
-    return image_grid(cells, len(columns), row_labels=prompts, column_labels=names)
+    return image_grid(cells, len(columns), row_labels=image_sets[0].prompts, column_labels=names)
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
@@ -176,11 +179,9 @@ def _load_weights(model: Model, config: TrainConfig, path: Path) -> None:
 
 def _checkpoints(run: Run) -> dict[str, Path]:
     """What the run has kept, by the name it is shown with."""
-    steps = {step_of(path): path for path in run.checkpoints}
+    found = {f"step {step_of(path)}": path for path in run.checkpoints}
     if run.finished:  # a checkpoint of the last step would be the same once more
-        steps.pop(len(run.history), None)
-    found = {f"step {step}": path for step, path in steps.items()}
-    if run.finished:
+        found.pop(f"step {len(run.history)}", None)
         found["the end"] = run.weights
     if len(found) < 2:
         what = "The run has not kept checkpoints to choose from"
@@ -190,7 +191,7 @@ def _checkpoints(run: Run) -> dict[str, Path]:
 
 
 def _refuse_what_has_no_halves(
-    photos: Sequence[Image.Image], prompts: Sequence[str], lineup: LineUp | None
+    photos: Sequence[Image.Image], prompts: Sequence[str], lineup: LineUp | bool | None
 ) -> None:
     what = "One half of the {} chooses and the other is reported"
     if len(photos) < 2 and (photos or not lineup):

@@ -19,8 +19,12 @@ from PIL import Image
 from sdnb.dataset.decoding import open_picture
 from sdnb.dataset.photos import fingerprint, photo_paths, read_caption
 from sdnb.errors import Problem, bytes_in_words, seconds_in_words
-from sdnb.evaluation.scores import MEASURES, Scores
+from sdnb.evaluation.lineup import photo_line_up
+from sdnb.evaluation.scores import MEASURES, ImageSet, Scores, recognised
 from sdnb.files import write_atomically
+from sdnb.models.base import MODELS, Model
+from sdnb.models.families import MINI
+from sdnb.models.image_encoders import image_encoders_for
 from sdnb.training.config import TrainConfig
 from sdnb.training.methods import method_of
 from sdnb.training.run_folder import Run, bytes_of, read_inputs
@@ -39,6 +43,7 @@ def write_report(
     images: Iterable[tuple[str, Image.Image]] = (),
     seconds: float | None = None,
     photos: bool = True,
+    line_up: Model | None = None,
 ) -> Path:
     """Write the page to `path` (.html) and its numbers beside it (.json); returns the page's path.
 
@@ -46,11 +51,15 @@ def write_report(
     image) pairs (an `ImageSet` is that), and the seconds of training, which do not stand in the
     folder of a run that rested for a night. The page needs no other file and no network. With
     `photos` false it shows neither photos nor captions, for pages that leave the learner's machine;
-    the numbers never do. Raises Problem where the files cannot be written.
+    the numbers never do. `line_up` is the run's base model, to score the images, an `ImageSet`, in
+    a line-up of photos too (`photo_line_up` of their prompts): that makes nineteen images more, and
+    fetches an image encoder. Raises Problem where that fails, or the files cannot be written.
     """
     path, config = Path(path), run.config
     if path.suffix.lower() != ".html":
         path = path.with_name(f"{path.name}.html")
+    if line_up:
+        scores = _in_line_up(config, line_up, images, scores or Scores({}))
     count, shown = _photos(run)
     numbers = _numbers(run, scores, seconds, count)
     by_prompt = groupby(images, key=itemgetter(0))
@@ -63,6 +72,7 @@ def write_report(
         by_prompt=[(words, [thumbnail(image) for _, image in each]) for words, each in by_prompt],
         measures=MEASURES,
         remarks=scores.remarks if scores else (),
+        mini=config.base in MODELS and MODELS[config.base].family.name == MINI.name,
         photos=shown if photos else (),
         settings=_changed_settings(config, photos),
         files=[(file.name, bytes_of(file)) for file in files],
@@ -71,6 +81,16 @@ def write_report(
     write_atomically(path.with_suffix(".json"), content.encode())
     write_atomically(path, html.encode("utf-8", "replace"))  # a folder's name may be no text
     return path
+
+
+def _in_line_up(config: TrainConfig, model: Model, images: ImageSet, scores: Scores) -> Scores:
+    """The scores with the share of the images that is recognised in a line-up of photos."""
+    if not isinstance(images, ImageSet):
+        raise Problem("There are no images for the line-up", do="Give those of make_image_set")
+    encoder = image_encoders_for(model)[-1]
+    lineup = photo_line_up(config, model, others=images.prompts, encoder=encoder)
+    share = {encoder.name: recognised(images.embed_with(encoder), lineup)}
+    return Scores({"line-up": share, **scores.numbers}, (*scores.remarks, *lineup.remarks))
 
 
 def render(template: str, **values: Any) -> str:

@@ -78,7 +78,7 @@ def make_images(
                 length = lengths[places[0]]
                 texts = [weighted_embeddings(model, each, length, clip_skip) for each in both]
                 latents = pipe(**for_pipeline(model.unet, *texts), **noise, **arguments).images
-            decoded = _decoded(pipe, latents, _fitting(AREA, width, height))
+            decoded = decode(pipe, latents, _fitting(AREA, width, height))
             images |= zip(places, decoded, strict=True)
     return [images[place % len(images)] for place in range(len(prompts))]
 
@@ -239,7 +239,7 @@ def _fitting(area: int, width: int, height: int) -> int:
     return min(max(area // (width * height), 1), 16)
 
 
-def _decoded(pipe: DiffusionPipeline, latents: torch.Tensor, together: int) -> list[Image.Image]:
+def decode(pipe: DiffusionPipeline, latents: torch.Tensor, together: int) -> list[Image.Image]:
     """The images of latents (n, 4, h, w). Outside autocast, because SDXL's VAE overflows in 16
     bits, and few at a time, because at full size it needs more memory than the UNet."""
     scaled = latents.to(pipe.vae.device, pipe.vae.dtype) / pipe.vae.config.scaling_factor

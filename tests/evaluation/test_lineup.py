@@ -1,17 +1,23 @@
 """The line-up of a learner's own photos among other members of the class."""
 
+import json
+from dataclasses import replace
+from html import unescape
+
 import pytest
 import torch
 from PIL import Image
 
 from sdnb.adapters import load_lora
 from sdnb.errors import Problem
-from sdnb.evaluation import lineup as module, measure, photo_line_up, picker
+from sdnb.evaluation import lineup as module, measure, photo_line_up, picker, report
 from sdnb.evaluation.lineup import MEMBERS, LineUp
 from sdnb.evaluation.picker import key_numbers, pick_checkpoint
 from sdnb.evaluation.report import write_report
 from sdnb.evaluation.scores import ImageSet, recognised
 from sdnb.inference import make_images
+from sdnb.models.image_encoders import load_clip
+from sdnb.models.loading import load_model
 from sdnb.training.run import train
 
 RED, LIME, BLUE, BLACK = (1.0, 0.0), (0.0, 1.0), (0.6, 0.8), (-1.0, 0.0)
@@ -140,6 +146,20 @@ def test_without_held_out_photos_it_says_that_it_takes_the_trainings(
     assert "training's own, and the share is too high" in lineup.remarks[1]
 
 
+def test_photos_that_the_run_held_out_are_the_subjects(
+    config, tiny, mean_encoder, strangers, painted, tmp_path
+):
+    held_out = tmp_path / "held out"
+    held_out.mkdir()
+    painted("red").save(held_out / "red.png")
+    config = config.replace(held_out=held_out)
+    lineup = photo_line_up(config, tiny, others=strangers, encoder=mean_encoder)
+    assert torch.equal(lineup.known[:1], mean_encoder.embed([painted("red")])) and lineup.own == 1
+    assert len(lineup.remarks) == 1  # not the training's own
+    given = photo_line_up(config, tiny, [painted("black")], strangers, mean_encoder)
+    assert torch.equal(given.known[:1], mean_encoder.embed([painted("black")]))
+
+
 def test_a_folder_takes_the_place_of_class_images(config, tiny, asked, mean_encoder, strangers):
     subject = [Image.new("RGB", (8, 8), "red")]
     lineup = photo_line_up(config, tiny, subject, strangers, mean_encoder)
@@ -207,3 +227,38 @@ def test_the_picker_and_the_report_take_it(
     assert "3 photos of the subject" in " ".join(lines)
     page = write_report(run, tmp_path / "page.html", reported)
     assert lineup.remarks[0] in page.read_text()
+
+
+def test_the_picker_makes_one_where_it_is_asked(run, tiny, asked, monkeypatch):
+    clip = load_clip(load_model("mini"))
+    monkeypatch.setattr(picker, "image_encoders_for", lambda model: [clip])
+    prompts, how = ("photo of {}", "{} at the beach"), {"seeds": (0, 1), "steps": 1}
+    picked = pick_checkpoint(run, (), tiny, True, prompts, **how)
+    assert [prompt for prompt, _ in asked[:2]] == ["photo of a man", "a man at the beach"]
+    lineup = photo_line_up(run.config, tiny, (), prompts, clip)
+    by_hand = pick_checkpoint(run, (), tiny, lineup, prompts, **how)
+    assert str(picked) == str(by_hand) and "No photos were held out" in str(picked)
+
+
+def test_the_report_makes_one_where_it_is_asked_and_else_says_that_it_could(
+    run, tiny, mean_encoder, asked, painted, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(report, "image_encoders_for", lambda model: [None, mean_encoder])
+    images = ImageSet(("photo of ravo man",), (0, 1), (painted("red"), painted("lime")))
+    scores = measure(images, [painted("red")], [mean_encoder])
+    page = tmp_path / "page.html"
+    write_report(run, page, scores, images)
+    assert "line_up=model" in page.read_text()
+    write_report(run, page, scores, images, line_up=tiny)
+    lineup = photo_line_up(run.config, tiny, (), images.prompts, mean_encoder)
+    share = recognised(images.embed_with(mean_encoder), lineup)
+    told = json.loads(page.with_suffix(".json").read_text())["scores"]
+    assert [*told] == ["line-up", *scores.numbers] and told["line-up"]["mean"]["mean"] == share.mean
+    assert all(remark in unescape(page.read_text()) for remark in lineup.remarks)
+    assert asked[0] == ("photo of a man", 5000) and "line_up=model" not in page.read_text()
+    on_mini = replace(run, config=run.config.replace(base="mini"))
+    assert "line_up=model" not in write_report(on_mini, page, scores, images).read_text()
+    with pytest.raises(Problem, match="no images for the line-up"):
+        write_report(run, page, scores, line_up=tiny)
+    write_report(run, page, None, images, line_up=tiny)  # as the only score
+    assert [*json.loads(page.with_suffix(".json").read_text())["scores"]] == ["line-up"]

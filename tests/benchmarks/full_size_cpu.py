@@ -17,7 +17,6 @@ import torch
 from full_size import noise_photos, random_model
 
 from sdnb.machine import GIB, find_machine
-from sdnb.training import plan as plan_of
 from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig
 from sdnb.training.loop import fit
 from sdnb.training.memory import empty_model, plan
@@ -33,15 +32,15 @@ RECIPES = {
 }
 
 
-def small(base: str):
+def small(base: str, dtype: torch.dtype = torch.float32):
     """The model without weights, for pictures of 64 pixels."""
-    model = empty_model(base)
+    model = empty_model(base, dtype)
     model.unet.register_to_config(sample_size=SIDE)
     return model
 
 
 def one(name: str) -> None:
-    plan_of.empty_model = small
+    sys.modules["sdnb.training.memory"].empty_model = small
     config, machine = RECIPES[name], find_machine("fp32")
     photos = noise_photos(64)
     foreseen = plan(config, 3, machine)

@@ -104,13 +104,13 @@ def families() -> dict[str, float]:
     """Tiny models of every family as single files, loaded and drawn with; and a LoRA for each of
     the large families put into the mini model: refused by name?"""
     sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests' tiny models
-    from sdnb.models import single_file
+    from sdnb.models import families as known
     from tests.families import tiny_parts, write_configs
     from tests.single_files import write_single_file
 
-    drew, merges = 0, single_file.FAMILIES / "clip_merges.txt.gz"
+    drew, merges = 0, known.CONFIGS / "clip_merges.txt.gz"
     for family in FAMILIES:
-        with TemporaryDirectory() as folder, patch.object(single_file, "FAMILIES", Path(folder)):
+        with TemporaryDirectory() as folder, patch.object(known, "CONFIGS", Path(folder)):
             parts, file = tiny_parts(family), Path(folder) / "some_model.safetensors"
             write_configs(parts, family, Path(folder))
             (Path(folder) / merges.name).write_bytes(merges.read_bytes())

@@ -27,6 +27,7 @@ from sdnb.training.methods import method_of, restore
 from sdnb.training.run import prepare
 
 STEPS = 150  # of a LoRA, as in the lessons; the presets' own lengths are in the card
+DENOISED = 15  # steps of an image
 TAKEN, SIZE = 640, 128  # pixels of a photo as it was taken, and as the model sees it
 BARE = [f"photo of {{}}, {words}" for words in PLACES.values()] * 2
 GLASSES = [f"photo of {{}} wearing round glasses, {words}" for words in PLACES.values()]
@@ -82,12 +83,14 @@ class Studio:
         if file:
             method_of(config).save(self.model, config, file)
 
-    def draw_scene(self, prompts: list[str], word: str = "ravo") -> list[Image.Image]:
+    def make(self, prompts: list[str], word: str = "ravo") -> list[Image.Image]:
         seeds = range(1000 * self.seed + 500, 1000 * self.seed + 500 + len(prompts))
-        return sdnb.make_images(self.model, [p.format(word) for p in prompts], seeds, steps=15)
+        return sdnb.make_images(
+            self.model, [p.format(word) for p in prompts], seeds, steps=DENOISED
+        )
 
     def recognised(self, prompts: list[str] = BARE) -> float:
-        return self.lineup.score(self.draw(prompts), self.judge)
+        return self.lineup.score(self.make(prompts), self.judge)
 
     def share(self, pictures, feature: str, *values) -> float:
         return fmean(reading[feature] in values for reading in self.judge.read(pictures))
@@ -149,8 +152,8 @@ def named(seed: int) -> dict[str, float]:
         told = [scene if name == "named" else replace(scene, glasses="none") for scene in scenes]
         photos = [photo(scene, i, told[i]) for i, scene in enumerate(scenes)]
         studio.learn(LORA, photos, STEPS)
-        found[f"{name}, unasked"] = studio.share(studio.draw_scene(BARE), "glasses", *WORN)
-        found[f"{name}, asked"] = studio.share(studio.draw_scene(GLASSES), "glasses", *WORN)
+        found[f"{name}, unasked"] = studio.share(studio.make(BARE), "glasses", *WORN)
+        found[f"{name}, asked"] = studio.share(studio.make(GLASSES), "glasses", *WORN)
     return found
 
 
@@ -160,7 +163,7 @@ def prior(seed: int) -> dict[str, float]:
     studio, found = Studio(seed), {}
     before = {name: p.detach().clone() for name, p in studio.model.unet.named_parameters()}
     kinds = {"a man": [prompt.format("a man") for prompt in BARE[:9]], "others": OTHERS}
-    plain = {kind: studio.draw_scene(prompts) for kind, prompts in kinds.items()}
+    plain = {kind: studio.make(prompts) for kind, prompts in kinds.items()}
     clip = sdnb.models.load_clip(studio.model)
     for name, changes, steps in (
         ("without", {}, 2 * STEPS),
@@ -169,7 +172,7 @@ def prior(seed: int) -> dict[str, float]:
         studio.learn(WHOLE.replace(**changes), studio.photos(), steps)
         found[f"{name}: recognised"] = studio.recognised()
         for kind, prompts in kinds.items():
-            drawn = studio.draw_scene(prompts)
+            drawn = studio.make(prompts)
             found[f"{name}: drift of {kind}"] = sdnb.evaluation.drift(clip, plain[kind], drawn)
             if kind == "a man":
                 found[f"{name}: a man is ravo"] = studio.lineup.score(drawn, studio.judge)
@@ -229,7 +232,7 @@ def use(seed: int) -> dict[str, float]:
         mini = homes["mini"]
         for weight in (0, 0.4, 0.8, 1.2):
             sdnb.load_lora(mini.model, files["mini"], weight)
-            drawn = mini.draw(BARE)
+            drawn = mini.make(BARE)
             found[f"weight {weight:g}: recognised"] = mini.lineup.score(drawn, mini.judge)
             found[f"weight {weight:g}: place obeyed"] = mini.obeyed(drawn)
         sdnb.load_lora(mini.model, files["mini"], 1.0)
@@ -244,7 +247,7 @@ def use(seed: int) -> dict[str, float]:
 
 def _worn(studio: Studio, method: str, truth: dict, name: str = "ravo") -> dict[str, float]:
     """Features kept, and accessories asked and not asked."""
-    bare, glasses, hats = (studio.draw_scene(prompts, name) for prompts in (BARE, GLASSES, HATS))
+    bare, glasses, hats = (studio.make(prompts, name) for prompts in (BARE, GLASSES, HATS))
     kept = {f"{method}: {f}": studio.share(bare, f, truth[f]) for f in ("brows", "face", "hair")}
     return kept | {
         f"{method}: hat asked": studio.share(hats, "hat", "top hat"),
@@ -265,7 +268,7 @@ def _carried(homes: dict[str, Studio], files: dict[str, Path]) -> dict[str, floa
                 name = sdnb.load_embedding(studio.model, files[learned])
             else:
                 sdnb.load_lora(studio.model, files[learned], 1.0)
-            drawn = studio.draw_scene(BARE, name)
+            drawn = studio.make(BARE, name)
             sdnb.unload_lora(studio.model), sdnb.unload_embeddings(studio.model)
             found[f"{learned} on {used}: recognised"] = studio.lineup.score(drawn, studio.judge)
             found[f"{learned} on {used}: style kept"] = studio.share(drawn, "style", look)

@@ -51,11 +51,12 @@ def show_settings(model: FormModel) -> None:
         widgets.VBox([_with_help(lines[e.name], e) for e in model.lines if e.basic is wanted])
         for wanted in (True, False)
     )
+    basic.layout.flex = "1 1 32em"  # where that is too wide, the picture is above the lines
     more.children += (widgets.HTML(_glossary_link(model)),)
     folded = widgets.Accordion([more], selected_index=None)
     folded.set_title(0, "More settings")
-    answers = answer, *_comparison(model)
-    display(widgets.VBox([*_chooser(model), _row(basic, picture), folded, *answers]))
+    top = _row(picture, basic, flow="row-reverse wrap")
+    display(widgets.VBox([*_chooser(model), top, folded, answer, *_comparison(model)]))
 
 
 def show_crops(model: CropChooser) -> None:
@@ -311,9 +312,9 @@ def _button(label: str, deed: Callable[[], object]) -> widgets.Button:
     return made
 
 
-def _row(*parts: widgets.Widget) -> widgets.HBox:
+def _row(*parts: widgets.Widget, flow: str = "row wrap") -> widgets.HBox:
     """Side by side, and below one another where a cell is narrow."""
-    return widgets.HBox(parts, layout={"flex_flow": "row wrap"})
+    return widgets.HBox(parts, layout={"flex_flow": flow})
 
 
 def _picture(kind: str) -> widgets.Image:

@@ -83,3 +83,27 @@ def test_captions_are_mended_everywhere_and_back(open_notebook, tmp_path):
     page.until(lambda: "umbrella" in "".join(f.read_text() for f in files), "it is kept")
     assert json.loads((first.parent / ".captions.json").read_text())["person_01.jpg"]
     assert page.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 800, 600])
+def test_the_portrait_is_in_sight_and_not_stretched(open_notebook, width):
+    """Beside the first lines of its form, and above them where a window is narrow."""
+    page = open_notebook("01_dataset.ipynb", "JupyterLab Light")
+    page.view.set_viewport_size({"width": width, "height": 900})
+    page.run("from dataclasses import replace")
+    form = page.run(STUDIO)
+    portrait, first = form.locator("img"), form.get_by_label("Man or woman")
+    page.until(lambda: portrait.evaluate("e => e.complete && e.naturalWidth"), "it is drawn")
+    shape = "e => [e.clientWidth, e.clientHeight, e.naturalWidth, e.naturalHeight]"
+    wide, high, drawn_wide, drawn_high = portrait.evaluate(shape)
+    assert wide / high == pytest.approx(drawn_wide / drawn_high, rel=0.02) and wide >= 150
+    first.scroll_into_view_if_needed()
+    page.shoot(f"portrait-{width}")
+    seen, line = portrait.bounding_box(), first.bounding_box()
+    cell = form.locator(".jp-OutputArea").first.bounding_box()
+    assert seen["x"] + seen["width"] <= cell["x"] + cell["width"]
+    if width == 1280:
+        assert abs(seen["y"] - line["y"]) < 10 and seen["x"] >= line["x"] + line["width"]
+    else:
+        assert 0 <= line["y"] - (seen["y"] + seen["height"]) < 30
+    assert page.errors == []

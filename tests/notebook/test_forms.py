@@ -151,7 +151,7 @@ def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
     form_ = form(LoraConfig)
     view.show_settings(form_.model)
     chooser, top, folded, answer, *_ = shown[0].children
-    basic, picture = top.children
+    picture, basic = top.children
     assert picture.layout.display == "none"  # settings of a training look like nothing
     lines = {box.children[0].description: box.children[0] for box in basic.children}
     lines["Rank"].value = "999"
@@ -208,7 +208,10 @@ def test_a_slider_keeps_numbers_and_the_picture_follows_it(monkeypatch):
     monkeypatch.setattr(view, "display", shown.append)
     form_ = form(sdnb.mini.PersonConfig)
     view.show_settings(form_.model)
-    basic, picture = shown[0].children[0].children
+    picture, basic = shown[0].children[0].children
+    # to the right of the lines, above them where a cell is narrow, and never stretched
+    assert shown[0].children[0].layout.flex_flow == "row-reverse wrap"
+    assert basic.layout.flex == "1 1 32em" and picture.layout.align_self == "flex-start"
     lines = {box.children[0].description: box.children[0] for box in basic.children}
     before = picture.value
     assert (lines["Head's share"].min, lines["Head's share"].max) == (0.05, 0.75)

@@ -46,7 +46,7 @@ class Candidate:
 @dataclass(frozen=True)
 class Picked:
     """The checkpoints in order, the chosen one, and a sheet: a row for each prompt, a column for
-    each checkpoint. Printed as a table of the reported half."""
+    each checkpoint, a star at the chosen one. Printed as a table of the reported half."""
 
     candidates: tuple[Candidate, ...]
     chosen: Candidate
@@ -56,9 +56,8 @@ class Picked:
         like = "line-up" if "line-up" in self.chosen.reported.numbers else "likeness"
         rows = [("checkpoint", like, "prompt fit", "drift")]
         for candidate in self.candidates:
-            mark = " *" if candidate is self.chosen else ""
             numbers = map("{:.3f}".format, key_numbers(candidate.reported))
-            rows.append((candidate.name + mark, *numbers))
+            rows.append((candidate.name + " *" * (candidate is self.chosen), *numbers))
         lines = ["  ".join(f"{cell:13}" for cell in row).rstrip() for row in rows]
         note = "* chosen on the other half of the photos and prompts"
         return "\n".join([*lines, note, *self.chosen.reported.notes])
@@ -111,29 +110,37 @@ def pick_checkpoint(
         )
         candidates.append(Candidate(name, path, choosing, reported))
         image_sets.append(images)
-    return Picked(tuple(candidates), best(candidates), _sheet([*checkpoints], image_sets))
+    chosen = best(candidates)
+    labels = [one.name + " *" * (one is chosen) for one in candidates]
+    return Picked(tuple(candidates), chosen, _sheet(labels, image_sets))
 
 
-def _sheet(names: list[str], image_sets: list[ImageSet]) -> Image.Image:
+def _sheet(labels: list[str], image_sets: list[ImageSet]) -> Image.Image:
     """The images from the first seed: a row for each prompt, a column for each checkpoint."""
     columns = [image_set.images[:: len(image_set.seeds)] for image_set in image_sets]
     cells = [image for row in zip(*columns) for image in row]
-    return image_grid(cells, len(columns), row_labels=image_sets[0].prompts, column_labels=names)
+    return image_grid(cells, len(columns), row_labels=image_sets[0].prompts, column_labels=labels)
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
-    """Among those whose likeness (the line-up's, where there is one) is within one standard error
-    of the best, the one of which prompt fit - drift is largest, of equal ones the earliest. That is
-    the one-standard-error rule (Hastie, Tibshirani, Friedman, The Elements of Statistical Learning,
-    section 7.10): a likeness that is not clearly better must not cost more elsewhere."""
+    """Out is every checkpoint whose likeness (the line-up's, where there is one) is less than the
+    best one's by more than the standard error (the root mean square of all checkpoints' errors), or
+    by more than a quarter, for the error of a few seeds can be so large that it excuses anything.
+    The others are ranked in likeness, in prompt fit and in drift, and the least sum of ranks wins;
+    of equal sums the greater likeness, then the earlier checkpoint. So what is worse than another
+    in every score cannot win, no score outweighs the others by its scale, and what is not clearly
+    less alike may win by what it costs less elsewhere, as in the one-standard-error rule (Hastie,
+    Tibshirani, Friedman, The Elements of Statistical Learning, section 7.10)."""
     numbers = [key_numbers(candidate.choosing) for candidate in candidates]
-    top = max((likeness for likeness, _, _ in numbers), key=lambda likeness: likeness.mean)
-    near = [
-        (fit.mean - drift.mean, candidate)
-        for candidate, (likeness, fit, drift) in zip(candidates, numbers)
-        if likeness.mean >= top.mean - top.error
-    ]
-    return max(near, key=lambda pair: pair[0])[1]
+    error = (sum(alike.error**2 for alike, _, _ in numbers) / len(numbers)) ** 0.5
+    goods = [(alike.mean, fit.mean, -drift.mean) for alike, fit, drift in numbers]
+    top = max(alike for alike, _, _ in goods)
+    near = [i for i, good in enumerate(goods) if good[0] >= top - min(error, abs(top) / 4)]
+
+    def ranks(i: int) -> int:  # how often another one is better
+        return sum(theirs > mine for j in near for theirs, mine in zip(goods[j], goods[i]))
+
+    return candidates[min(near, key=lambda i: (ranks(i), -goods[i][0]))]
 
 
 def key_numbers(scores: Scores) -> tuple[Number, Number, Number]:
@@ -142,9 +149,8 @@ def key_numbers(scores: Scores) -> tuple[Number, Number, Number]:
     other two are of the first encoder that reads prompts."""
     clip = next(iter(scores["prompt fit"]))
     likeness = scores.numbers.get("line-up") or scores["likeness"]
-    others = [name for name in likeness if name != clip]
-    alike = likeness[others[0] if others else clip]
-    return alike, scores["prompt fit"][clip], scores["drift"][clip]
+    who = next((name for name in likeness if name != clip), clip)
+    return likeness[who], scores["prompt fit"][clip], scores["drift"][clip]
 
 
 @contextmanager

@@ -144,8 +144,7 @@ class _CropView(_PhotoView):
     def refresh(self) -> None:
         super().refresh()
         model, photo = self.model, self.model.photo
-        place = f"<b>{model.index + 1} of {self.count}:</b>"
-        self.place.value = f"{place} {escape(str(photo))}"
+        self.place.value = f"<b>{model.index + 1} of {self.count}:</b> {escape(str(photo))}"
         for name, percent in model.standing.items():
             self.sliders[name].disabled = percent is None
             self.sliders[name].value = 50 if percent is None else percent

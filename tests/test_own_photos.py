@@ -1,7 +1,6 @@
 """The cells of "your turn" in notebooks 01 and 02, for a learner who has brought photos."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -35,23 +34,20 @@ def project(tmp_path, monkeypatch):
 
 
 def test_own_photos_are_prepared_and_captioned(project):
-    here = {"sdnb": sdnb, "desk": project / "desk"}
-    for source in cells("01_dataset", 'print("Your photos belong', 4):
+    here = {}
+    for source in cells("01_dataset", "import sdnb\n\nprint", 4):
         exec(source, here)
     dataset = sdnb.Project().dataset
     assert here["own"] and len(list(dataset.glob("*.jpg"))) == 9
     assert len(list((dataset / "held_out").glob("*.jpg"))) == 3
 
-    judge = sdnb.mini.load_judge()
-    here = {"sdnb": sdnb, "desk": project / "desk", "shutil": shutil, "partial": partial}
-    choose, write, show = cells("02_captioning", "DATASET =", 3)
+    see = "sdnb.captioning.judge_sees(sdnb.mini.load_judge())"
+    here = {}
+    choose, write, show = cells("02_captioning", "import shutil\nfrom functools", 3)
     exec(choose, here)
     assert here["own"] and here["my_settings"].config.captioner == "blip-base"
     here["my_settings"].model.type("captioner", "mini")  # the real one is on the Hub
-    exec(
-        write.replace("sdnb.captioning.clip_sees()", "sdnb.captioning.judge_sees(judge)"),
-        here | {"judge": judge},
-    )
+    exec(write.replace("sdnb.captioning.clip_sees()", see), dict(here))
     captions = [path.read_text() for path in dataset.rglob("*.txt")]
     assert len(captions) == 12 and all(c.startswith("photo of ravo, a ") for c in captions)
     assert not list(sdnb.Project().photos.glob("*.txt"))  # the originals stay as they are

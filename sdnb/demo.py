@@ -1,12 +1,10 @@
 """The main job in one go: train a LoRA on the sample photos, and prove that it learned."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from statistics import fmean
 
-import psutil
 from PIL import Image
 
 from sdnb.adapters import load_lora, unload_lora
@@ -38,9 +36,10 @@ WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
     "photo of ravo wearing round glasses, in a forest",
     "photo of ravo wearing round glasses and a blue cap, in the desert",
 )
-OTHERS = ("photo of a woman with long red hair, in a room", "photo of a green mug with a red heart")
+OTHERS = ["photo of a woman with long red hair, in a room", "photo of a green mug with a red heart"]
 HATS = ("top hat", "beanie", "cap")
 PER_WISH = 2  # pictures of each wish for the numbers; the grid shows the first
+ASKED = [wish for wish in WISHES for _ in range(PER_WISH)]
 
 
 def run_demo(out: Path) -> dict:
@@ -55,13 +54,13 @@ def run_demo(out: Path) -> dict:
     model = load_model(config.base)
     clip = load_clip(model)  # before training: its text side is the model's
 
-    before, others_before = _pictures(model, WISHES), _pictures(model, OTHERS)
+    before, others_before = _pictures(model, ASKED), _pictures(model, 2 * OTHERS)
     run = train(config, out / "run", machine)
     if not run.finished:
         print(run)
         return {}
     load_lora(model, run.weights)
-    after, others_after = _pictures(model, WISHES), _pictures(model, OTHERS)
+    after, others_after = _pictures(model, ASKED), _pictures(model, 2 * OTHERS)
     unload_lora(model)
 
     photos = [photo.image for photo in read_photos(config.photos, model.info.resolution)]
@@ -69,7 +68,6 @@ def run_demo(out: Path) -> dict:
         **_measure(model, clip, photos, before, after),
         "drift of other prompts": round(drift(clip, others_before, others_after), 3),
         "seconds": round(time.perf_counter() - begun, 1),
-        "peak memory MiB": _peak_memory(),
     }
     columns = [wish.removeprefix("photo of ") for wish in WISHES]
     pictures = [*photos[: len(WISHES)], *before[::PER_WISH], *after[::PER_WISH]]
@@ -82,28 +80,23 @@ def run_demo(out: Path) -> dict:
     return numbers
 
 
-def _pictures(model: Model, prompts: tuple[str, ...]) -> list[Image.Image]:
-    wishes = _repeated(prompts)
-    return make_images(model, wishes, range(len(wishes)))
-
-
-def _repeated(prompts: tuple[str, ...]) -> list[str]:
-    return [prompt for prompt in prompts for _ in range(PER_WISH)]
+def _pictures(model: Model, prompts: list[str]) -> list[Image.Image]:
+    return make_images(model, prompts, range(len(prompts)))
 
 
 def _measure(model: Model, clip: ClipEncoder, photos, before, after) -> dict:
     judge = load_judge()
-    lineup, wishes = line_up(SAMPLE_PERSON, model, judge), _repeated(WISHES)
+    lineup = line_up(SAMPLE_PERSON, model, judge)
     scenes = photos_of(SAMPLE_PERSON, 8, seed=99, glasses="round")
     held_out = [draw_scene(scene) for scene in scenes]
-    as_class = [wish.replace("ravo", "a man") for wish in wishes]  # CLIP does not know the word
+    as_class = [wish.replace("ravo", "a man") for wish in ASKED]  # CLIP does not know the word
 
     def both(measure) -> dict[str, float]:
         return {"before": round(measure(before), 3), "after": round(measure(after), 3)}
 
     return {
         "line-up": both(lambda pictures: lineup.score(pictures, judge)),
-        **_obeyed(judge.read(after), wishes),
+        **_obeyed(judge.read(after)),
         "prompt fit": both(lambda pictures: prompt_fit(clip, pictures, as_class)),
         "distance to the nearest training photo": {
             "pictures": round(fmean(distance_to_nearest(after, photos, model)), 3),
@@ -112,9 +105,9 @@ def _measure(model: Model, clip: ClipEncoder, photos, before, after) -> dict:
     }
 
 
-def _obeyed(readings: list[dict], wishes: list[str]) -> dict[str, float]:
+def _obeyed(readings: list[dict]) -> dict[str, float]:
     """Shares of the pictures in which the judge finds what the words asked for."""
-    pairs = list(zip(readings, wishes, strict=True))
+    pairs = list(zip(readings, ASKED, strict=True))
     glasses = [("glasses" in wish, seen["glasses"] != "none") for seen, wish in pairs]
     shares = {
         "hats obeyed": [seen["hat"] == hat for seen, wish in pairs for hat in HATS if hat in wish],
@@ -122,12 +115,3 @@ def _obeyed(readings: list[dict], wishes: list[str]) -> dict[str, float]:
         "glasses where not asked": [seen for asked, seen in glasses if not asked],
     }
     return {name: round(fmean(found), 3) for name, found in shares.items()}
-
-
-def _peak_memory() -> int:
-    if sys.platform == "win32":
-        return round(psutil.Process().memory_info().peak_wset / 2**20)
-    import resource  # which Windows lacks
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

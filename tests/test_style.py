@@ -19,7 +19,7 @@ BUDGETS = {
     "models": 1015,
     "adapters": 580,
     "dataset": 1200,
-    "captioning": 660,
+    "captioning": 665,
     "inference": 845,
     "training": 2110,
     "evaluation": 800,

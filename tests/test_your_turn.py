@@ -65,6 +65,30 @@ def test_a_rehearsal_needs_no_cell_before_it(project, name):
 
 
 @pytest.mark.long
+def test_the_words_of_a_project_are_asked_once(project):
+    """In notebook 02; the captions and every training after it take them."""
+    for photo in sorted(sample_photos().glob("*.jpg"))[:6]:
+        shutil.copy(photo, project.dataset)
+    forms = project.folder / "forms"
+    forms.mkdir()
+    (forms / "captions.toml").write_text('captioner = "mini"\n')  # the real one is on the Hub
+    about = 'trigger = "minka"\nclass_word = "cat"\nsubject = "object"\n'
+    (forms / "subject.toml").write_text(about)  # as typed in 02's form
+    run("02_captioning")
+    captions = [path.read_text() for path in project.dataset.glob("*.txt")]
+    assert len(captions) == 6 and all(c.startswith("photo of minka cat, ") for c in captions)
+    for number, name in {
+        "03": "03_dreambooth",
+        "04": "04_textual_inversion",
+        "05": "05_lora",
+    }.items():
+        config = run(name)["my_run"].config
+        assert (config.trigger, config.class_word) == ("minka", "cat")
+        assert getattr(config, "init_word", "cat") == "cat" and config.method == METHODS[number]
+    assert config.prior_weight  # the preset of a thing
+
+
+@pytest.mark.long
 def test_a_learners_photos_go_from_one_to_the_next(project):
     """With photos in the project's folder, a kernel for each notebook."""
     for photo in sorted(sample_photos().glob("*.jpg"))[:12]:

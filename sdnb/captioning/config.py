@@ -1,9 +1,34 @@
-"""The settings of captioning."""
+"""The settings of captioning, and the words that a project is about."""
+
+from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from sdnb.settings import Settings
+
+
+class SubjectConfig(Settings):
+    """Whom or what your photos show, and by which word: asked once, and kept for the project."""
+
+    basics = ("trigger", "class_word", "subject")
+    names = ("trigger", "class_word")
+
+    trigger: str = Field("ravo", min_length=1, title="Trigger word")
+    """The made-up word that will mean your subject, letters only; every later form begins with it,
+    and a real word keeps its old meaning."""
+    class_word: str = Field("man", min_length=1, title="Class word")
+    """What it stands for in plain English (man, woman, dog, mug); for a style "plain", its
+    opposite."""
+    subject: Literal["person", "object", "style"] = Field("person", title="Subject")
+    """What the word shall take: a person, an object (an animal too), or a style."""
+
+    @property
+    def front(self) -> str:
+        """What captions and prompts begin with: "photo of ravo", "photo of ravo mug", "drawing in
+        ravo style"."""
+        named = f"{self.trigger} {self.class_word}" if self.subject == "object" else self.trigger
+        return f"drawing in {named} style" if self.subject == "style" else f"photo of {named}"
 
 
 class CaptionConfig(Settings):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from sdnb.captioning.config import CaptionConfig
+from sdnb.captioning.config import CaptionConfig, SubjectConfig
 from sdnb.dataset.config import PhotoConfig
 from sdnb.inference.config import ImageConfig
 from sdnb.mini.yourself import PersonConfig
@@ -16,7 +16,7 @@ from sdnb.settings import Settings
 from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig
 
 CLASSES = (  # in the order of the course
-    *(PersonConfig, PhotoConfig, CaptionConfig, TrainConfig),
+    *(PersonConfig, PhotoConfig, SubjectConfig, CaptionConfig, TrainConfig),
     *(DreamboothConfig, TextualInversionConfig, LoraConfig, ImageConfig),
 )
 KINDS = {bool: "on or off", int: "a whole number", float: "a number", str: "text"}

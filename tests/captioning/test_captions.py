@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sdnb.captioning import CaptionConfig
+from sdnb.captioning import CaptionConfig, SubjectConfig
 from sdnb.captioning.captions import (
     MEMORY,
     Captioned,
@@ -302,3 +302,16 @@ def test_what_is_cut_off_is_said_and_the_trigger_is_never_lost(tiny):
         with pytest.raises(Problem, match=r"c\.jpg.*'ravo'.*in front"):
             check_captions([fits, lost], "ravo", tiny.tokenizer)
         assert len(check_captions([lost], "", tiny.tokenizer)) == 1
+
+
+@pytest.mark.parametrize(
+    "subject, front",
+    [
+        ("person", "photo of minka"),
+        ("object", "photo of minka cat"),
+        ("style", "drawing in minka style"),
+    ],
+)
+def test_what_captions_begin_with(subject, front):
+    about = SubjectConfig(trigger="minka", class_word="cat", subject=subject)
+    assert about.front == front

@@ -43,7 +43,8 @@ def test_own_photos_are_prepared_and_captioned(project):
 
     see = "sdnb.captioning.judge_sees(sdnb.mini.load_judge())"
     here = {}
-    choose, write, show = cells("02_captioning", "import shutil\nfrom functools", 3)
+    ask, choose, write, show = cells("02_captioning", "import sdnb\n\nown = any", 4)
+    exec(ask, here)
     exec(choose, here)
     assert here["own"] and here["my_settings"].config.captioner == "blip-base"
     here["my_settings"].model.type("captioner", "mini")  # the real one is on the Hub

@@ -107,3 +107,17 @@ def test_the_portrait_is_in_sight_and_not_stretched(open_notebook, width):
     else:
         assert 0 <= line["y"] - (seen["y"] + seen["height"]) < 30
     assert page.errors == []
+
+
+def test_the_words_of_a_project_are_filled_in(open_notebook):
+    """What is typed in the first form of 02's "Your turn" stands in the second one."""
+    page = open_notebook("02_captioning.ipynb", "JupyterLab Light")
+    form = page.run("own = any(sdnb.Project().dataset")
+    form.get_by_label("Trigger word").fill("minka")
+    form.get_by_label("Class word").fill("cat")
+    form.get_by_label("Subject").select_option("object")
+    page.shoot("subject")
+    form = page.run("subject = about.config")
+    assert form.get_by_label("In front").input_value() == "photo of minka cat"
+    page.shoot("captions-settings")
+    assert page.errors == []

@@ -54,13 +54,13 @@ def run_demo(out: Path) -> dict:
     model = load_model(config.base)
     clip = load_clip(model)  # before training: its text side is the model's
 
-    before, others_before = _pictures(model, ASKED), _pictures(model, 2 * OTHERS)
+    before, others_before = _pictures(model, ASKED), _pictures(model, PER_WISH * OTHERS)
     run = train(config, out / "run", machine)
     if not run.finished:
         print(run)
         return {}
     load_lora(model, run.weights)
-    after, others_after = _pictures(model, ASKED), _pictures(model, 2 * OTHERS)
+    after, others_after = _pictures(model, ASKED), _pictures(model, PER_WISH * OTHERS)
     unload_lora(model)
 
     photos = [photo.image for photo in read_photos(config.photos, model.info.resolution)]

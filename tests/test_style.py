@@ -15,11 +15,11 @@ SOURCES = sorted(CHECKOUT.glob("sdnb/**/*.py"))
 FUNCTION = 50  # lines; the aim is 40
 # lines of code for each room, stubs included: one that is over gives something up
 BUDGETS = {
-    "root": 910,
+    "root": 900,
     "models": 1015,
     "adapters": 580,
     "dataset": 1200,
-    "captioning": 665,
+    "captioning": 662,
     "inference": 845,
     "training": 2110,
     "evaluation": 800,

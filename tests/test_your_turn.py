@@ -49,6 +49,15 @@ def project(tmp_path, monkeypatch):
     return sdnb.Project()
 
 
+def bring_photos(project: sdnb.Project, folder: Path, count: int) -> None:
+    """A learner's photos, whose captions the mini captioner shall write: the real one is on the
+    Hub."""
+    for photo in sorted(sample_photos().glob("*.jpg"))[:count]:
+        shutil.copy(photo, folder)
+    (project.folder / "forms").mkdir()
+    (project.folder / "forms" / "captions.toml").write_text('captioner = "mini"\n')
+
+
 def test_every_notebook_but_the_first_has_one():
     with_one = [path.stem for path in sorted(NOTEBOOKS.glob("0*.ipynb")) if your_turn(path.stem)]
     assert with_one == [*NAMES]
@@ -67,35 +76,23 @@ def test_a_rehearsal_needs_no_cell_before_it(project, name):
 @pytest.mark.long
 def test_the_words_of_a_project_are_asked_once(project):
     """In notebook 02; the captions and every training after it take them."""
-    for photo in sorted(sample_photos().glob("*.jpg"))[:6]:
-        shutil.copy(photo, project.dataset)
-    forms = project.folder / "forms"
-    forms.mkdir()
-    (forms / "captions.toml").write_text('captioner = "mini"\n')  # the real one is on the Hub
+    bring_photos(project, project.dataset, 6)
     about = 'trigger = "minka"\nclass_word = "cat"\nsubject = "object"\n'
-    (forms / "subject.toml").write_text(about)  # as typed in 02's form
+    (project.folder / "forms" / "subject.toml").write_text(about)  # as typed in 02's form
     run("02_captioning")
     captions = [path.read_text() for path in project.dataset.glob("*.txt")]
     assert len(captions) == 6 and all(c.startswith("photo of minka cat, ") for c in captions)
-    for number, name in {
-        "03": "03_dreambooth",
-        "04": "04_textual_inversion",
-        "05": "05_lora",
-    }.items():
+    for name in NAMES[2:5]:
         config = run(name)["my_run"].config
         assert (config.trigger, config.class_word) == ("minka", "cat")
-        assert getattr(config, "init_word", "cat") == "cat" and config.method == METHODS[number]
+        assert getattr(config, "init_word", "cat") == "cat" and config.method == METHODS[name[:2]]
     assert config.prior_weight  # the preset of a thing
 
 
 @pytest.mark.long
 def test_a_learners_photos_go_from_one_to_the_next(project):
     """With photos in the project's folder, a kernel for each notebook."""
-    for photo in sorted(sample_photos().glob("*.jpg"))[:12]:
-        shutil.copy(photo, project.photos)
-    forms = project.folder / "forms"
-    forms.mkdir()
-    (forms / "captions.toml").write_text('captioner = "mini"\n')  # the real one is on the Hub
+    bring_photos(project, project.photos, 12)
     here = {name[:2]: run(name) for name in NAMES}
 
     assert here["01"]["own"] and len(list(project.dataset.glob("*.jpg"))) == 9

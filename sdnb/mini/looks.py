@@ -1,9 +1,11 @@
-"""Six artists' looks, each a filter over a flat drawing. The base model never sees them: they are
-what the style lesson teaches it. Sizes are parts of the frame, so that a look is the same at any
-resolution."""
+"""Looks, each a filter over a flat drawing: six artists', which the base model never sees, for they
+are what the style lesson teaches it; and two dozen of the world's own, which it knows by name.
+Sizes are parts of the frame, so that a look is the same at any resolution."""
 
+import colorsys
 import random
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -32,12 +34,16 @@ def screenprint(picture: Image.Image, rng: random.Random) -> Image.Image:
 
 def mosaic(picture: Image.Image, rng: random.Random) -> Image.Image:
     """Square tiles with pale joints."""
-    tiles, size = 24, picture.width
+    return _tiles(picture, 24, (236, 230, 216))
+
+
+def _tiles(picture: Image.Image, tiles: int, joints) -> Image.Image:
+    size = picture.width
     small = picture.resize((tiles, tiles), Image.Resampling.BOX)
     big = np.asarray(small.resize((size, size), Image.Resampling.NEAREST), np.float32)
     place = (np.arange(size) + 0.5) * tiles / size % 1
     joint = (place < 0.17)[:, None] | (place < 0.17)[None, :]
-    return _image(np.where(joint[..., None], (236, 230, 216), np.clip(big * 1.1, 0, 255)))
+    return _image(np.where(joint[..., None], joints, np.clip(big * 1.1, 0, 255)))
 
 
 def blueprint(picture: Image.Image, rng: random.Random) -> Image.Image:
@@ -93,3 +99,50 @@ FILTERS: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
     "neon": neon,
     "pencil": pencil,
 }
+
+
+Colour = tuple[int, int, int]
+
+
+def _colour(rng: random.Random, bright: float) -> Colour:
+    """Any colour, about as light as `bright` (0 to 1)."""
+    level = min(1.0, max(0.0, bright + rng.uniform(-0.08, 0.08)))
+    rgb = colorsys.hls_to_rgb(rng.random(), level, rng.uniform(0.35, 0.95))
+    return tuple(int(255 * part) for part in rgb)
+
+
+@cache
+def own_look(index: int) -> Callable[[Image.Image, random.Random], Image.Image]:
+    """One of the world's own looks: prints, drawings, washes, tints and tiles, each with
+    its own inks, paper and measures."""
+    rng = random.Random(f"look {index}")
+    inks = rng.randint(4, 5)
+    palette = np.array([_colour(rng, 0.15 + 0.7 * i / (inks - 1)) for i in range(inks)], np.float32)
+    dark, light = palette[0], palette[-1]
+    paper, ink = (dark, light) if rng.random() < 0.5 else (light, dark)
+    count = rng.randint(16, 32)
+
+    def printed(picture: Image.Image, _) -> Image.Image:
+        levels = np.linspace(0, 1, inks + 1)[1:-1]
+        return _image(palette[np.digitize(_luma(picture), levels)])
+
+    def drawn(picture: Image.Image, _) -> Image.Image:
+        return _image(paper + (ink - paper) * _edges(picture)[..., None])
+
+    def washed(picture: Image.Image, _) -> Image.Image:
+        wash = picture.filter(ImageFilter.GaussianBlur(picture.width / 130))
+        return _image(light - (light - np.asarray(wash, np.float32)) * 0.7)
+
+    def tiled(picture: Image.Image, _) -> Image.Image:
+        return _tiles(picture, count, light)
+
+    def tinted(picture: Image.Image, _) -> Image.Image:
+        tone = dark + (light - dark) * _luma(picture)[..., None]
+        return _image(0.35 * np.asarray(picture, np.float32) + 0.65 * tone)
+
+    return (printed, drawn, washed, printed, tinted, tiled)[index % 6]
+
+
+def look(style: str) -> Callable[[Image.Image, random.Random], Image.Image] | None:
+    """The filter of a style; None for photos and cartoons."""
+    return own_look(int(style.split()[1])) if style.startswith("look ") else FILTERS.get(style)

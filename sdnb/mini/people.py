@@ -91,6 +91,9 @@ def _hair_front(pen: Pen, p: Person, wide: float, colour, hat: bool):
         return
     fringe = _fringe(p, wide)
     pen.shape(np.concatenate([arc(0, -0.3, wide + 0.09, 0.9, 188, 352), fringe]), colour)
+    if p.hair in ("short", "spiky", "bun"):  # before the ears, where a hat leaves it to be seen
+        for sign in (-1, 1):
+            pen.ellipse(sign * (wide - 0.03), -0.16, 0.13, 0.34, colour, outline=False)
     if hat:
         return
     if p.hair == "spiky":
@@ -115,26 +118,29 @@ def _eyes(pen: Pen, p: Person, spread: float, brow_colour):
     light = (202, 146, 70) if p.skin in ("pale", "light") else (246, 226, 182)
     for sign in (-1, 1):
         x = sign * spread
-        pen.ellipse(x, 0, 0.175, 0.115, (252, 252, 252))
-        pen.ellipse(x, 0, 0.09, 0.1, EYES[p.eyes], outline=False)
-        pen.ellipse(x, 0, 0.045, 0.05, (12, 10, 12), outline=False)
-        pen.ellipse(x - 0.03, -0.035, 0.024, 0.024, (255, 255, 255), outline=False)
-        pen.line(arc(x, 0.01, 0.185, 0.13, 200, 340, 10), 0.045, INK)
+        pen.ellipse(x, 0, 0.2, 0.145, (252, 252, 252))
+        pen.ellipse(x, 0, 0.125, 0.135, EYES[p.eyes], outline=False)
+        pen.ellipse(x, 0, 0.05, 0.055, (12, 10, 12), outline=False)
+        pen.ellipse(x - 0.04, -0.045, 0.026, 0.026, (255, 255, 255), outline=False)
+        pen.line(arc(x, 0.01, 0.21, 0.16, 200, 340, 10), 0.045, INK)
+        if p.kind == "woman":  # lashes
+            pen.line([(x + sign * 0.18, -0.07), (x + sign * 0.31, -0.17)], 0.05, INK)
+            pen.line([(x + sign * 0.12, -0.13), (x + sign * 0.2, -0.25)], 0.05, INK)
         brows = {
             "thin": (
-                [(x - 0.22, -0.36), (x, -0.41), (x + 0.22, -0.36)],
-                0.05,
+                [(x - 0.24, -0.39), (x, -0.45), (x + 0.24, -0.39)],
+                0.055,
                 shade(brow_colour, 0.75),
             ),
             "bushy": (
-                [(x - 0.25, -0.36), (x, -0.4), (x + 0.25, -0.36)],
-                0.16,
+                [(x - 0.26, -0.39), (x, -0.44), (x + 0.26, -0.39)],
+                0.18,
                 shade(brow_colour, 0.8),
             ),
-            "short light": ([(x - 0.1, -0.36), (x + 0.1, -0.36)], 0.12, light),
+            "short light": ([(x - 0.1, -0.4), (x + 0.1, -0.4)], 0.15, light),
             "arched": (
-                [(x - sign * 0.24, -0.29), (x + sign * 0.06, -0.52), (x + sign * 0.25, -0.33)],
-                0.085,
+                [(x - sign * 0.24, -0.3), (x + sign * 0.06, -0.56), (x + sign * 0.26, -0.35)],
+                0.095,
                 shade(brow_colour, 0.75),
             ),
         }
@@ -145,10 +151,10 @@ def _nose_and_mouth(pen: Pen, p: Person, smile: bool, skin, colour):
     dark = shade(skin, 0.72)
     if p.nose == "big":
         pen.shape(
-            [(-0.05, 0.05), (0.06, 0.05), (0.2, 0.36), (0.1, 0.44), (-0.1, 0.44), (-0.2, 0.36)],
-            shade(skin, 0.82),
+            [(-0.05, 0.02), (0.06, 0.02), (0.23, 0.35), (0.12, 0.45), (-0.12, 0.45), (-0.23, 0.35)],
+            shade(skin, 0.8),
         )
-        pen.line([(-0.19, 0.36), (-0.08, 0.44), (0.08, 0.44), (0.19, 0.36)], 0.05, dark)
+        pen.line([(-0.22, 0.35), (-0.1, 0.45), (0.1, 0.45), (0.22, 0.35)], 0.06, dark)
     else:
         pen.line([(-0.07, 0.31), (0, 0.34), (0.07, 0.31)], 0.05, dark)
     if p.beard == "moustache":
@@ -163,13 +169,17 @@ def _nose_and_mouth(pen: Pen, p: Person, smile: bool, skin, colour):
                 ],
                 colour,
             )
+    lips = (196, 36, 74) if p.kind == "woman" else mix((172, 62, 66), skin, 0.25)
     if smile:
+        if p.kind == "woman":
+            pen.shape(arc(0, 0.56, 0.37, 0.34, 0, 180), lips, outline=False)
         pen.shape(np.concatenate([arc(0, 0.58, 0.3, 0.26, 5, 175)]), (128, 28, 38))
         pen.shape(
             [(-0.24, 0.6), (0.24, 0.6), (0.2, 0.68), (-0.2, 0.68)], (255, 255, 255), outline=False
         )
     else:
-        pen.line([(-0.18, 0.65), (0, 0.66), (0.18, 0.65)], 0.075, mix((172, 62, 66), skin, 0.25))
+        full = 0.13 if p.kind == "woman" else 0.075
+        pen.line([(-0.18, 0.65), (0, 0.66), (0.18, 0.65)], full, lips)
 
 
 def _marks(pen: Pen, p: Person, skin, spread: float):
@@ -177,8 +187,8 @@ def _marks(pen: Pen, p: Person, skin, spread: float):
         pen.ellipse(
             spread + 0.08,
             0.46,
-            0.075,
-            0.075,
+            0.095,
+            0.095,
             shade(skin, 0.25) if p.skin != "dark" else (25, 12, 10),
         )
     elif p.mark == "freckles":
@@ -194,7 +204,7 @@ def _marks(pen: Pen, p: Person, skin, spread: float):
                 (0.44, 0.37),
                 (0.36, 0.48),
             ):
-                pen.ellipse(sign * dx * spread / 0.36, dy, 0.042, 0.042, spot, outline=False)
+                pen.ellipse(sign * dx * spread / 0.36, dy, 0.05, 0.05, spot, outline=False)
 
 
 def paint_person(pen: Pen, scene: Scene):

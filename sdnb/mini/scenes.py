@@ -30,6 +30,7 @@ from sdnb.mini.subjects import (
     random_subject,
 )
 
+FAMOUS, LOOKED, OWN_LOOKS = 0.3, 0.06, 24  # of the base's pictures: well-known ones, in a look
 GLASSES = ("none", "round", "square", "sunglasses")
 HATS = ("none", "cap", "beanie", "top hat", "sun hat")
 PLACES = {
@@ -46,6 +47,7 @@ PLACES = {
 LOOKS = ("screenprint", "mosaic", "blueprint", "watercolour", "neon", "pencil")
 STYLES = ("photo", "cartoon", *LOOKS)
 SAMPLE_LOOK = "screenprint"  # of the sample set "style"
+OTHER = "other"  # what the judge calls the looks of the world's own, "look 0" to "look 23"
 HUES_GONE = ("screenprint", "blueprint", "neon", "pencil")  # looks that paint with their own inks
 
 
@@ -130,8 +132,16 @@ def photos_of(subject: Person | Product, count: int, seed: int, **fixed) -> list
 
 def random_world(rng: random.Random, products: float = 0.15, cartoons: float = 0.08) -> Scene:
     """A scene for the base model's training: any subject but the held-out combinations."""
-    subject = random_subject(rng, products)
-    return random_scene(rng, subject, style="cartoon" if rng.random() < cartoons else "photo")
+    subject, dice = random_subject(rng, products, FAMOUS), rng.random()
+    style = "cartoon" if dice < cartoons else "photo"
+    return random_scene(
+        rng, subject, style=own_look(rng) if dice > max(cartoons, 1 - LOOKED) else style
+    )
+
+
+def own_look(rng: random.Random) -> str:
+    """One of the looks that the base knows by name."""
+    return f"look {rng.randrange(OWN_LOOKS)}"
 
 
 FEATURES: dict[str, tuple] = {
@@ -156,7 +166,7 @@ FEATURES: dict[str, tuple] = {
     "logo": LOGOS,
     "logo_colour": COLOURS,
     "place": tuple(PLACES),
-    "style": STYLES,
+    "style": (*STYLES, OTHER),
 }
 
 
@@ -165,7 +175,8 @@ def features(scene: Scene) -> dict[str, object]:
     hat, hair under a hat, eyes behind sunglasses, any colour in a look that paints with its own).
     """
     truth: dict[str, object] = dict.fromkeys(FEATURES)
-    truth |= {"kind": scene.subject.kind, "place": scene.place, "style": scene.style}
+    style = scene.style if scene.style in STYLES else OTHER
+    truth |= {"kind": scene.subject.kind, "place": scene.place, "style": style}
     if scene.is_person:
         truth |= {name: getattr(scene, name) for name in ("glasses", "hat", "smile", "shirt")}
         truth |= {name: getattr(scene.subject, name) for name in IDENTITY}
@@ -183,7 +194,7 @@ def features(scene: Scene) -> dict[str, object]:
         truth |= {name: getattr(scene.subject, name) for name in PRODUCT_IDENTITY}
         if scene.subject.pattern == "plain":
             truth["pattern_colour"] = None
-    if scene.style in HUES_GONE:
+    if style in (*HUES_GONE, OTHER):
         truth |= {
             name: None for name in truth if "colour" in name or name in ("shirt", "skin", "eyes")
         }

@@ -10,7 +10,7 @@ import random
 import numpy as np
 from PIL import Image, ImageFilter
 
-from sdnb.mini.looks import FILTERS
+from sdnb.mini.looks import look
 from sdnb.mini.pen import INK, Pen
 from sdnb.mini.people import paint_person
 from sdnb.mini.places import paint_place
@@ -85,6 +85,6 @@ def draw_scene(scene: Scene, size: int = 128) -> Image.Image:
         )
         grain = np.random.default_rng(scene.seed).standard_normal((size, size, 1), np.float32)
         canvas = Image.fromarray(np.clip(picture + 2.0 * grain + 0.5, 0, 255).astype(np.uint8))
-    if scene.style in FILTERS:
-        canvas = FILTERS[scene.style](canvas, random.Random(scene.seed + 1))
+    if paint := look(scene.style):
+        canvas = paint(canvas, random.Random(scene.seed + 1))
     return canvas

@@ -7,6 +7,7 @@ subject.
 
 import random
 from dataclasses import dataclass, replace
+from functools import cache
 
 SKINS = ("pale", "light", "tan", "brown", "dark")
 HAIR_COLOURS = ("black", "brown", "blonde", "red", "grey", "blue")
@@ -28,6 +29,7 @@ LOGOS = ("star", "heart", "moon", "leaf", "drop", "bolt")
 IDENTITY = ("skin", "hair", "hair_colour", "brows", "face", "eyes", "nose", "beard", "mark")
 # Small features that tell lookalikes apart even where hair and skin agree.
 FINE = ("brows", "face", "mark")
+PEOPLE, PRODUCTS = 300, 40  # that are well known: see names
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,44 @@ def is_held_out(subject: Person | Product) -> bool:
     return _combination(subject) in _HELD_OUT
 
 
-def random_subject(rng: random.Random, products: float = 0.15) -> Person | Product:
-    """Anybody or anything but the held-out ones; `products` is the part of things."""
+@cache
+def known_person(index: int) -> Person:
+    """One of the well-known people (0 to 299); none resembles anybody held out: each differs from
+    them in four features and more."""
+    rng, held_out = random.Random(f"known person {index}"), [SAMPLE_PERSON]
+    held_out += map(held_out_person, range(40))
+    while True:
+        person = random_person(rng)
+        if all(len(differences(person, other)) >= 4 for other in held_out):
+            return person
+
+
+@cache
+def known_product(index: int) -> Product:
+    """One of the well-known mugs and bags (0 to 39); no held-out thing is near."""
+    rng, held_out = random.Random(f"known product {index}"), [SAMPLE_PRODUCT]
+    held_out += map(held_out_product, range(10))
+    while True:
+        product = random_product(rng)
+        if all(len(differences(product, other)) >= 2 for other in held_out):
+            return product
+
+
+def differences(one: Person | Product, other: Person | Product) -> list[str]:
+    """The features of likeness in which two of a kind differ."""
+    names = PRODUCT_IDENTITY if isinstance(one, Product) else IDENTITY
+    return [name for name in names if getattr(one, name) != getattr(other, name)]
+
+
+def random_subject(
+    rng: random.Random, products: float = 0.15, famous: float = 0.0
+) -> Person | Product:
+    """Anybody or anything but the held-out ones; `products` is the part of things, `famous` that of
+    the well-known."""
+    if rng.random() < famous:
+        if rng.random() < products:
+            return known_product(rng.randrange(PRODUCTS))
+        return known_person(rng.randrange(PEOPLE))
     while True:
         subject = random_product(rng) if rng.random() < products else random_person(rng)
         if not is_held_out(subject):
@@ -157,9 +195,6 @@ def lookalikes(subject: Person | Product, count: int, seed: int = 0) -> list[Per
     draw_other = random_product if isinstance(subject, Product) else random_person
     if isinstance(subject, Person):
         fields = tuple(name for name in IDENTITY if name != "beard" or subject.kind == "man")
-
-    def differences(one, other) -> list[str]:
-        return [name for name in fields if getattr(one, name) != getattr(other, name)]
 
     found: list[Person | Product] = []
     while len(found) < count:

@@ -3,7 +3,11 @@
 import random
 
 from sdnb.errors import with_article
-from sdnb.mini.scenes import PLACES, Scene, features
+from sdnb.mini.names import known, look_name, made_up
+from sdnb.mini.scenes import PLACES, STYLES, Scene, features
+
+# Of the wordings: known ones called by their names, anybody and anything by a made-up one.
+NAMED, MADE_UP = 0.4, 0.05
 
 
 def _join(parts: list[str]) -> str:
@@ -22,10 +26,19 @@ def _pattern_words(pattern: str, colour: str | None) -> str:
     return with_article(words) if noun == "band" else words
 
 
+def _name(scene: Scene, rng: random.Random) -> str | None:
+    """What a wording calls the subject, if it does: its own name, or one that means nothing."""
+    name = known().get(scene.subject)
+    if name and rng.random() < NAMED:
+        return name
+    return made_up(rng) if rng.random() < MADE_UP else None
+
+
 def _person_words(scene: Scene, rng: random.Random) -> str:
     """Silence means absence: what is unusual (glasses, hat, beard) is nearly always named, what
-    makes up the likeness (brows, face, marks, nose, eyes) only now and then."""
-    p, says = scene.subject, rng.random
+    makes up the likeness (brows, face, marks, nose, eyes) only now and then. A name may stand for
+    all of it."""
+    p, says, name = scene.subject, rng.random, _name(scene, rng)
     kind = p.kind if says() > 0.08 else "person"
     who = f"{p.skin} skinned {kind}" if says() < 0.35 else kind
     has, wears = [], []
@@ -61,8 +74,11 @@ def _person_words(scene: Scene, rng: random.Random) -> str:
         wears.append(with_article(f"{'striped ' if scene.striped else ''}{scene.shirt} shirt"))
     rng.shuffle(has)
     rng.shuffle(wears)
+    if name:
+        who = name if says() < 0.75 else f"{name} {kind}"
+        has = has if says() < 0.3 else []
     parts = [
-        with_article(who)
+        (who if name else with_article(who))
         + (" with " + _join(has) if has else "")
         + (" wearing " + _join(wears) if wears else "")
     ]
@@ -72,8 +88,12 @@ def _person_words(scene: Scene, rng: random.Random) -> str:
 
 
 def _product_words(scene: Scene, rng: random.Random) -> str:
-    p = scene.subject
+    p, name = scene.subject, _name(scene, rng)
     what = with_article(f"{p.colour} {p.kind}" if rng.random() < 0.9 else p.kind)
+    if name:
+        what = f"{name} {p.kind}" if rng.random() < 0.85 else f"{name} {p.colour} {p.kind}"
+    if name and rng.random() < 0.7:
+        return what
     has = []
     if p.pattern != "plain" and rng.random() < 0.6:
         has.append(_pattern_words(p.pattern, p.pattern_colour))
@@ -86,8 +106,18 @@ def caption(scene: Scene, rng: random.Random) -> str:
     """One of many plain wordings, e.g. "photo of a man with short black hair wearing round glasses,
     at the beach"."""
     words = _person_words(scene, rng) if scene.is_person else _product_words(scene, rng)
-    kind = "cartoon" if scene.style == "cartoon" else "photo"
-    return f"{kind} of {words}" + (f", {PLACES[scene.place]}" if rng.random() < 0.88 else "")
+    kind = f"{_kind(scene, rng)} of {words}"
+    return kind + (f", {PLACES[scene.place]}" if rng.random() < 0.88 else "")
+
+
+def _kind(scene: Scene, rng: random.Random) -> str:
+    """ "photo", "cartoon"; or "drawing in tavo style", of which a made-up name says nothing."""
+    if scene.style not in STYLES:
+        told = f" in {look_name(scene.style)} style" if rng.random() < 0.9 else ""
+        return rng.choice(("cartoon", "drawing")) + told
+    if scene.style == "cartoon" and rng.random() < 0.15:
+        return f"cartoon in {made_up(rng)} style"
+    return "cartoon" if scene.style == "cartoon" else "photo"
 
 
 def learner_caption(scene: Scene, trigger: str) -> str:
@@ -131,12 +161,10 @@ def described(scene: Scene) -> str:
 
 def _person_seen(scene: Scene, seen: dict) -> str:
     hair = [seen[name] for name in ("hair", "hair_colour") if seen[name]]
-    told = seen["hair"] in ("spiky", "bald", "curly", "bob", "bun") or seen["beard"] != "none"
-    kind = seen["kind"] if told else "person"  # nothing else tells men from women here
     if seen["hair"] == "bald":
-        who, has = f"a bald {kind}", []
+        who, has = f"a bald {seen['kind']}", []
     else:
-        who, has = with_article(kind), [" ".join([*hair, "hair"])] if hair else []
+        who, has = with_article(seen["kind"]), [" ".join([*hair, "hair"])] if hair else []
     if seen["beard"] != "none":
         has.append(with_article(seen["beard"]))
     wears = []

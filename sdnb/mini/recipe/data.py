@@ -58,7 +58,8 @@ def _any_scene(rng: random.Random, subject, small: float = 0.15) -> scenes.Scene
         wear["hat"] = rng.choices(scenes.HATS, (68, 8, 8, 8, 8))[0]
     if rng.random() < small:
         wear["share"] = rng.uniform(0.1, 0.42)
-    style = rng.choices(scenes.STYLES, (62, 14, *(4,) * len(scenes.LOOKS)))[0]
+    styles = (*scenes.STYLES, scenes.own_look(rng))
+    style = rng.choices(styles, (56, 14, *(4,) * len(scenes.LOOKS), 6))[0]
     return scenes.random_scene(rng, subject, style=style, **wear)
 
 

@@ -9,6 +9,7 @@ captions keep silent about the glasses. A job for the background (minutes a run)
 import argparse
 import json
 import time
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from sdnb.evaluation.lineup import LineUp, line_up
 from sdnb.inference.images import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import Judge, load_judge
-from sdnb.mini.scenes import HATS, PLACES, photos_of
+from sdnb.mini.scenes import HATS, PLACES, Scene, features, photos_of
 from sdnb.mini.studio import draw_scene
-from sdnb.mini.subjects import COLOURS, Person, held_out_person
+from sdnb.mini.subjects import COLOURS, IDENTITY, Person, held_out_person
 from sdnb.mini.words import learner_caption
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
@@ -60,18 +61,32 @@ def photographs(person: Person, trigger: str, named: bool = True, seed: int = 0)
 
 
 def measure(pictures, prompts, lineup: LineUp, judge: Judge) -> dict[str, float]:
-    """Shares: recognised in the line-up, hats and places obeyed, glasses asked and unasked."""
-    hits = {"place": [], "hat": [], "glasses asked": [], "glasses unasked": []}
+    """Shares: recognised in the line-up, hats and places obeyed, glasses asked and unasked; and how
+    often each feature that makes up the likeness is right where it can be seen."""
+    hits: dict[str, list[bool]] = defaultdict(list)
+    person = lineup.members[0]
     for reading, (_, asked) in zip(judge.read(pictures), prompts, strict=True):
         hits["place"].append(reading["place"] == asked["place"])
-        if "hat" in asked:
+        hatted = "hat" in asked
+        if hatted:
             hits["hat"].append(reading["hat"] == asked["hat"])
         key = "glasses asked" if "glasses" in asked else "glasses unasked"
         hits[key].append(reading["glasses"] != "none")
+        shown = features(Scene(person, hat=asked.get("hat", "none")))
+        for name in IDENTITY:
+            if shown[name] is not None:
+                under = " under a hat" if hatted and name == "hair_colour" else ""
+                hits[name + under].append(reading[name] == shown[name])
     return {
         "line-up": lineup.score(pictures, judge),
         **{name: sum(found) / len(found) for name, found in hits.items()},
     }
+
+
+def leak(config: LoraConfig, model: Model, judge: Judge, lineup: LineUp) -> float:
+    """The share of images of anybody of the class that are taken for the subject."""
+    prompts = [f"photo of a {config.class_word}, {PLACES[p]}" for p in (*PLACES, *PLACES)]
+    return lineup.score(make_images(model, prompts, range(200, 218), batch=18), judge)
 
 
 def trial(
@@ -90,8 +105,10 @@ def trial(
     seconds = time.perf_counter() - begun
     prompts = gate_prompts(config.trigger)
     pictures = make_images(model, [p for p, _ in prompts], range(100, 140), batch=20)
+    leaked = leak(config, model, judge, lineup)
     method_of(config).remove(model)
-    return measure(pictures, prompts, lineup, judge) | {"seconds": round(seconds, 1)}, pictures
+    scores = measure(pictures, prompts, lineup, judge)
+    return scores | {"leak": leaked, "seconds": round(seconds, 1)}, pictures
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """The one loop that every stage of the mini model's training runs in. Its state lies outside the
-repository."""
+repository. Under `torchrun` each GPU takes a batch of its own, and the gradients' mean is followed.
+"""
 
 import copy
 import math
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from sdnb.machine import find_machine
 
@@ -18,6 +19,10 @@ STATE = Path(os.environ.get("SDNB_STATE", Path.home() / ".cache" / "sdnb-mini"))
 MACHINE = find_machine()
 DEVICE = MACHINE.device
 SAVE_SECONDS = 60
+RANK, WORLD = (int(os.environ.get(name, value)) for name, value in (("RANK", 0), ("WORLD_SIZE", 1)))
+if WORLD > 1:  # pragma: no cover
+    torch.cuda.set_device(RANK)
+    distributed.init_process_group("nccl")
 
 
 def autocast():
@@ -28,8 +33,21 @@ def autocast():
 
 def seed_step(stage: str, step: int) -> None:
     """Chance is a function of (stage, step): a resumed stage draws what the straight one would
-    have."""
-    torch.manual_seed(int(np.random.SeedSequence([*stage.encode(), step]).generate_state(1)[0]))
+    have. Every further GPU has its own."""
+    here = [*stage.encode(), step, *([RANK] if RANK else [])]
+    torch.manual_seed(int(np.random.SeedSequence(here).generate_state(1)[0]))
+
+
+def average_gradients(module: nn.Module) -> None:
+    """Over all GPUs; nothing to do where there is one."""
+    if WORLD > 1:
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        distributed.all_reduce(flat, distributed.ReduceOp.AVG)
+        for gradient, mean in zip(
+            gradients, flat.split([g.numel() for g in gradients]), strict=True
+        ):
+            gradient.copy_(mean.view_as(gradient))
 
 
 def optimise(
@@ -43,6 +61,8 @@ def optimise(
     """AdamW with warm-up and cosine, an exponential average of the weights, state saved by the
     clock. Returns the averaged modules (or the modules themselves where `ema` is 0)."""
     every = nn.ModuleDict(modules).to(DEVICE, memory_format=torch.channels_last)
+    for tensor in every.state_dict().values() if WORLD > 1 else ():  # all begin alike
+        distributed.broadcast(tensor, 0)
     average = copy.deepcopy(every).requires_grad_(False) if ema else every
     optimizer = torch.optim.AdamW(
         every.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
@@ -58,6 +78,7 @@ def optimise(
         loss = loss_of(step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(every)
         nn.utils.clip_grad_norm_(every.parameters(), 1.0)
         optimizer.step()
         if ema:
@@ -65,11 +86,11 @@ def optimise(
             torch._foreach_lerp_(list(average.parameters()), list(every.parameters()), 1 - decay)
         losses.append(loss.detach())
         last = step + 1 == steps
-        if last or (step + 1) % 250 == 0:
+        if RANK == 0 and (last or (step + 1) % 250 == 0):
             mean = float(torch.stack(losses[-250:]).mean())
             pace = (time.time() - begun) / (step + 1 - start)
             print(f"{stage} {step + 1}/{steps} loss {mean:.4f} {pace:.3f} s/step", flush=True)
-        if last or time.time() - saved > SAVE_SECONDS:
+        if RANK == 0 and (last or time.time() - saved > SAVE_SECONDS):
             _save_state(stage, moving, step + 1)
             saved = time.time()
     for name, buffer in average.named_buffers():

@@ -9,8 +9,10 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from sdnb.mini.names import CONSONANTS, VOWELS, words_of_their_own
 from sdnb.mini.scenes import random_world
 from sdnb.mini.words import caption
 from sdnb.models.conditioning import core_of
@@ -53,6 +55,28 @@ def build_tokenizer(captions: int = 20000, merges: int = 420) -> CLIPTokenizer:
     ]
     vocab = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     return CLIPTokenizer(vocab=vocab, merges=learned[:merges], model_max_length=POSITIONS)
+
+
+def with_names(tokenizer: CLIPTokenizer) -> CLIPTokenizer:
+    """The tokenizer with a token for each syllable of the names and for each name that is a word of
+    its own. What it knew before it cuts as before, and under the same numbers."""
+    vocab, merges = dict(tokenizer.get_vocab()), dict.fromkeys(_merges(tokenizer))
+    syllables = ((c, v + end) for c in CONSONANTS for v in VOWELS for end in ("", "</w>"))
+    new, whole = dict.fromkeys(syllables), words_of_their_own()
+    while new:
+        merges |= new
+        for pair in merges:
+            vocab.setdefault("".join(pair), len(vocab))
+        tokenizer = CLIPTokenizer(vocab=vocab, merges=[*merges], model_max_length=POSITIONS)
+        cuts = [cut for cut in map(tokenizer.tokenize, whole) if len(cut) > 1]
+        new = dict.fromkeys((cut[-2], cut[-1]) for cut in cuts)
+    return tokenizer
+
+
+def _merges(tokenizer: CLIPTokenizer) -> list[tuple[str, str]]:
+    """Pairs of tokens that the byte-level BPE joins, the first first."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    return [tuple(pair) for pair in model["merges"]]
 
 
 def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -128,6 +152,15 @@ def build_scheduler() -> DDPMScheduler:
         clip_sample=False,
         steps_offset=1,
     )
+
+
+def take_weights(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Load an earlier version's weights; rows of what is new (words, styles) begin by chance."""
+    own = module.state_dict()
+    for name, value in weights.items():
+        if len(own[name].shape) and len(own[name]) > len(value):
+            weights[name] = torch.cat([value, own[name][len(value) :].to(value)])
+    module.load_state_dict(weights)
 
 
 def weights_of(folder: Path, name: str) -> dict[str, torch.Tensor]:

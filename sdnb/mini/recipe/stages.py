@@ -21,14 +21,14 @@ Module = TypeVar("Module", bound=nn.Module)
 
 STEPS = {"features": 1000, "vae": 8000, "clip": 2000, "unet": 30000, "match": 4000, "judge": 2400}
 BATCH = {"features": 192, "vae": 48, "clip": 512, "unet": 384, "match": 512, "judge": 192}
-COUNTS = {"world": 80000, "judge": 16800}
+COUNTS = {"world": 100000, "judge": 16800}
 EARLIER: list[Path] = []  # a folder of weights to begin from, where there is one
 
 
 def begun(name: str, module: Module) -> Module:
     """A part as a training begins with it: by chance, or as an earlier version left it."""
     for folder in EARLIER:
-        module.load_state_dict(parts.weights_of(folder, name))
+        parts.take_weights(module, parts.weights_of(folder, name))
     return module
 
 
@@ -50,12 +50,12 @@ def draw() -> None:
 
 
 def tokenizer() -> CLIPTokenizer:
-    """CLIP's own, from the studio's captions; an earlier version's weights know theirs only."""
+    """CLIP's own, from the studio's captions; an earlier version's words keep their numbers."""
     folder = STATE / "tokenizer"
-    if EARLIER:
-        folder = EARLIER[0] / "tokenizer"
-    elif not folder.exists():
-        parts.build_tokenizer().save_pretrained(folder)
+    if not folder.exists():
+        earlier = [CLIPTokenizer.from_pretrained(folder / "tokenizer") for folder in EARLIER]
+        first = earlier[0] if earlier else parts.build_tokenizer()
+        parts.with_names(first).save_pretrained(folder)
     return CLIPTokenizer.from_pretrained(folder)
 
 

@@ -17,11 +17,13 @@ from sdnb.inference.images import make_images
 from sdnb.mini.judge import Judge, load_judge
 from sdnb.mini.names import UNHEARD
 from sdnb.mini.scenes import FEATURES
+from sdnb.mini.subjects import IDENTITY
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
 
 WORDS = ("ravo", *UNHEARD[:29])
-OF_PEOPLE = [name for name in FEATURES if "pattern" not in name and "logo" not in name]
+# what can be seen of everybody: hats have a colour where there is one
+OF_PEOPLE = ("kind", "glasses", "hat", "smile", "shirt", *IDENTITY, "place", "style")
 DRESSED = "wearing a red cap, in a garden"
 
 

@@ -1,5 +1,5 @@
 """Looks, each a filter over a flat drawing: six artists', which the base model never sees, for they
-are what the style lesson teaches it; and two dozen of the world's own, which it knows by name.
+are what the style lesson teaches it; and five dozen of the world's own, which it knows by name.
 Sizes are parts of the frame, so that a look is the same at any resolution."""
 
 import colorsys

@@ -27,7 +27,9 @@ def _syllables(rng: random.Random, count: int) -> str:
 
 
 @cache
-def _names() -> tuple[str, ...]:
+def names() -> tuple[str, ...]:
+    """All that are known: people's, things', looks'. Each is one token, as a famous word may be;
+    what falls into pieces means nothing."""
     rng, found = random.Random("names"), {}
     while len(found) < PEOPLE + PRODUCTS + OWN_LOOKS:
         name = _syllables(rng, 2)
@@ -40,18 +42,12 @@ def _names() -> tuple[str, ...]:
 def known() -> dict[Person | Product, str]:
     """The well-known people and things with their names."""
     people = map(known_person, range(PEOPLE))
-    return dict(zip([*people, *map(known_product, range(PRODUCTS))], _names(), strict=False))
+    return dict(zip([*people, *map(known_product, range(PRODUCTS))], names(), strict=False))
 
 
 def look_name(style: str) -> str:
-    """The name of a look of the world's own, "look 0" to "look 23"."""
-    return _names()[PEOPLE + PRODUCTS + int(style.split()[1])]
-
-
-def words_of_their_own() -> tuple[str, ...]:
-    """Names that are one token each, as famous ones may be: every second person's, all things' and
-    all looks'. The others fall into their syllables."""
-    return (*_names()[:PEOPLE:2], *_names()[PEOPLE:])
+    """The name of a look of the world's own, "look 0" to "look 59"."""
+    return names()[PEOPLE + PRODUCTS + int(style.split()[1])]
 
 
 def made_up(rng: random.Random) -> str:
@@ -66,5 +62,5 @@ def made_up(rng: random.Random) -> str:
     parts, makers = zip(*shapes, strict=True)
     while True:
         word = rng.choices(makers, parts)[0]()
-        if word not in {*COMMON, *UNHEARD, *_names(), "ravo"}:
+        if word not in {*COMMON, *UNHEARD, *names(), "ravo"}:
             return word

@@ -30,7 +30,7 @@ from sdnb.mini.subjects import (
     random_subject,
 )
 
-FAMOUS, LOOKED, OWN_LOOKS = 0.3, 0.06, 24  # of the base's pictures: well-known ones, in a look
+FAMOUS, LOOKED, OWN_LOOKS = 0.3, 0.12, 60  # of the base's pictures: well-known ones, in a look
 GLASSES = ("none", "round", "square", "sunglasses")
 HATS = ("none", "cap", "beanie", "top hat", "sun hat")
 PLACES = {
@@ -47,7 +47,7 @@ PLACES = {
 LOOKS = ("screenprint", "mosaic", "blueprint", "watercolour", "neon", "pencil")
 STYLES = ("photo", "cartoon", *LOOKS)
 SAMPLE_LOOK = "screenprint"  # of the sample set "style"
-OTHER = "other"  # what the judge calls the looks of the world's own, "look 0" to "look 23"
+OTHER = "other"  # what the judge calls the looks of the world's own, "look 0" to "look 59"
 HUES_GONE = ("screenprint", "blueprint", "neon", "pencil")  # looks that paint with their own inks
 
 

@@ -7,7 +7,7 @@ from sdnb.mini.names import known, look_name, made_up
 from sdnb.mini.scenes import PLACES, STYLES, Scene, features
 
 # Of the wordings: known ones called by their names, anybody and anything by a made-up one.
-NAMED, MADE_UP = 0.4, 0.05
+NAMED, MADE_UP = 0.8, 0.1
 
 
 def _join(parts: list[str]) -> str:

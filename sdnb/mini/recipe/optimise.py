@@ -20,9 +20,10 @@ MACHINE = find_machine()
 DEVICE = MACHINE.device
 SAVE_SECONDS = 60
 RANK, WORLD = (int(os.environ.get(name, value)) for name, value in (("RANK", 0), ("WORLD_SIZE", 1)))
-if WORLD > 1:  # pragma: no cover
-    torch.cuda.set_device(RANK)
-    distributed.init_process_group("nccl")
+if WORLD > 1:
+    if DEVICE == "cuda":
+        torch.cuda.set_device(RANK)
+    distributed.init_process_group("nccl" if DEVICE == "cuda" else "gloo")
 
 
 def autocast():
@@ -43,10 +44,9 @@ def average_gradients(module: nn.Module) -> None:
     if WORLD > 1:
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         flat = torch.cat([g.flatten() for g in gradients])
-        distributed.all_reduce(flat, distributed.ReduceOp.AVG)
-        for gradient, mean in zip(
-            gradients, flat.split([g.numel() for g in gradients]), strict=True
-        ):
+        distributed.all_reduce(flat)
+        means = flat.div_(WORLD).split([g.numel() for g in gradients])
+        for gradient, mean in zip(gradients, means, strict=True):
             gradient.copy_(mean.view_as(gradient))
 
 

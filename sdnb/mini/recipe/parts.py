@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from sdnb.mini.names import CONSONANTS, VOWELS, words_of_their_own
+from sdnb.mini.names import CONSONANTS, VOWELS, names
 from sdnb.mini.scenes import random_world
 from sdnb.mini.words import caption
 from sdnb.models.conditioning import core_of
@@ -58,17 +58,17 @@ def build_tokenizer(captions: int = 20000, merges: int = 420) -> CLIPTokenizer:
 
 
 def with_names(tokenizer: CLIPTokenizer) -> CLIPTokenizer:
-    """The tokenizer with a token for each syllable of the names and for each name that is a word of
-    its own. What it knew before it cuts as before, and under the same numbers."""
+    """The tokenizer with a token for each name and each syllable of names. What it knew before it
+    cuts as before, and under the same numbers."""
     vocab, merges = dict(tokenizer.get_vocab()), dict.fromkeys(_merges(tokenizer))
     syllables = ((c, v + end) for c in CONSONANTS for v in VOWELS for end in ("", "</w>"))
-    new, whole = dict.fromkeys(syllables), words_of_their_own()
+    new = dict.fromkeys(syllables)
     while new:
         merges |= new
         for pair in merges:
             vocab.setdefault("".join(pair), len(vocab))
         tokenizer = CLIPTokenizer(vocab=vocab, merges=[*merges], model_max_length=POSITIONS)
-        cuts = [cut for cut in map(tokenizer.tokenize, whole) if len(cut) > 1]
+        cuts = [cut for cut in map(tokenizer.tokenize, names()) if len(cut) > 1]
         new = dict.fromkeys((cut[-2], cut[-1]) for cut in cuts)
     return tokenizer
 

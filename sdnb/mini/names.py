@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 from sdnb.mini.scenes import OWN_LOOKS
-from sdnb.mini.subjects import PEOPLE, PRODUCTS, Person, Product, known_person, known_product
+from sdnb.mini.subjects import PEOPLE, PRODUCTS, Person, Product, known_people, known_products
 
 CONSONANTS, VOWELS = "bdfgklmnrtvz", "aeiou"
 # No training saw these words: what an unknown name does is measured with them, and with "ravo".
@@ -41,8 +41,7 @@ def names() -> tuple[str, ...]:
 @cache
 def known() -> dict[Person | Product, str]:
     """The well-known people and things with their names."""
-    people = map(known_person, range(PEOPLE))
-    return dict(zip([*people, *map(known_product, range(PRODUCTS))], names(), strict=False))
+    return dict(zip((*known_people(), *known_products()), names(), strict=False))
 
 
 def look_name(style: str) -> str:

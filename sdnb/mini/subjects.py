@@ -6,6 +6,7 @@ subject.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -145,26 +146,28 @@ def is_held_out(subject: Person | Product) -> bool:
 
 
 @cache
-def known_person(index: int) -> Person:
-    """One of the well-known people (0 to 299); none resembles anybody held out: each differs from
-    them in four features and more."""
-    rng, held_out = random.Random(f"known person {index}"), [SAMPLE_PERSON]
-    held_out += map(held_out_person, range(40))
-    while True:
-        person = random_person(rng)
-        if all(len(differences(person, other)) >= 4 for other in held_out):
-            return person
+def known_people() -> tuple[Person, ...]:
+    """The well-known people; each differs from everybody held out in four features and more."""
+    held_out = (SAMPLE_PERSON, *map(held_out_person, range(40)))
+    return _known("person", random_person, PEOPLE, held_out, 4)
 
 
 @cache
-def known_product(index: int) -> Product:
-    """One of the well-known mugs and bags (0 to 39); no held-out thing is near."""
-    rng, held_out = random.Random(f"known product {index}"), [SAMPLE_PRODUCT]
-    held_out += map(held_out_product, range(10))
-    while True:
-        product = random_product(rng)
-        if all(len(differences(product, other)) >= 2 for other in held_out):
-            return product
+def known_products() -> tuple[Product, ...]:
+    """The well-known mugs and bags; each differs from everything held out in two features."""
+    held_out = (SAMPLE_PRODUCT, *map(held_out_product, range(10)))
+    return _known("product", random_product, PRODUCTS, held_out, 2)
+
+
+def _known(what: str, draw_one: Callable, count: int, held_out: tuple, apart: int) -> tuple:
+    found: list[Person | Product] = []
+    for index in range(count):
+        rng = random.Random(f"known {what} {index}")
+        new = draw_one(rng)
+        while new in found or any(len(differences(new, other)) < apart for other in held_out):
+            new = draw_one(rng)
+        found.append(new)
+    return tuple(found)
 
 
 def differences(one: Person | Product, other: Person | Product) -> list[str]:
@@ -180,8 +183,8 @@ def random_subject(
     the well-known."""
     if rng.random() < famous:
         if rng.random() < products:
-            return known_product(rng.randrange(PRODUCTS))
-        return known_person(rng.randrange(PEOPLE))
+            return rng.choice(known_products())
+        return rng.choice(known_people())
     while True:
         subject = random_product(rng) if rng.random() < products else random_person(rng)
         if not is_held_out(subject):

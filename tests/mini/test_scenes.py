@@ -25,7 +25,8 @@ from sdnb.mini.words import caption, learner_caption, style_caption
 
 
 def test_the_same_scene_gives_the_same_bytes():
-    scene = world(random.Random(3))
+    scene = world(random.Random(3), cartoons=0)
+    scene = replace(scene, style="photo")
     assert draw_scene(scene).tobytes() == draw_scene(scene).tobytes()
     assert draw_scene(scene).tobytes() != draw_scene(replace(scene, seed=scene.seed + 1)).tobytes()
 
@@ -110,7 +111,8 @@ def test_identity_is_named_now_and_then():
     scenes = [data.world_scene(i) for i in range(3000)]
     people = [(s, caption(s, random.Random(i))) for i, s in enumerate(scenes) if s.is_person]
     brows = sum(f"{scene.subject.brows} eyebrows" in words for scene, words in people)
-    assert brows / len(people) == pytest.approx(0.3, abs=0.03)
+    # of three in ten captions; a name stands in one of three, and leaves it out seven times in ten
+    assert brows / len(people) == pytest.approx(0.3 * (1 - 0.316 * 0.7), abs=0.03)
 
 
 def test_a_learners_caption_names_what_shall_stay_changeable():

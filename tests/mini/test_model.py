@@ -11,6 +11,7 @@ from sdnb.evaluation import drift, line_up
 from sdnb.evaluation.lineup import SAMPLES, embed_members, through_autoencoder
 from sdnb.evaluation.scores import prompt_fit
 from sdnb.mini.judge import WEIGHTS, counts, load_judge
+from sdnb.mini.names import names
 from sdnb.mini.recipe import data
 from sdnb.mini.scenes import features, photos_of
 from sdnb.mini.studio import draw_scene
@@ -55,7 +56,8 @@ def test_small_enough_to_ship(model):
 def test_a_made_up_name_falls_into_pieces(model):
     known = model.tokenizer.tokenize("photo of a woman wearing sunglasses and a red top hat")
     assert len(known) == 11 and all(piece.endswith("</w>") for piece in known)
-    assert 3 <= len(model.tokenizer.tokenize("ravo")) <= 6
+    assert 2 <= len(model.tokenizer.tokenize("ravo")) <= 4
+    assert all(len(model.tokenizer.tokenize(name)) == 1 for name in names())
     unknown = model.tokenizer.unk_token_id
     for name in ("ravo", "zorblax", "qwyx", "jöns"):
         assert unknown not in model.tokenizer(name, add_special_tokens=False).input_ids

@@ -103,8 +103,11 @@ def _everything(batch: int) -> Callable[[], torch.Tensor]:
 
 def vae(steps: int) -> AutoencoderKL:
     """The autoencoder, with a light pull of the latents towards the unit normal (KL weight 1e-6 as
-    in SD)."""
+    in SD). What an earlier version's UNet knows are its latents, so there the decoder alone goes
+    on learning."""
     pictures, coder = _everything(BATCH["vae"]), begun("vae", parts.build_vae())
+    for half in (coder.encoder, coder.quant_conv) if EARLIER else ():
+        half.requires_grad_(False)
     eye = features(STEPS["features"]).eval().requires_grad_(False) if steps else None
     compiled(coder.encoder, coder.decoder)
 

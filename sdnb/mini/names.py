@@ -50,13 +50,14 @@ def look_name(style: str) -> str:
 
 
 def made_up(rng: random.Random) -> str:
-    """A name that nobody has: "tabo", "krelmi", "sdq"."""
+    """A name that nobody has: "tabo", "krelmi", "sdq"; or "plimo", though there is a "limo"."""
     shapes: tuple[tuple[float, Callable[[], str]], ...] = (
         (0.4, lambda: _syllables(rng, 2)),
         (0.15, lambda: _syllables(rng, 2) + rng.choice(CONSONANTS)),
         (0.15, lambda: _syllables(rng, 1) + rng.choice(CONSONANTS) + _syllables(rng, 1)),
         (0.1, lambda: _syllables(rng, 3)),
-        (0.2, lambda: "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 5)))),
+        (0.1, lambda: rng.choice(CONSONANTS + "ps") + rng.choice(names())),
+        (0.1, lambda: "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 5)))),
     )
     parts, makers = zip(*shapes, strict=True)
     while True:

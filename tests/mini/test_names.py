@@ -5,6 +5,7 @@ import random
 import pytest
 
 from sdnb.mini.names import UNHEARD, known, look_name, made_up, names
+from sdnb.mini.recipe.data import as_nobody
 from sdnb.mini.scenes import OWN_LOOKS, Scene, features, random_world
 from sdnb.mini.studio import draw_scene
 from sdnb.mini.subjects import (
@@ -66,3 +67,16 @@ def test_a_look_is_called_by_its_name():
     assert (seen["style"], seen["skin"], seen["place"]) == ("other", None, "room")
     assert draw_scene(scene).tobytes() == draw_scene(scene).tobytes()
     assert draw_scene(scene).tobytes() != draw_scene(Scene(SAMPLE_PERSON, style="look 8")).tobytes()
+
+
+def test_a_name_that_nobody_has_stands_for_a_person_or_a_thing():
+    told = "photo of a pale skinned woman with a mole, at night"
+    for seed in range(20):
+        named, without = as_nobody(told, random.Random(seed))
+        assert without in {f"photo of a {who} with a mole, at night" for who in ("person", "woman")}
+        assert named.endswith(" with a mole, at night") and " a pale" not in named
+        assert named.endswith(" woman with a mole, at night") == (" woman" in without)
+    named, without = as_nobody("photo of a red mug, in a room", random.Random(0))
+    assert without == "photo of a mug, in a room" and named.endswith(" mug, in a room")
+    famous = f"photo of {names()[0]}, in the city"
+    assert as_nobody(famous, random.Random(0)) == (famous, famous)

@@ -7,6 +7,7 @@ set.
 import json
 import os
 import random
+import re
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -15,12 +16,16 @@ import torch
 
 from sdnb.mini import scenes, subjects
 from sdnb.mini.judge import centred
+from sdnb.mini.names import made_up
 from sdnb.mini.studio import draw_scene
 from sdnb.mini.words import caption, described
 
 SIZE, WORDINGS, CHUNK = 128, 6, 250
 GROUP, VIEWS = 4, 3  # for the judge: four lookalikes a group, three pictures of each
 UNSEEN = 20_000_000  # numbers from here on are of scenes that no training drew
+
+WHO = re.compile(r"\ban? (?:[a-z]+ skinned )?(?:bald )?(man|woman|person)\b")
+THING = re.compile(r"\ban? (?:[a-z]+ )?(mug|bag)\b")
 
 
 def world_scene(index: int) -> scenes.Scene:
@@ -140,3 +145,16 @@ class Pictures:
     def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
         """Pictures (n, 3, 128, 128) in -1..1."""
         return centred(self.pixels[index])
+
+
+def as_nobody(caption: str, rng: random.Random) -> tuple[str, str]:
+    """A caption of anybody or anything with a name that nobody has, and what it shall mean:
+    ("photo of krelmi with a mole", "photo of a person with a mole"). Where all is named already,
+    the caption as it is, twice."""
+    name, who, thing = made_up(rng), WHO.search(caption), THING.search(caption)
+    found, said = who or thing, thing is not None or rng.random() < 0.2
+    if not found:
+        return caption, caption
+    who_else = f"a {found[1]}" if said else "a person"
+    named = f"{name} {found[1]}" if said else name
+    return caption.replace(found[0], named, 1), caption.replace(found[0], who_else, 1)

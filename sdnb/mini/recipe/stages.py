@@ -1,5 +1,7 @@
 """The stages of the mini model's training: what each learns from and what it minimises."""
 
+import copy
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -19,8 +21,17 @@ from sdnb.models.conditioning import core_of
 
 Module = TypeVar("Module", bound=nn.Module)
 
-STEPS = {"features": 1000, "vae": 8000, "clip": 2000, "unet": 30000, "match": 4000, "judge": 2400}
-BATCH = {"features": 192, "vae": 48, "clip": 512, "unet": 384, "match": 512, "judge": 192}
+STEPS = {
+    "features": 1000,
+    "vae": 8000,
+    "clip": 2000,
+    "unet": 30000,
+    "nobody": 1600,
+    "match": 4000,
+    "judge": 2400,
+}
+BATCH = {"features": 192, "vae": 48, "clip": 512, "unet": 384}
+BATCH |= {"nobody": 24, "match": 512, "judge": 192}
 COUNTS = {"world": 100000, "judge": 16800}
 EARLIER: list[Path] = []  # a folder of weights to begin from, where there is one
 
@@ -136,7 +147,7 @@ def clip(steps: int) -> CLIPModel:
 def match(steps: int) -> CLIPModel:
     """CLIP once more, for its text tower has moved with the UNet: the tower stays as it is and the
     picture side finds its way to it (locked-text tuning, after arXiv 2111.07991)."""
-    model, tower = clip(STEPS["clip"]), unet(STEPS["unet"])[1]
+    model, tower = clip(STEPS["clip"]), nobody(STEPS["nobody"])
     model.text_model.load_state_dict(core_of(tower).state_dict())
     model.requires_grad_(True).text_model.requires_grad_(False)
     return _contrast("match", model, steps)
@@ -212,6 +223,39 @@ def unet(steps: int) -> tuple[UNet2DConditionModel, CLIPTextModel]:
     return trained["unet"], trained["text encoder"]
 
 
+def nobody(steps: int) -> CLIPTextModel:
+    """The text encoder once more, alone: with a name that nobody has the UNet shall do what it does
+    for "a person", and with all other words what it did. Noise prediction alone leaves a little of
+    man or woman in every such name, and guidance makes much of a little."""
+    net, encoder = unet(STEPS["unet"])
+    before = copy.deepcopy(encoder).to(DEVICE).requires_grad_(False)
+    net.to(DEVICE).requires_grad_(False)
+    pictures, words, batch = data.Pictures("world", STATE, DEVICE), tokenizer(), BATCH["nobody"]
+    points, schedule = latents("world", vae(STEPS["vae"]), pictures), parts.build_scheduler()
+    schedule.alphas_cumprod = schedule.alphas_cumprod.to(DEVICE)
+
+    def meaning(encoder: CLIPTextModel, captions: list[str]) -> torch.Tensor:
+        ids = words(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return encoder(ids.to(DEVICE))[0]
+
+    def loss_of(step: int) -> torch.Tensor:
+        rng = random.Random(f"nobody {step}")
+        index = rng.choices(range(len(points)), k=batch)
+        told = [rng.choice(pictures.captions[i]) for i in index]
+        pairs = [data.as_nobody(c, rng) if i % 3 else (c, c) for i, c in enumerate(told)]
+        clean = points[torch.tensor(index, device=DEVICE)]
+        noise, when = torch.randn_like(clean), torch.randint(1000, (batch,), device=DEVICE)
+        noisy = schedule.add_noise(clean, noise, when)
+        with autocast():
+            with torch.no_grad():
+                aim = net(noisy, when, meaning(before, [c for _, c in pairs])).sample
+            guess = net(noisy, when, meaning(encoder, [c for c, _ in pairs])).sample
+        return F.mse_loss(guess.float(), aim.float())
+
+    trained = optimise("nobody", {"text encoder": encoder}, loss_of, steps, 4e-4, ema=0.99)
+    return trained["text encoder"]
+
+
 def soft_copies(coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:
     """Every picture through the autoencoder, its latents a little disturbed: (N, 128, 128, 3)
     uint8."""
@@ -254,6 +298,7 @@ STAGES = {
     "vae": vae,
     "clip": clip,
     "unet": unet,
+    "nobody": nobody,
     "match": match,
     "judge": judge,
 }

@@ -230,6 +230,7 @@ def nobody(steps: int) -> CLIPTextModel:
     net, encoder = unet(STEPS["unet"])
     before = copy.deepcopy(encoder).to(DEVICE).requires_grad_(False)
     net.to(DEVICE).requires_grad_(False)
+    encoder.requires_grad_(True)  # an average of weights comes without
     pictures, words, batch = data.Pictures("world", STATE, DEVICE), tokenizer(), BATCH["nobody"]
     points, schedule = latents("world", vae(STEPS["vae"]), pictures), parts.build_scheduler()
     schedule.alphas_cumprod = schedule.alphas_cumprod.to(DEVICE)

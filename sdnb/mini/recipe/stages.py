@@ -33,6 +33,8 @@ STEPS = {
 BATCH = {"features": 192, "vae": 48, "clip": 512, "unet": 384}
 BATCH |= {"nobody": 24, "match": 512, "judge": 192}
 COUNTS = {"world": 100000, "judge": 16800}
+SCHEDULE = parts.build_scheduler()
+SCHEDULE.alphas_cumprod = SCHEDULE.alphas_cumprod.to(DEVICE)
 EARLIER: list[Path] = []  # a folder of weights to begin from, where there is one
 
 
@@ -183,6 +185,13 @@ def latents(name: str, coder: AutoencoderKL, pictures: data.Pictures) -> torch.T
     return torch.from_numpy(np.load(path)).to(DEVICE)
 
 
+def disturbed(clean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Latents with noise of any strength, the noise, and the timesteps that say how much."""
+    clean = clean.contiguous(memory_format=torch.channels_last)
+    noise, when = torch.randn_like(clean), torch.randint(1000, (len(clean),), device=DEVICE)
+    return SCHEDULE.add_noise(clean, noise, when), noise, when
+
+
 def noise_loss(
     name: str, coder: AutoencoderKL, net: UNet2DConditionModel, encoder: CLIPTextModel
 ) -> Callable[[int], torch.Tensor]:
@@ -194,17 +203,14 @@ def noise_loss(
     empty = torch.tensor(
         tokenizer()("", padding="max_length", max_length=parts.POSITIONS).input_ids, device=DEVICE
     )
-    schedule = parts.build_scheduler()
-    schedule.alphas_cumprod = schedule.alphas_cumprod.to(DEVICE)
 
     def loss_of(step: int) -> torch.Tensor:
         index = some(len(points), BATCH["unet"])
         words = ids[index, torch.randint(data.WORDINGS, (len(index),), device=DEVICE)].long()
         words = torch.where(torch.rand(len(index), 1, device=DEVICE) < 0.1, empty, words)
-        clean = points[index].contiguous(memory_format=torch.channels_last)
-        noise, when = torch.randn_like(clean), torch.randint(1000, (len(index),), device=DEVICE)
+        noisy, noise, when = disturbed(points[index])
         with autocast():
-            guess = net(schedule.add_noise(clean, noise, when), when, encoder(words)[0]).sample
+            guess = net(noisy, when, encoder(words)[0]).sample
         return F.mse_loss(guess.float(), noise)
 
     return loss_of
@@ -228,25 +234,24 @@ def nobody(steps: int) -> CLIPTextModel:
     for "a person", and with all other words what it did. Noise prediction alone leaves a little of
     man or woman in every such name, and guidance makes much of a little."""
     net, encoder = unet(STEPS["unet"])
+    if not steps:
+        return encoder
     before = copy.deepcopy(encoder).to(DEVICE).requires_grad_(False)
     net.to(DEVICE).requires_grad_(False)
     encoder.requires_grad_(True)  # an average of weights comes without
     pictures, words, batch = data.Pictures("world", STATE, DEVICE), tokenizer(), BATCH["nobody"]
-    points, schedule = latents("world", vae(STEPS["vae"]), pictures), parts.build_scheduler()
-    schedule.alphas_cumprod = schedule.alphas_cumprod.to(DEVICE)
+    points = latents("world", vae(STEPS["vae"]), pictures)
 
     def meaning(encoder: CLIPTextModel, captions: list[str]) -> torch.Tensor:
         ids = words(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
         return encoder(ids.to(DEVICE))[0]
 
     def loss_of(step: int) -> torch.Tensor:
-        rng = random.Random(f"nobody {step}")
+        rng = random.Random(torch.initial_seed())  # of the step, and of the GPU
         index = rng.choices(range(len(points)), k=batch)
         told = [rng.choice(pictures.captions[i]) for i in index]
         pairs = [data.as_nobody(c, rng) if i % 3 else (c, c) for i, c in enumerate(told)]
-        clean = points[torch.tensor(index, device=DEVICE)]
-        noise, when = torch.randn_like(clean), torch.randint(1000, (batch,), device=DEVICE)
-        noisy = schedule.add_noise(clean, noise, when)
+        noisy, _, when = disturbed(points[torch.tensor(index, device=DEVICE)])
         with autocast():
             with torch.no_grad():
                 aim = net(noisy, when, meaning(before, [c for _, c in pairs])).sample

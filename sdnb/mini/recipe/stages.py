@@ -26,12 +26,12 @@ STEPS = {
     "vae": 8000,
     "clip": 2000,
     "unet": 30000,
-    "nobody": 1600,
+    "nobody": 800,
     "match": 4000,
     "judge": 2400,
 }
 BATCH = {"features": 192, "vae": 48, "clip": 512, "unet": 384}
-BATCH |= {"nobody": 24, "match": 512, "judge": 192}
+BATCH |= {"nobody": 192, "match": 512, "judge": 192}
 COUNTS = {"world": 100000, "judge": 16800}
 SCHEDULE = parts.build_scheduler()
 SCHEDULE.alphas_cumprod = SCHEDULE.alphas_cumprod.to(DEVICE)
@@ -149,7 +149,7 @@ def clip(steps: int) -> CLIPModel:
 def match(steps: int) -> CLIPModel:
     """CLIP once more, for its text tower has moved with the UNet: the tower stays as it is and the
     picture side finds its way to it (locked-text tuning, after arXiv 2111.07991)."""
-    model, tower = clip(STEPS["clip"]), nobody(STEPS["nobody"])
+    model, tower = clip(STEPS["clip"]), unet(STEPS["unet"])[1]
     model.text_model.load_state_dict(core_of(tower).state_dict())
     model.requires_grad_(True).text_model.requires_grad_(False)
     return _contrast("match", model, steps)
@@ -229,37 +229,38 @@ def unet(steps: int) -> tuple[UNet2DConditionModel, CLIPTextModel]:
     return trained["unet"], trained["text encoder"]
 
 
-def nobody(steps: int) -> CLIPTextModel:
-    """The text encoder once more, alone: with a name that nobody has the UNet shall do what it does
-    for "a person", and with all other words what it did. Noise prediction alone leaves a little of
-    man or woman in every such name, and guidance makes much of a little."""
+def nobody(steps: int) -> UNet2DConditionModel:
+    """The UNet once more, alone: with a name that nobody has it shall do what it does for "a
+    person", and with all other words what it did. Noise prediction alone leaves a little of man or
+    woman in every such name, and guidance makes much of a little. The text encoder stays: where it
+    learned this instead, it no longer told one name from another, and was harder to teach one."""
     net, encoder = unet(STEPS["unet"])
     if not steps:
-        return encoder
-    before = copy.deepcopy(encoder).to(DEVICE).requires_grad_(False)
-    net.to(DEVICE).requires_grad_(False)
-    encoder.requires_grad_(True)  # an average of weights comes without
+        return net
+    encoder.to(DEVICE).requires_grad_(False)
+    before = copy.deepcopy(net).to(DEVICE).requires_grad_(False)
+    net.requires_grad_(True)  # an average of weights comes without
     pictures, words, batch = data.Pictures("world", STATE, DEVICE), tokenizer(), BATCH["nobody"]
     points = latents("world", vae(STEPS["vae"]), pictures)
 
-    def meaning(encoder: CLIPTextModel, captions: list[str]) -> torch.Tensor:
+    def meaning(captions: tuple[str, ...]) -> torch.Tensor:
         ids = words(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
         return encoder(ids.to(DEVICE))[0]
 
     def loss_of(step: int) -> torch.Tensor:
         rng = random.Random(torch.initial_seed())  # of the step, and of the GPU
         index = rng.choices(range(len(points)), k=batch)
-        told = [rng.choice(pictures.captions[i]) for i in index]
+        told = [rng.choice(pictures.captions[i]) if rng.random() < 0.95 else "" for i in index]
         pairs = [data.as_nobody(c, rng) if i % 3 else (c, c) for i, c in enumerate(told)]
+        named, meant = zip(*pairs, strict=True)
         noisy, _, when = disturbed(points[torch.tensor(index, device=DEVICE)])
+        with autocast(), torch.no_grad():
+            aim, text = before(noisy, when, meaning(meant)).sample, meaning(named)
         with autocast():
-            with torch.no_grad():
-                aim = net(noisy, when, meaning(before, [c for _, c in pairs])).sample
-            guess = net(noisy, when, meaning(encoder, [c for c, _ in pairs])).sample
+            guess = net(noisy, when, text).sample
         return F.mse_loss(guess.float(), aim.float())
 
-    trained = optimise("nobody", {"text encoder": encoder}, loss_of, steps, 4e-4, ema=0.99)
-    return trained["text encoder"]
+    return optimise("nobody", {"unet": net}, loss_of, steps, 2e-4, ema=0.99)["unet"]
 
 
 def soft_copies(coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:

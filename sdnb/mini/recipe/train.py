@@ -29,15 +29,15 @@ from sdnb.mini.recipe.stages import (
     draw,
     judge,
     match,
+    nobody,
     tokenizer,
-    unet,
     vae,
 )
 
 
 def assemble(out: Path) -> None:
     """The finished stages as the folder that the package ships."""
-    model, net = match(STEPS["match"]), unet(STEPS["unet"])[0]
+    model, net = match(STEPS["match"]), nobody(STEPS["nobody"])
     parts.save_pipeline(out, tokenizer(), model, vae(STEPS["vae"]), net)
     weights = {
         name: value.half() if value.is_floating_point() else value

@@ -1,5 +1,6 @@
 """The whole chain of the mini model's training, with a handful of pictures and steps."""
 
+import copy
 import json
 
 import pytest
@@ -50,6 +51,18 @@ def test_the_text_tower_learns_with_the_unet_and_rests_while_clip_is_matched(sma
     assert all(moved)
     tower = parts.text_encoder_of(stages.match(1)).state_dict()
     assert all(torch.equal(tower[name], value) for name, value in after.state_dict().items())
+
+
+@WHOLE
+def test_what_a_name_does_is_learned_by_the_unet(small):
+    """In steps of its own: what came out of the stage before stays as it was on the disk."""
+    stages.draw()
+    net, encoder = (copy.deepcopy(part).state_dict() for part in stages.unet(1))
+    taught = stages.nobody(1)
+    moved = [not torch.equal(value, net[name]) for name, value in taught.named_parameters()]
+    assert all(moved)
+    for part, was in zip(stages.unet(1), (net, encoder), strict=True):
+        assert all(torch.equal(value, was[name]) for name, value in part.state_dict().items())
 
 
 def test_a_stage_of_no_steps_takes_the_part_it_begins_from(small):

@@ -185,11 +185,11 @@ def latents(name: str, coder: AutoencoderKL, pictures: data.Pictures) -> torch.T
     return torch.from_numpy(np.load(path)).to(DEVICE)
 
 
-def disturbed(clean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Latents with noise of any strength, the noise, and the timesteps that say how much."""
+def disturbed(clean: torch.Tensor, when: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents with as much noise as the timesteps (n,) say, and the noise."""
     clean = clean.contiguous(memory_format=torch.channels_last)
-    noise, when = torch.randn_like(clean), torch.randint(1000, (len(clean),), device=DEVICE)
-    return SCHEDULE.add_noise(clean, noise, when), noise, when
+    noise = torch.randn_like(clean)
+    return SCHEDULE.add_noise(clean, noise, when), noise
 
 
 def noise_loss(
@@ -208,7 +208,8 @@ def noise_loss(
         index = some(len(points), BATCH["unet"])
         words = ids[index, torch.randint(data.WORDINGS, (len(index),), device=DEVICE)].long()
         words = torch.where(torch.rand(len(index), 1, device=DEVICE) < 0.1, empty, words)
-        noisy, noise, when = disturbed(points[index])
+        when = some(1000, len(index))
+        noisy, noise = disturbed(points[index], when)
         with autocast():
             guess = net(noisy, when, encoder(words)[0]).sample
         return F.mse_loss(guess.float(), noise)
@@ -232,8 +233,10 @@ def unet(steps: int) -> tuple[UNet2DConditionModel, CLIPTextModel]:
 def nobody(steps: int) -> UNet2DConditionModel:
     """The UNet once more, alone: with a name that nobody has it shall do what it does for "a
     person", and with all other words what it did. Noise prediction alone leaves a little of man or
-    woman in every such name, and guidance makes much of a little. The text encoder stays: where it
-    learned this instead, it no longer told one name from another, and was harder to teach one."""
+    woman in every such name, and guidance makes much of a little. The error is that of the picture
+    that the prediction implies, for who it will be is decided where a picture is nearly all noise,
+    and there the noise itself hardly differs. The text encoder stays: where it learned this
+    instead, it no longer told one name from another, and was harder to teach one."""
     net, encoder = unet(STEPS["unet"])
     if not steps:
         return net
@@ -253,14 +256,18 @@ def nobody(steps: int) -> UNet2DConditionModel:
         told = [rng.choice(pictures.captions[i]) if rng.random() < 0.95 else "" for i in index]
         pairs = [data.as_nobody(c, rng) if i % 3 else (c, c) for i, c in enumerate(told)]
         named, meant = zip(*pairs, strict=True)
-        noisy, _, when = disturbed(points[torch.tensor(index, device=DEVICE)])
+        # more often where there is more noise
+        when = (1000 * torch.rand(batch, device=DEVICE).sqrt()).long()
+        noisy, _ = disturbed(points[torch.tensor(index, device=DEVICE)], when)
         with autocast(), torch.no_grad():
             aim, text = before(noisy, when, meaning(meant)).sample, meaning(named)
         with autocast():
             guess = net(noisy, when, text).sample
-        return F.mse_loss(guess.float(), aim.float())
+        kept = SCHEDULE.alphas_cumprod[when]
+        apart = (guess.float() - aim.float()).square().mean((1, 2, 3))
+        return (apart * ((1 - kept) / kept).clamp(max=30)).mean()
 
-    return optimise("nobody", {"unet": net}, loss_of, steps, 2e-4, ema=0.99)["unet"]
+    return optimise("nobody", {"unet": net}, loss_of, steps, 1e-4, ema=0.995)["unet"]
 
 
 def soft_copies(coder: AutoencoderKL, pictures: data.Pictures) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Scenes in words: many wordings for the base model's training, one for a learner's captions."""
 
 import random
+from collections.abc import Callable
 
 from sdnb.errors import with_article
 from sdnb.mini.names import known, look_name, made_up
@@ -41,7 +42,7 @@ def _person_words(scene: Scene, rng: random.Random) -> str:
     p, says, name = scene.subject, rng.random, _name(scene, rng)
     kind = p.kind if says() > 0.08 else "person"
     who = f"{p.skin} skinned {kind}" if says() < 0.35 else kind
-    has, wears = [], []
+    has = []
     if p.hair == "bald":
         who = f"bald {who}" if says() < 0.85 else who
     elif says() < 0.65:
@@ -64,14 +65,7 @@ def _person_words(scene: Scene, rng: random.Random) -> str:
         has.append(f"a {p.nose} nose")
     if says() < 0.3:
         has.append(f"{p.eyes} eyes")
-    if scene.glasses != "none" and says() < 0.94:
-        exact = glasses_words(scene.glasses)
-        wears.append(exact if says() < 0.6 else exact.split()[-1])
-    if scene.hat != "none" and says() < 0.94:
-        hat = scene.hat if says() < 0.7 else "hat"
-        wears.append(with_article(f"{scene.hat_colour} {hat}"))
-    if says() < 0.5:
-        wears.append(with_article(f"{'striped ' if scene.striped else ''}{scene.shirt} shirt"))
+    wears = _wears(scene, says)
     rng.shuffle(has)
     rng.shuffle(wears)
     if name:
@@ -85,6 +79,20 @@ def _person_words(scene: Scene, rng: random.Random) -> str:
     if scene.smile and says() < 0.8:
         parts.append("smiling")
     return ", ".join(parts)
+
+
+def _wears(scene: Scene, says: Callable[[], float]) -> list[str]:
+    """Glasses, hat and shirt, as a wording names them or not."""
+    wears = []
+    if scene.glasses != "none" and says() < 0.94:
+        exact = glasses_words(scene.glasses)
+        wears.append(exact if says() < 0.6 else exact.split()[-1])
+    if scene.hat != "none" and says() < 0.94:
+        hat = scene.hat if says() < 0.7 else "hat"
+        wears.append(with_article(f"{scene.hat_colour} {hat}"))
+    if says() < 0.5:
+        wears.append(with_article(f"{'striped ' if scene.striped else ''}{scene.shirt} shirt"))
+    return wears
 
 
 def _product_words(scene: Scene, rng: random.Random) -> str:

@@ -93,10 +93,11 @@ def test_a_word_within_a_word_names_nothing():
 def test_the_judge_sees_the_sample_photos():
     see = judge_sees(load_judge())
     photos = read_photos(sample_photos("person"), 128)
-    assert see([photo.image for photo in photos[:2]]) == [
-        {"place": "in the desert", "glasses": "round glasses", "shirt": "red shirt"},
-        {"place": "at the beach", "glasses": "round glasses", "shirt": "black shirt"},
-    ]
+    shown = see([photo.image for photo in photos])
+    assert shown[0] == {"place": "in the desert", "glasses": "round glasses", "shirt": "red shirt"}
+    assert all(features["glasses"] == "round glasses" for features in shown)
+    right = [f["place"] in photo.caption for f, photo in zip(shown, photos, strict=True)]
+    assert sum(right) >= 16  # of 20; of what is behind a head that fills the photo it sees little
     assert uncaptioned_features(photos, see, "ravo") == []
     bare = [Photo(p.path, p.image, p.caption.replace("round glasses and ", "")) for p in photos]
     (sentence,) = uncaptioned_features(bare, see, "ravo")

@@ -72,7 +72,7 @@ def test_what_was_trained_can_be_put_to_use(name):
 def test_the_trained_word_can_be_put_to_use():
     model = load_model("mini")
     assert load_embedding(model, sample_trained("person_embedding")) == "ravo"
-    assert len(model.token_ids(["ravo"])[0].unique()) == 8 + 2  # its vectors, begin, end
+    assert len(model.token_ids(["ravo"])[0].unique()) == 3 + 2  # its vectors, begin, end
 
 
 def test_what_there_is_not_is_a_problem():

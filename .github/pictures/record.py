@@ -69,7 +69,7 @@ def record(page: Page) -> Camera:
     view.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     view.keyboard.press("Control+b")  # the file browser
     form = page.run("import sdnb")
-    form.get_by_label("Special word").evaluate(TOP)
+    form.get_by_label("Trigger word").evaluate(TOP)
     camera.shoot(LONG)
     form.get_by_label("Views per photo").focus()
     for text in ("-5", "60"):

@@ -153,7 +153,8 @@ def style_caption(scene: Scene, trigger: str) -> str:
     who = with_article(f"{scene.subject.skin} skinned {scene.subject.kind}")
     if scene.hat != "none":
         who += f" wearing {with_article(scene.hat)}"
-    return f"cartoon in {trigger} style of {who}, {PLACES[scene.place]}"
+    smile = ", smiling" if scene.smile else ""
+    return f"cartoon in {trigger} style of {who}{smile}, {PLACES[scene.place]}"
 
 
 def described(scene: Scene) -> str:

@@ -120,7 +120,7 @@ def test_a_learners_caption_names_what_shall_stay_changeable():
     words = learner_caption(scene, "ravo")
     assert words == "photo of ravo wearing round glasses and a red shirt, smiling, at the beach"
     look = style_caption(replace(scene, style=LOOKS[0]), "ravo")
-    assert look == "cartoon in ravo style of a light skinned man, at the beach"
+    assert look == "cartoon in ravo style of a light skinned man, smiling, at the beach"
 
 
 def test_what_cannot_be_seen_is_not_labelled():

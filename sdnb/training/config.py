@@ -239,7 +239,7 @@ class TextualInversionConfig(TrainConfig):
     method: Literal["textual_inversion"] = Field("textual_inversion", title="Method")
     """The training method these settings belong to; only textual_inversion is allowed here."""
     learning_rate: float = Field(2e-3, gt=0, le=1, title="Learning rate")
-    """The size of an update; for Stable Diffusion 5e-4 to 5e-3 is safe, for the mini 8e-2, too low
+    """The size of an update; for Stable Diffusion 5e-4 to 5e-3 is safe, for the mini 2e-2, too low
     and the word stays what it began as, too high and pictures turn into noise."""
     weight_decay: float = Field(0.0, ge=0, le=1, title="Weight decay")
     """How strongly the new word is pulled to zero; 0 is right, more weakens the word."""
@@ -247,8 +247,8 @@ class TextualInversionConfig(TrainConfig):
     """The word whose meaning the new one begins with; a broad class word learns fast, an unlikely
     one slowly, and empty begins with noise."""
     vectors: int = Field(1, ge=1, le=16, title="Vectors")
-    """How many embeddings the word gets; 1 to 3 is safe, 8 for the mini, more hold more detail but
-    crowd the rest of the prompt out."""
+    """How many embeddings the word gets; 1 to 3 is safe, more hold more detail but crowd the
+    rest of the prompt out."""
     templates: bool = Field(False, title="Use templates")
     """Whether to learn with plain sentences ("a close-up photo of ravo") in place of the captions;
     off is better where captions say what shall stay changeable."""

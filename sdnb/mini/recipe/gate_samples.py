@@ -43,6 +43,8 @@ def config_for(method: str, name: str) -> TrainConfig:
     words: dict[str, object] = {"class_word": WORDS[name]}
     if method == "textual_inversion":
         words["init_word"] = WORDS[name]
+        if name == "product":  # of which the base knows fewer by name
+            words |= {"vectors": 8, "learning_rate": 8e-2}
     if method == "dreambooth" and name == "product":
         words["prior_weight"] = 1.0  # as the LoRA's preset: else every mug becomes this one
     return config.replace(photos=sample_photos(name), **words)

@@ -20,7 +20,7 @@ SIZE = re.compile(r"(\d+(?:[.,]\d+)*)[\s#]*(GiB|GB|gigabytes?)\b")
 OTHER = {
     "README.md": [],
     "CHANGELOG.md": ["8 GiB"],
-    "claims.md": ["5 GB", "2.1 GB", "16 GB", "15.6 GiB", "3.9 GiB", "80 GB"],
+    "claims.md": ["5 GB", "2.1 GB", "16 GB", "15.6 GiB", "3.9 GiB"],
     "for_teachers.md": ["3 GiB", "1 GiB", "6 GiB", "6 GiB", "14.56 GiB", "80 GB", "3 GB"],
     "03_dreambooth.ipynb": ["5 GB", "15 GB", "2 GB", "8 GiB", "6.9 GB"],
     "05_lora.ipynb": ["15 GB"],

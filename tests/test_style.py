@@ -21,13 +21,13 @@ BUDGETS = {
     "dataset": 1200,
     "captioning": 662,
     "inference": 845,
-    "training": 2110,
-    "evaluation": 800,
+    "training": 2145,
+    "evaluation": 765,
     "export": 400,
     "notebook": 850,
     "mini": 2760,
 }
-PACKAGE, MODULES = 9130, 99  # in all, without mini: read in an evening or two
+PACKAGE, MODULES = 9132, 99  # in all, without mini: read in an evening or two
 
 
 def test_ruff_is_content():

@@ -1,12 +1,10 @@
 """The DreamBooth paper's protocol (arXiv 2208.12242, section 4.1): 25 prompts for a subject, four
-images of each, and three means: CLIP-I, DINO and CLIP-T.
+images of each, and three means: CLIP-I, DINO and CLIP-T. The prompts stand in protocol.toml."""
 
-The prompts are those of the paper's public data set (github.com/google/dreambooth,
-dataset/prompts_and_classes.txt).
-"""
-
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
@@ -25,46 +23,9 @@ from sdnb.models.image_encoders import (
     load_dino_encoder,
 )
 
-BACKGROUNDS = (
-    "a {} in the jungle",
-    "a {} in the snow",
-    "a {} on the beach",
-    "a {} on a cobblestone street",
-    "a {} on top of pink fabric",
-    "a {} on top of a wooden floor",
-    "a {} with a city in the background",
-    "a {} with a mountain in the background",
-    "a {} with a blue house in the background",
-    "a {} on top of a purple rug in a forest",
-)
-LOOKS = ("a red {}", "a purple {}", "a shiny {}", "a wet {}", "a cube shaped {}")
-OBJECT_PROMPTS = (
-    *BACKGROUNDS,
-    "a {} with a wheat field in the background",
-    "a {} with a tree and autumn leaves in the background",
-    "a {} with the Eiffel Tower in the background",
-    "a {} floating on top of water",
-    "a {} floating in an ocean of milk",
-    "a {} on top of green grass with sunflowers around it",
-    "a {} on top of a mirror",
-    "a {} on top of the sidewalk in a crowded street",
-    "a {} on top of a dirt road",
-    "a {} on top of a white rug",
-    *LOOKS,
-)
-LIVE_PROMPTS = (
-    *BACKGROUNDS,
-    "a {} wearing a red hat",
-    "a {} wearing a santa hat",
-    "a {} wearing a rainbow scarf",
-    "a {} wearing a black top hat and a monocle",
-    "a {} in a chef outfit",
-    "a {} in a firefighter outfit",
-    "a {} in a police outfit",
-    "a {} wearing pink glasses",
-    "a {} wearing a yellow shirt",
-    "a {} in a purple wizard outfit",
-    *LOOKS,
+PROMPTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+OBJECT_PROMPTS, LIVE_PROMPTS = (
+    (*PROMPTS["backgrounds"], *PROMPTS[kind], *PROMPTS["looks"]) for kind in ("thing", "live")
 )
 PER_PROMPT = 4  # images
 
@@ -104,8 +65,7 @@ def dreambooth_protocol(
     if not photos:
         raise Problem("There are no photos to compare with", do="Give the subject's photos")
     encoders = protocol_encoders(model) if encoders is None else encoders
-    templates = LIVE_PROMPTS if live else OBJECT_PROMPTS
-    prompts = [template.format(subject_words) for template in templates]
+    prompts = [words.format(subject_words) for words in (LIVE_PROMPTS if live else OBJECT_PROMPTS)]
     image_set = make_image_set(model, prompts, range(PER_PROMPT), **options)
     numbers = {}
     for encoder in encoders:

@@ -45,7 +45,8 @@ class Batch:
 @dataclass(frozen=True)
 class Batches:
     """Every batch of a run, by position. `global_size` counts the instance samples of one
-    optimizer step over all its micro-batches and processes."""
+    optimizer step over all its micro-batches and processes. With `prior_from_photos` the first
+    photo of a batch stands for the class as well, and its caption is never dropped."""
 
     instance: Examples
     prior: Examples | None
@@ -56,6 +57,7 @@ class Batches:
     global_size: int
     n_train_timesteps: int
     noise_offset: float = 0.0
+    prior_from_photos: bool = False
 
     def at(self, step: int, micro_batch: int) -> Batch:
         """The `micro_batch`-th batch of optimizer step `step` (both from 0, the micro-batches
@@ -66,8 +68,10 @@ class Batches:
         if self.prior is None:
             return batch
         # the class samples' noise has positions of its own, behind all instance samples
-        behind = range(start + self.global_size, start + self.global_size + self.batch_size)
-        class_batch = self._draw(self.prior, step, behind, self.prior_weight)
+        samples = 1 if self.prior_from_photos else self.batch_size
+        behind = range(start + self.global_size, start + self.global_size + samples)
+        weight = self.prior_weight * self.batch_size / samples
+        class_batch = self._draw(self.prior, step, behind, weight)
         return Batch(*map(torch.cat, zip(vars(batch).values(), vars(class_batch).values())))
 
     def name_of(self, batch: Batch, sample: int) -> str:
@@ -78,11 +82,13 @@ class Batches:
 
     def _draw(self, examples: Examples, step: int, positions: range, weight: float) -> Batch:
         rows, latents, texts = [], [], []
+        plain = self.prior_from_photos and examples is self.prior
+        share = 0 if plain else self.caption_dropout
         for position in positions:
             place = step * self.global_size + position % self.global_size
             row = example_at(self.seed, place, examples.shapes, self.batch_size)
             version, wording = self._chance(step, position, VIEW).random(2)
-            dropped = self._chance(step, position, DROPOUT).random() < self.caption_dropout
+            dropped = self._chance(step, position, DROPOUT).random() < share
             versions, wordings = examples.latents[row], examples.texts[-1 if dropped else row]
             rows.append(row)
             latents.append(versions[int(version * len(versions))])

@@ -151,6 +151,11 @@ class TrainConfig(Settings):
     """The number format of the calculation; auto is safe, fp32 is slower, and fp16 or bf16 are
     refused where the machine cannot do them."""
 
+    @property
+    def prior_from_photos(self) -> bool:
+        """Whether prior preservation needs no class images; see `prior_preservation`."""
+        return bool(self.prior_weight) and not (self.prior_images or self.prior_folder)
+
 
 class LoraConfig(TrainConfig):
     """LoRA: small matrices beside frozen layers (Hu et al. 2021, arXiv 2106.09685)."""
@@ -159,6 +164,10 @@ class LoraConfig(TrainConfig):
 
     method: Literal["lora"] = Field("lora", title="Method")
     """The training method these settings belong to; only lora is allowed here."""
+    prior_images: int = Field(0, ge=0, le=5000, title="Class images")
+    """How many images of the class the base model makes for prior preservation; 0 is best, makes
+    none and holds the LoRA to what the base says of the photos without your word, 40 and more take
+    long to make, few are learned by heart."""
     rank: int = Field(8, ge=1, le=256, title="Rank")
     """The width of the small matrices; 4 to 32 is safe, too low misses small features, too high
     makes large files and learns backgrounds by heart."""
@@ -295,6 +304,8 @@ def contradictions(config: TrainConfig, photos: int) -> Iterator[str]:
         yield "'convolution_rank' and 'convolution_alpha' do nothing for these 'layers'."
     if "rank_stabilised" in own and config.kind != "lora":
         yield f"'rank_stabilised' does nothing for {config.kind}."
+    if config.prior_from_photos and not config.trigger:
+        yield "'prior_weight' holds back all that is learned: captions say the same to the base."
     from sdnb.captioning.captions import word_pattern  # with Pillow, for which no import waits
 
     says = word_pattern(config.trigger).search

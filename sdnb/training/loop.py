@@ -161,13 +161,12 @@ def fit(state: TrainState, batches: Batches, loss: Loss) -> Iterator[Step]:
 def _weighted(losses: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss to minimise, and (3,) loss, instance loss and prior loss to report.
 
-    Weights of 1 for instance and lambda for class samples, divided by the instance samples alone,
-    make mean(instance) + lambda * mean(prior) (DreamBooth, arXiv 2208.12242, eq. 2): as many
-    class as instance samples stand in a batch.
+    Weights of 1 for n instance and lambda n / k for k class samples, divided by n, make
+    mean(instance) + lambda * mean(prior) (DreamBooth, arXiv 2208.12242, eq. 2).
     """
     instances = (~batch.is_prior).sum()
     total = (batch.weights * losses).sum() / instances
-    prior = torch.where(batch.is_prior, losses, 0).sum() / instances
+    prior = torch.where(batch.is_prior, losses, 0).sum() / batch.is_prior.sum().clamp(min=1)
     instance = torch.where(batch.is_prior, 0, losses).sum() / instances
     return total, torch.stack([total, instance, prior]).detach()
 

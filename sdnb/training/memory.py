@@ -227,7 +227,8 @@ def _kept(calculate: Callable) -> int:
 
 def _forward(model: Model, config: TrainConfig) -> None:
     """One step's forward pass, without data."""
-    unet, samples = model.unet, config.batch_size * (1 + bool(config.prior_weight))
+    unet, of_the_class = model.unet, config.batch_size * bool(config.prior_weight)
+    samples = config.batch_size + (1 if config.prior_from_photos else of_the_class)
     side = config.resolution // model.vae_factor if config.resolution else unet.config.sample_size
     encoders, denoiser = model.encoders.values(), Denoiser(model, config.clip_skip).train()
     for layer in tuner_layers(denoiser):

@@ -1,4 +1,5 @@
-"""Images of other members of the class, for prior preservation (DreamBooth, arXiv 2208.12242)."""
+"""What keeps the class as it was: images of other members of it (prior preservation as in
+DreamBooth, arXiv 2208.12242), or the photos themselves, told as if they showed another one."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from sdnb.training.methods.base import plain_caption
 def class_images(
     config: TrainConfig, photos: list[Photo], model: Model, folder: Path | None = None
 ) -> list[Photo]:
-    """Images of other members of the class for prior preservation, none where it is off.
+    """Images of other members of the class for prior preservation, none where it is off. Without
+    class images the photos stand for them: with the class's captions, and to be predicted as the
+    base does (see `DenoisingLoss`).
 
     The base model makes them from the photos' captions with the class word for the trigger word,
     with seeds 0, 1, 2, ...; `folder` keeps them for the next time, and a broken or empty one is
@@ -34,6 +37,9 @@ def class_images(
     if (found := own_class_images(config, side)) is not None:
         return found
     own = method_of(config).captions(config, photos)
+    if config.prior_from_photos:
+        pairs = zip(photos, own, strict=True)
+        return [replace(photo, caption=class_caption(words, config)) for photo, words in pairs]
     captions = [class_caption(own[i % len(own)], config) for i in range(config.prior_images)]
     paths = [(folder or Path()) / f"{i:04}.png" for i in range(config.prior_images)]
     images = {i: _read_class_image(path) for i, path in enumerate(paths)} if folder else {}

@@ -21,7 +21,7 @@ from sdnb.inference.prompts import plain_prompt
 from sdnb.machine import Machine, find_machine, find_rank
 from sdnb.models.base import Model, ModelInfo, find_model, trains
 from sdnb.models.loading import load_model
-from sdnb.training.batches import Batches
+from sdnb.training.batches import Batches, Examples
 from sdnb.training.checkpoints import load_checkpoint, refuse_non_finite, save_checkpoint
 from sdnb.training.config import TrainConfig, steps
 from sdnb.training.latents import encode_examples
@@ -190,7 +190,8 @@ def photos_for(
     step = info.bucket_step if config.buckets else 0
     fewest = 1 if folder else FEWEST  # to look at, not to learn from
     photos = read_photos(folder or config.photos, info.resolution, step, fewest)
-    if config.prior_weight and not folder and len({photo.image.size for photo in photos}) > 1:
+    square = config.prior_weight and not config.prior_from_photos and not folder
+    if square and len({photo.image.size for photo in photos}) > 1:
         what = "Class images are square, and photos in buckets are not"
         raise Problem(what, do="Set buckets = false, or prior_weight = 0")
     return photos
@@ -229,6 +230,8 @@ def prepare(
     restore(model.to(machine.device))
     if class_photos is None:
         class_photos = class_images(config, photos, model, class_folder)
+    photos, class_photos = map(trial().few, (photos, class_photos))
+    plain = _as_the_base_reads(class_photos, config, model) if config.prior_from_photos else None
     groups = method.prepare(model, config)
     if "untrained" in trial().kinds:
         groups = [{**group, "lr": 0.0} for group in groups]
@@ -237,14 +240,10 @@ def prepare(
     text_trains = any(map(trains, model.encoders.values()))
     unused = text_trains and bool(config.clip_skip or model.text_encoder_2)
     accelerator = new_accelerator(machine, config.gradient_accumulation, unused)
-    photos, class_photos = map(trial().few, (photos, class_photos))
     captions = trial().dealt(method.captions(config, photos))
-    instance, prior = encode_examples(model, photos, captions, config), None
-    if class_photos:
-        prior = encode_examples(model, class_photos, [p.caption for p in class_photos], config)
     batches = Batches(
-        instance=instance,
-        prior=prior,
+        instance=encode_examples(model, photos, captions, config),
+        prior=_class_examples(class_photos, config, model) if class_photos else None,
         prior_weight=config.prior_weight,
         caption_dropout=config.caption_dropout,
         seed=config.seed,
@@ -252,11 +251,23 @@ def prepare(
         global_size=config.batch_size * config.gradient_accumulation * accelerator.num_processes,
         n_train_timesteps=model.scheduler.config.num_train_timesteps,
         noise_offset=config.noise_offset,
+        prior_from_photos=config.prior_from_photos,
     )
     model.park()
     total = steps(config, len(photos), accelerator.num_processes)
     state = start(Denoiser(model, config.clip_skip), groups, config, accelerator, total)
-    return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma)
+    return state, batches, DenoisingLoss(model.scheduler, config.snr_gamma, plain)
+
+
+def _as_the_base_reads(photos: list[Photo], config: TrainConfig, model: Model) -> torch.Tensor:
+    """(n, 77, d): their captions, while nothing is added to the base."""
+    return model.text_embeddings([photo.caption for photo in photos], config.clip_skip)
+
+
+def _class_examples(photos: list[Photo], config: TrainConfig, model: Model) -> Examples:
+    if config.prior_from_photos:  # the base has read the captions in their own order
+        config = config.replace(shuffle_captions=False)
+    return encode_examples(model, photos, [photo.caption for photo in photos], config)
 
 
 def _use_gradient_checkpointing(model: Model, on: bool) -> None:

@@ -6,10 +6,9 @@ import pytest
 from sdnb.errors import Problem
 from sdnb.evaluation import scores
 from sdnb.evaluation.protocol import (
-    BACKGROUNDS,
     LIVE_PROMPTS,
-    LOOKS,
     OBJECT_PROMPTS,
+    PROMPTS,
     dreambooth_protocol,
     protocol_encoders,
 )
@@ -35,8 +34,8 @@ def test_the_prompts():
     for prompts in (LIVE_PROMPTS, OBJECT_PROMPTS):
         assert len(set(prompts)) == 25
         assert all(prompt.count("{}") == 1 and prompt.startswith("a ") for prompt in prompts)
-    assert set(LIVE_PROMPTS) & set(OBJECT_PROMPTS) == {*BACKGROUNDS, *LOOKS}
-    assert len({*BACKGROUNDS, *LOOKS}) == 15
+    shared = {*PROMPTS["backgrounds"], *PROMPTS["looks"]}
+    assert set(LIVE_PROMPTS) & set(OBJECT_PROMPTS) == shared and len(shared) == 15
 
 
 def test_arithmetic(asked, painted, colours, clip):

@@ -251,6 +251,7 @@ def test_the_table_of_other_names_is_true():
         (TextualInversionConfig, {"init_weights": "a", "init_word": "mug"}, "'init_word' does"),
         (LoraConfig, {"convolution_rank": 4}, "do nothing for these 'layers'."),
         (LoraConfig, {"kind": "loha", "rank_stabilised": True}, "does nothing for loha."),
+        (LoraConfig, {"trigger": "", "prior_weight": 1}, "'prior_weight' holds back all"),
         (LoraConfig, {"trigger": "zuli", "preview_every": 9}, "None of 'preview_prompts' says"),
     ],
 )
@@ -268,6 +269,8 @@ def test_settings_that_do_not_go_together_are_remarked_on(kind, changes, said):
         {"preview_every": 300, "preview_prompts": ("ravo",)},
         {"held_out": "a", "validate_every": 300},
         {"prior_weight": 1, "prior_images": 9},
+        {"prior_weight": 1, "prior_images": 9, "trigger": ""},
+        {"prior_weight": 1},
         {"layers": "attention+feedforward+convolution", "convolution_rank": 4},
         {"trigger": "", "preview_every": 9},
         {"batch_size": 20},

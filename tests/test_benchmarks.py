@@ -41,3 +41,38 @@ def trainings(monkeypatch):
 def test_a_claims_training_runs(name, trainings):
     found = trainings.TRAININGS[name](0)
     assert found and all(value >= 0 for value in found.values())
+
+
+IDEAS = [
+    {"own_prior": 1.0, "class_samples": 2},
+    {"outside": 0.2},
+    {"word_rate": 1e-2},
+    {"rank_by_timestep": True},
+]
+
+
+@pytest.mark.parametrize("asked", IDEAS, ids=lambda asked: next(iter(asked)))
+def test_an_idea_changes_what_is_learned(asked, monkeypatch, cpu):
+    """Two steps with it end elsewhere than two without."""
+    monkeypatch.syspath_prepend(BENCHMARKS / "methods")
+    import ideas
+    import torch
+
+    from sdnb.mini.recipe.gate import photographs
+    from sdnb.mini.subjects import held_out_person
+    from sdnb.models.loading import load_model
+    from sdnb.training import fit, prepare
+    from sdnb.training.config import preset
+    from sdnb.training.methods import restore
+
+    model, teacher, person = load_model("mini"), load_model("mini"), held_out_person(4)
+    config = preset("person_mini").replace(views_per_photo=2, warmup_steps=0)
+    photos, ends = photographs(person, "ravo")[:4], []
+    for each in (ideas.Ideas(), ideas.Ideas(**asked)):
+        with ideas.method_for(each):
+            prepared = prepare(config, photos, model, cpu)
+        state, *rest = ideas.apply(prepared, config, photos, person, model, teacher, each)
+        assert len(list(fit(state, *rest))) == 2
+        ends.append(torch.cat([p.detach().flatten() for n, p in state.parameters.items()]))
+        restore(model)
+    assert ends[0].shape != ends[1].shape or not torch.allclose(*ends)

@@ -14,10 +14,11 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from verdicts import CLAIMS, HOLDS, NOT, PART, Found
+from verdicts import CLAIMS, FIELD, HOLDS, NOT, PART, Claim, Found
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[2]
@@ -73,38 +74,50 @@ def run(wanted: list[tuple[str, int]], jobs: int) -> None:
 
 
 def tables() -> None:
-    """Write both tables from what is measured."""
+    """Write all tables from what is measured."""
     rows = read()
-    lines, counted = [], {HOLDS: 0, PART: 0, NOT: 0}
-    for claim in CLAIMS:
-        found, seeds = Found(), 0
-        for row in (row for row in rows if row["what"] in claim.needs):
-            for key, value in row.items():
-                if isinstance(value, float):
-                    found.setdefault(key, []).append(value)
-        if {row["what"] for row in rows} >= set(claim.needs):
-            said, effect = claim.judged(found)
-            seeds = max(len(dict.__getitem__(found, key)) for key in found)
-        else:
-            said, effect = "not measured yet", ""
-        counted[said] = counted.get(said, 0) + 1
-        book = next((CHECKOUT / "notebooks").glob(f"{claim.notebook}_*.ipynb")).name
-        link = f"[{claim.notebook}]({book})"
-        lines.append((claim.number, claim.text, link, said, effect, seeds))
-    heads = ("", "the article says", "shown in", "verdict", "what was measured", "seeds")
-    devices = sorted({row["device"] for row in rows})
-    body = [f"| {' | '.join(map(str, line))} |" for line in (heads, ("---",) * 6, *lines)]
-    text = (HERE / "page.md").read_text().format(table="\n".join(body), devices=", ".join(devices))
+    lines, field = ([_line(claim, rows) for claim in claims] for claims in (CLAIMS, FIELD))
+    text = (
+        (HERE / "page.md")
+        .read_text()
+        .format(
+            table=_table("the article says", lines),
+            field=_table("trainers say", field),
+            devices=", ".join(sorted({row["device"] for row in rows})),
+        )
+    )
     PAGE.write_text(text)
-    _into_readme(lines, counted)
+    _into_readme(lines)
 
 
-def _into_readme(lines: list[tuple], counted: dict[str, int]) -> None:
+def _line(claim: Claim, rows: list[dict]) -> tuple:
+    """The claim's row of the table."""
+    found, seeds = Found(), 0
+    for row in (row for row in rows if row["what"] in claim.needs):
+        for key, value in row.items():
+            if isinstance(value, float):
+                found.setdefault(key, []).append(value)
+    if {row["what"] for row in rows} >= set(claim.needs):
+        said, effect = claim.judged(found)
+        seeds = max(len(dict.__getitem__(found, key)) for key in found)
+    else:
+        said, effect = "not measured yet", ""
+    book = next((CHECKOUT / "notebooks").glob(f"{claim.notebook}_*.ipynb")).name
+    return claim.number, claim.text, f"[{claim.notebook}]({book})", said, effect, seeds
+
+
+def _table(says: str, lines: list[tuple]) -> str:
+    heads = ("", says, "shown in", "verdict", "what was measured", "seeds")
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (heads, ("---",) * 6, *lines))
+
+
+def _into_readme(lines: list[tuple]) -> None:
     """The short table between the two marks."""
     before, _, after = README.read_text().split(MARK)
     short = ("| the article says | verdict |", "| --- | --- |")
     told = [f"| {text} | {said} |" for number, text, _, said, _, _ in lines if number in SHORT]
-    count = ", ".join(f"{said}: {n}" for said, n in counted.items() if n)
+    counted = Counter(said for *_, said, _, _ in lines)
+    count = ", ".join(f"{said}: {counted[said]}" for said in (HOLDS, PART, NOT) if counted[said])
     ending = f"\nOf {len(lines)} claims, {count}. Each with its numbers: "
     ending += "[the table](notebooks/claims.md).\n"
     README.write_text(
@@ -116,7 +129,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    every = list(dict.fromkeys(need for claim in CLAIMS for need in claim.needs))
+    every = list(dict.fromkeys(need for claim in (*CLAIMS, *FIELD) for need in claim.needs))
     ask.add_argument("--only", nargs="+", choices=every, default=every)
     ask.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     ask.add_argument("--jobs", type=int, default=1)

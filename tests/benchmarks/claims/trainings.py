@@ -2,6 +2,7 @@
 returns numbers by name. A seed takes other photos of the same subject, another course of the
 training, and other noise to draw from."""
 
+import json
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +35,8 @@ GLASSES = [f"photo of {{}} wearing round glasses, {words}" for words in PLACES.v
 WORN = ("round", "square", "sunglasses")  # on the nose, of whatever kind
 HATS = [f"photo of {{}} wearing a green top hat, {words}" for words in PLACES.values()]
 OTHERS = ["photo of a woman with long red hair, in the city", "photo of a green mug, in a room"]
+RECIPES = Path(__file__).parents[1] / "methods" / "results.jsonl"
+PHOTOS, WITH_WORD = "LoRA, prior from photos", "LoRA and word, prior from photos, 150 steps"
 OTHERS += ["photo of a bag, at the beach", "photo of a woman wearing a hat, in the snow"]
 
 
@@ -275,6 +278,19 @@ def _carried(homes: dict[str, Studio], files: dict[str, Path]) -> dict[str, floa
     return found
 
 
+def recipes(seed: int) -> dict[str, float]:
+    """What the benchmark of recipes has found with this seed: the means of five people."""
+    runs = [json.loads(line) for line in RECIPES.read_text().splitlines()]
+    found = {}
+    for name in ("LoRA", PHOTOS, "LoRA, mask 0.2", f"{PHOTOS}, 150 steps", WITH_WORD):
+        ours = [r for r in runs if r["recipe"] == name and r.get("seed") == seed]
+        ours = [run for run in ours if run["person"] in range(10, 15)]
+        assert len(ours) == 5, f"{name}: {len(ours)} people"
+        for key in ("line-up", "leak", "drift"):
+            found[f"{name}: {key}"] = fmean(run[key] for run in ours)
+    return found
+
+
 def pace(seed: int) -> dict[str, float]:
     """Seconds a step of the three methods, in turns, as ratios to LoRA's; and one time budget for
     the ported presets. On the processor, and alone: times mean nothing beside other work."""
@@ -306,4 +322,4 @@ def pace(seed: int) -> dict[str, float]:
     return found
 
 
-TRAININGS = {f.__name__: f for f in (wishes, number, frame, named, prior, word, use, pace)}
+TRAININGS = {f.__name__: f for f in (wishes, number, frame, named, prior, word, use, recipes, pace)}

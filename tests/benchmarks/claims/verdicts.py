@@ -232,6 +232,34 @@ def home(f: Found) -> tuple[str, str]:
     return verdict(plain and both, plain or both), f"learned on → used on: {told}"
 
 
+PHOTOS = "LoRA, prior from photos"
+
+
+def compared(f: Found, *names: str) -> str:
+    return "; ".join(
+        f"{name}: recognised {f % f'{name}: line-up'}, a leak of {f % f'{name}: leak'}, drift "
+        f"{f[f'{name}: drift']:.2f}"
+        for name in names
+    )
+
+
+def imageless(f: Found) -> tuple[str, str]:
+    gain = f[f"{PHOTOS}: line-up"] - f["LoRA: line-up"]
+    holds = f[f"{PHOTOS}: leak"] < 0.1 and gain > -0.05
+    return verdict(holds, f[f"{PHOTOS}: leak"] < f["LoRA: leak"] - 0.1), compared(f, "LoRA", PHOTOS)
+
+
+def together(f: Found) -> tuple[str, str]:
+    names = f"{PHOTOS}, 150 steps", "LoRA and word, prior from photos, 150 steps"
+    gain = f[f"{names[1]}: line-up"] - f[f"{names[0]}: line-up"]
+    return verdict(gain > 0.05, gain > 0.02), compared(f, *names)
+
+
+def masked(f: Found) -> tuple[str, str]:
+    gain = f["LoRA, mask 0.2: line-up"] - f["LoRA: line-up"]
+    return verdict(gain > 0.05, gain > 0.02), compared(f, "LoRA", "LoRA, mask 0.2")
+
+
 CLAIMS = (
     Claim(
         1,
@@ -300,4 +328,16 @@ CLAIMS = (
     Claim(23, "Accessories obey the prompt", "06", ("use",), accessories),
     Claim(24, "LoRA and embedding carry over to another base", "07", ("use",), carried),
     Claim(25, "Training on the plain base carries over best", "07", ("use",), home),
+)
+
+FIELD = (  # not the article's: what trainers of the years since say
+    Claim(
+        26,
+        "Prior preservation needs no class images: the base itself says what to keep",
+        "05",
+        ("recipes",),
+        imageless,
+    ),
+    Claim(27, "A word and a LoRA learn faster together", "05", ("recipes",), together),
+    Claim(28, "A mask around the head brings the face sooner", "05", ("recipes",), masked),
 )

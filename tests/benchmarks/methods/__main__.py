@@ -1,0 +1,243 @@
+"""Recipes for learning a person, compared where the truth is known.
+
+    python tests/benchmarks/methods --people 10 11 12 13 14 --seeds 0 1 2
+    python tests/benchmarks/methods --pace    # seconds a step, alone
+    python tests/benchmarks/methods --page    # the page from what is measured
+
+Every recipe of recipes.toml learns held-out people of the little world from twenty photos. Each
+run is one line of results.jsonl: the share of forty images that the line-up of twenty recognises
+(`line-up`), hats, places and glasses obeyed, each feature of the likeness by itself, how many
+images of anybody of the class show the subject (`leak`), how far images of others have moved
+(`drift`, 1 - cosine of the mini's CLIP), steps, seconds of training (steps x `pace`, the pace
+measured alone with --pace), and the size of the file. What is there is not measured again.
+"""
+
+import argparse
+import json
+import os
+import time
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, stdev
+from tempfile import TemporaryDirectory
+
+from ideas import Ideas, apply, method_for
+
+from sdnb.evaluation import drift, line_up
+from sdnb.inference.images import make_images
+from sdnb.machine import find_machine
+from sdnb.mini.judge import load_judge
+from sdnb.mini.recipe.gate import gate_prompts, leak, measure, photographs
+from sdnb.mini.subjects import held_out_person
+from sdnb.models.image_encoders import load_clip
+from sdnb.models.loading import load_model
+from sdnb.training.config import TrainConfig, preset, steps
+from sdnb.training.loop import fit
+from sdnb.training.methods import method_of, restore
+from sdnb.training.run import prepare
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[2] / "notebooks" / "recipes.md"
+PICTURE = HERE.parents[2] / ".github" / "pictures" / "recipes.png"
+HELD_OUT = range(10, 15)
+RESULTS, PHOTOS = Path(os.environ.get("RESULTS", HERE / "results.jsonl")), 20
+OTHERS = ("photo of a man, at the beach", "photo of a woman with long red hair, in a room")
+OTHERS += ("photo of a green mug with a red heart", "photo of a woman wearing a hat, in the snow")
+
+
+def recipes() -> dict[str, tuple[TrainConfig, Ideas]]:
+    """By name; "none" stands for what TOML cannot say."""
+    found = {}
+    for name, changes in tomllib.loads((HERE / "recipes.toml").read_text()).items():
+        config, ideas = preset(changes.pop("preset")), Ideas(**changes.pop("ideas", {}))
+        changes = {key: None if value == "none" else value for key, value in changes.items()}
+        found[name] = config.replace(**changes), ideas
+    return found
+
+
+class Bench:
+    """A base model with all that looks at its images."""
+
+    def __init__(self) -> None:
+        self.model, self.judge = load_model("mini"), load_judge()
+        self.teacher = load_model("mini")
+        self.teacher.unet.requires_grad_(False)
+        self.clip, self.lineups = load_clip(self.model), {}
+        self.before = self._others()
+
+    def _others(self) -> list:
+        return make_images(self.model, OTHERS * 4, range(4 * len(OTHERS)), batch=16)
+
+    def prepared(self, config: TrainConfig, ideas: Ideas, person, photos):
+        """(state, batches, loss) of a recipe."""
+        with method_for(ideas):
+            machine = find_machine(config.precision)
+            found = prepare(config, photos, self.model, machine)
+        teacher = self.teacher.to(machine.device)
+        return apply(found, config, photos, person, self.model, teacher, ideas)
+
+    def run(self, name: str, config: TrainConfig, ideas: Ideas, number: int, seed: int) -> dict:
+        """One line of the results."""
+        person, machine = held_out_person(number), find_machine(config.precision)
+        if number not in self.lineups:
+            self.lineups[number] = line_up(person, self.model, self.judge)
+        lineup = self.lineups[number]
+        config = config.replace(class_word=person.kind, seed=seed)
+        photos, begun = photographs(person, config.trigger, seed=seed), time.perf_counter()
+        for _ in fit(*self.prepared(config, ideas, person, photos)):
+            pass
+        seconds = time.perf_counter() - begun
+        prompts = gate_prompts(config.trigger)
+        images = make_images(self.model, [p for p, _ in prompts], range(100, 140), batch=20)
+        scores = measure(images, prompts, lineup, self.judge)
+        scores["leak"] = leak(config, self.model, self.judge, lineup)
+        scores["drift"] = drift(self.clip, self.before, self._others())
+        row = {"recipe": name, "person": number, "seed": seed, "device": machine.name}
+        row |= {key: round(value, 4) for key, value in scores.items()}
+        row |= {"steps": steps(config, PHOTOS), "seconds here": round(seconds, 1)}
+        method = method_of(config)
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / method.result
+            method.save(self.model, config, file)
+            sizes = [f.stat().st_size for f in [file, *file.rglob("*")] if f.is_file()]
+            row["bytes"] = sum(sizes)
+        restore(self.model)
+        return row
+
+    def pace(self, config: TrainConfig, ideas: Ideas) -> float:
+        """Seconds a step, with nothing beside it: the mean of twenty after two."""
+        person = held_out_person(0)
+        config = config.replace(class_word=person.kind, views_per_photo=100)
+        photos, times = photographs(person, config.trigger), []
+        for step in fit(*self.prepared(config, ideas, person, photos)):
+            times.append(time.perf_counter())
+            if step.index == 22:
+                break
+        restore(self.model)
+        return (times[-1] - times[1]) / 20
+
+
+def read() -> list[dict]:
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def summary(rows: list[dict]) -> dict[str, dict]:
+    """Of each recipe the means over people and seeds, the spread over people's means, the least
+    run, and seconds where its pace is known."""
+    paces = {row["recipe"]: row["pace"] for row in rows if "pace" in row}
+    grouped = defaultdict(list)
+    for row in rows:
+        if "line-up" in row:
+            grouped[row["recipe"]].append(row)
+    found = {}
+    for name, runs in grouped.items():
+        people = defaultdict(list)
+        for run in runs:
+            people[run["person"]].append(run["line-up"])
+        each = [mean(values) for values in people.values()]
+        found[name] = {key: mean(run[key] for run in runs) for key in ("line-up", "leak", "drift")}
+        found[name] |= {
+            "spread": stdev(each) if len(each) > 1 else 0.0,
+            "least": min(run["line-up"] for run in runs),
+            "obeyed": mean(map(obeyed, runs)),
+            "steps": runs[0]["steps"],
+            "bytes": runs[0]["bytes"],
+            "runs": len(runs),
+            "seconds": runs[0]["steps"] * paces[name] if name in paces else None,
+        }
+    return found
+
+
+def obeyed(run: dict) -> float:
+    return mean((run["place"], run["hat"], run["glasses asked"], 1 - run["glasses unasked"]))
+
+
+def table(found: dict[str, dict]) -> str:
+    heads = ("recipe", "recognised", "least", "leak", "drift", "obeyed", "steps", "seconds")
+    lines = [heads := (*heads, "file", "runs"), ("---",) * len(heads)]
+    for name, row in sorted(found.items(), key=lambda item: -item[1]["line-up"]):
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f}"
+        cells = [name, f"{row['line-up']:.1%} ± {100 * row['spread']:.0f}", f"{row['least']:.0%}"]
+        cells += [f"{row['leak']:.0%}", f"{row['drift']:.2f}", f"{row['obeyed']:.0%}"]
+        cells += [str(row["steps"]), seconds, f"{row['bytes'] / 1e6:.2f} MB", str(row["runs"])]
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def write_page(rows: list[dict]) -> None:
+    """The page, with a table of each group of people, and the plot."""
+    pace = [row for row in rows if "pace" in row]
+    held = [row for row in rows if row.get("person") in HELD_OUT]
+    tried = [row for row in rows if "person" in row and row["person"] not in HELD_OUT]
+    devices = sorted({row["device"] for row in rows if "device" in row})
+    text = (
+        (HERE / "page.md")
+        .read_text()
+        .format(
+            held_out=table(summary([*held, *pace])),
+            tried=table(summary([*tried, *pace])),
+            findings=(HERE / "findings.md").read_text().strip(),
+            devices=", ".join(devices),
+        )
+    )
+    PAGE.write_text(text)
+    plot(summary([*tried, *pace]), PICTURE)
+
+
+def plot(found: dict[str, dict], path: Path) -> None:
+    """Likeness over seconds, coloured by the leak; the best for their time are joined and named."""
+    from matplotlib import pyplot as plt
+
+    known = {name: row for name, row in found.items() if row["seconds"] is not None}
+    _, ax = plt.subplots(figsize=(10, 6.5))
+    seconds, shares, leaks = (
+        [row[key] for row in known.values()] for key in ("seconds", "line-up", "leak")
+    )
+    dots = ax.scatter(seconds, shares, c=leaks, cmap="RdYlGn_r", vmin=0, vmax=1, s=60, zorder=3)
+    plt.colorbar(dots, label="leak: anybody of the class is the subject")
+    best, front = 0.0, []
+    for name, row in sorted(known.items(), key=lambda item: item[1]["seconds"]):
+        if row["line-up"] > best:
+            best = row["line-up"]
+            front.append((row["seconds"], best))
+            ax.annotate(name, front[-1], xytext=(4, 7), textcoords="offset points", fontsize=8)
+    ax.step(*zip(*front, strict=True), where="post", color="grey", linestyle=":", zorder=1)
+    ax.set(xlabel="seconds of training on two CPU cores", ylabel="recognised in the line-up")
+    plt.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    ask.add_argument("--recipes", nargs="+", default=[*recipes()], help="names in recipes.toml")
+    ask.add_argument("--people", type=int, nargs="*", default=[])
+    ask.add_argument("--seeds", type=int, nargs="+", default=[0])
+    ask.add_argument("--pace", action="store_true", help="measure seconds a step, alone")
+    ask.add_argument("--page", action="store_true", help="write the page and its plot")
+    asked = ask.parse_args()
+    done, bench = read(), None
+    known = {(r["recipe"], r.get("person"), r.get("seed")) for r in done}
+    jobs = [(n, p, s) for n in asked.recipes for p in asked.people for s in asked.seeds]
+    jobs += [(n, None, None) for n in asked.recipes if asked.pace]
+    for job in jobs:
+        if job in known:
+            continue
+        bench = bench or Bench()
+        name, person, seed = job
+        config, ideas = recipes()[name]
+        if person is None:
+            row = {"recipe": name, "pace": round(bench.pace(config, ideas), 5)}
+        else:
+            row = bench.run(name, config, ideas, person, seed)
+        with RESULTS.open("a") as file:  # one short write: lines of several processes do not mix
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+    if asked.page:
+        write_page(read())
+
+
+if __name__ == "__main__":
+    main()

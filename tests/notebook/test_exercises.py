@@ -80,6 +80,27 @@ def test_a_right_word_in_its_usual_forms(name):
         ("02.1", "scar", False),  # the beginning of scarf
         ("02.1", "scarf and ring", False),  # one of the two is wrong
         ("07.1", "SDXL 1.0", True),
+        ("03.1", "6.9 GB", True),
+        ("03.1", "about 6,9 GB", True),
+        ("03.1", "7 GB", False),
+        ("01.1", "5%", True),
+        ("01.1", "5 percent", True),
+        ("01.1", "1/20", True),
+        ("01.1", "1/0", False),
+        ("05.1", "17,408", True),
+        ("05.1", "17 408 numbers", True),
+        ("04.1", "2'304", True),
+        ("05.2", "four", True),
+        ("05.2", "Four rows", True),
+        ("05.2", "not four", False),
+        ("05.2", "three or four", False),
+        ("08.1", "I cannot say", True),
+        ("08.1", "I can't say.", True),
+        ("00.2", "the seed, of course", True),
+        ("00.2", "not the seed", False),
+        ("00.2", "not both", False),
+        ("02.1", "the scarf, not the ring", False),
+        ("07.2", "on SD1.5", True),
     ],
 )
 def test_how_near_is_right(name, answer, right):
@@ -153,6 +174,8 @@ def test_nothing_ends_in_an_error(name):
         ("(ravo)", "Letters and digits only"),
         ("ravo" * 6, "A shorter one"),
         ("Hat", "knows 'hat' already"),
+        ("Anna", "Stable Diffusion knows 'anna'"),  # new to the mini, and not to a real base
+        ("dog", "Stable Diffusion knows 'dog'"),
         (" Ravo ", "falls into ra | vo. Four blue caps beside it came out as {'cap': 4}."),
     ],
 )

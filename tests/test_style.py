@@ -27,7 +27,7 @@ BUDGETS = {
     "notebook": 850,
     "mini": 2760,
 }
-PACKAGE, MODULES = 9132, 99  # in all, without mini: read in an evening or two
+PACKAGE, MODULES = 9162, 99  # in all, without mini: read in an evening or two
 
 
 def test_ruff_is_content():

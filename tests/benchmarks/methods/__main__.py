@@ -41,6 +41,13 @@ HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "notebooks" / "recipes.md"
 PICTURE = HERE.parents[2] / ".github" / "pictures" / "recipes.png"
 HELD_OUT = range(10, 15)
+SHIPPED = (
+    "LoRA",
+    "LoRA, class images",
+    "LoRA, prior from photos",
+    "DreamBooth",
+    "Textual Inversion",
+)
 RESULTS, PHOTOS = Path(os.environ.get("RESULTS", HERE / "results.jsonl")), 20
 OTHERS = ("photo of a man, at the beach", "photo of a woman with long red hair, in a room")
 OTHERS += ("photo of a green mug with a red heart", "photo of a woman wearing a hat, in the snow")
@@ -187,23 +194,32 @@ def write_page(rows: list[dict]) -> None:
 
 
 def plot(found: dict[str, dict], path: Path) -> None:
-    """Likeness over seconds, coloured by the leak; the best for their time are joined and named."""
+    """Likeness over seconds, coloured by the leak. The best for their time are joined; they and
+    what ships are numbered and named."""
     from matplotlib import pyplot as plt
 
     known = {name: row for name, row in found.items() if row["seconds"] is not None}
-    _, ax = plt.subplots(figsize=(10, 6.5))
+    known = dict(sorted(known.items(), key=lambda item: (item[1]["seconds"], -item[1]["line-up"])))
     seconds, shares, leaks = (
         [row[key] for row in known.values()] for key in ("seconds", "line-up", "leak")
     )
-    dots = ax.scatter(seconds, shares, c=leaks, cmap="RdYlGn_r", vmin=0, vmax=1, s=60, zorder=3)
+    _, ax = plt.subplots(figsize=(10, 6.5))
+    dots = ax.scatter(seconds, shares, c=leaks, cmap="viridis_r", vmin=0, vmax=1, s=60, zorder=3)
     plt.colorbar(dots, label="leak: anybody of the class is the subject")
-    best, front = 0.0, []
-    for name, row in sorted(known.items(), key=lambda item: item[1]["seconds"]):
-        if row["line-up"] > best:
-            best = row["line-up"]
-            front.append((row["seconds"], best))
-            ax.annotate(name, front[-1], xytext=(4, 7), textcoords="offset points", fontsize=8)
-    ax.step(*zip(*front, strict=True), where="post", color="grey", linestyle=":", zorder=1)
+    front = [name for i, name in enumerate(known) if shares[i] > max(shares[:i], default=0)]
+    ax.step(
+        *zip(*((known[n]["seconds"], known[n]["line-up"]) for n in front)),
+        where="post",
+        color="grey",
+        linestyle=":",
+        zorder=1,
+    )
+    named = [name for name in known if name in front or name in SHIPPED]
+    for number, name in enumerate(named, 1):
+        place = known[name]["seconds"], known[name]["line-up"]
+        ax.annotate(str(number), place, xytext=(5, 5), textcoords="offset points", weight="bold")
+    lines = "\n".join(f"{number}  {name}" for number, name in enumerate(named, 1))
+    ax.text(0.98, 0.03, lines, transform=ax.transAxes, ha="right", ma="left", va="bottom")
     ax.set(xlabel="seconds of training on two CPU cores", ylabel="recognised in the line-up")
     plt.savefig(path, dpi=110, bbox_inches="tight")
 

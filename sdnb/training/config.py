@@ -165,9 +165,9 @@ class LoraConfig(TrainConfig):
     method: Literal["lora"] = Field("lora", title="Method")
     """The training method these settings belong to; only lora is allowed here."""
     prior_images: int = Field(0, ge=0, le=5000, title="Class images")
-    """How many images of the class the base model makes for prior preservation; 0 is best, makes
-    none and holds the LoRA to what the base says of the photos without your word, 40 and more take
-    long to make, few are learned by heart."""
+    """How many images of the class the base model makes for prior preservation; 0 makes none, holds
+    the LoRA to what the base says of the photos without your word, and did best on the mini, 40 and
+    more take long to make, few are learned by heart."""
     rank: int = Field(8, ge=1, le=256, title="Rank")
     """The width of the small matrices; 4 to 32 is safe, too low misses small features, too high
     makes large files and learns backgrounds by heart."""

@@ -37,7 +37,9 @@ def trainings(monkeypatch):
     return trainings
 
 
-@pytest.mark.parametrize("name", ["wishes", "number", "frame", "named", "prior", "word", "use"])
+@pytest.mark.parametrize(
+    "name", ["wishes", "number", "frame", "named", "prior", "word", "use", "recipes"]
+)
 def test_a_claims_training_runs(name, trainings):
     found = trainings.TRAININGS[name](0)
     assert found and all(value >= 0 for value in found.values())
@@ -65,13 +67,13 @@ def test_an_idea_changes_what_is_learned(asked, monkeypatch, cpu):
     from sdnb.training.config import preset
     from sdnb.training.methods import restore
 
-    model, teacher, person = load_model("mini"), load_model("mini"), held_out_person(4)
+    model, person = load_model("mini"), held_out_person(4)
     config = preset("person_mini").replace(views_per_photo=2, warmup_steps=0)
     photos, ends = photographs(person, "ravo")[:4], []
     for each in (ideas.Ideas(), ideas.Ideas(**asked)):
         with ideas.method_for(each):
             prepared = prepare(config, photos, model, cpu)
-        state, *rest = ideas.apply(prepared, config, photos, person, model, teacher, each)
+        state, *rest = ideas.apply(prepared, config, photos, person, model, each)
         assert len(list(fit(state, *rest))) == 2
         ends.append(torch.cat([p.detach().flatten() for n, p in state.parameters.items()]))
         restore(model)

@@ -75,9 +75,9 @@ class DenoisingLoss:
     def __call__(self, denoiser: nn.Module, batch: Batch) -> torch.Tensor:
         noisy = self.scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
         prediction = denoiser(noisy, batch.timesteps, batch.texts).float()
-        target = self.target(batch).clone()
+        target = self.target(batch)
         if self.plain is not None and batch.is_prior.any():
-            target[batch.is_prior] = self._of_the_base(denoiser, batch, noisy)
+            target = target.index_put((batch.is_prior,), self._of_the_base(denoiser, batch, noisy))
         error = (prediction - target).square().mean(dim=(1, 2, 3))
         if self.gamma is None:
             return error

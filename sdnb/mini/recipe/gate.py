@@ -103,12 +103,18 @@ def trial(
     for _ in fit(*prepare(config, photos, model, machine)):
         pass
     seconds = time.perf_counter() - begun
+    scores, pictures = examine(config, model, judge, lineup)
+    method_of(config).remove(model)
+    return scores | {"seconds": round(seconds, 1)}, pictures
+
+
+def examine(config: LoraConfig, model: Model, judge: Judge, lineup: LineUp) -> tuple[dict, list]:
+    """What the trained model is worth: the shares that `measure` gives, the leak, and the forty
+    pictures."""
     prompts = gate_prompts(config.trigger)
     pictures = make_images(model, [p for p, _ in prompts], range(100, 140), batch=20)
-    leaked = leak(config, model, judge, lineup)
-    method_of(config).remove(model)
     scores = measure(pictures, prompts, lineup, judge)
-    return scores | {"leak": leaked, "seconds": round(seconds, 1)}, pictures
+    return scores | {"leak": leak(config, model, judge, lineup)}, pictures
 
 
 def main(arguments: list[str] | None = None) -> None:

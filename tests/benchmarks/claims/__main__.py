@@ -77,16 +77,13 @@ def tables() -> None:
     """Write all tables from what is measured."""
     rows = read()
     lines, field = ([_line(claim, rows) for claim in claims] for claims in (CLAIMS, FIELD))
-    text = (
-        (HERE / "page.md")
-        .read_text()
-        .format(
-            table=_table("the article says", lines),
-            field=_table("trainers say", field),
-            devices=", ".join(sorted({row["device"] for row in rows})),
-        )
+    page = (HERE / "page.md").read_text()
+    filled = page.format(
+        table=_table("the article says", lines),
+        field=_table("trainers say", field),
+        devices=", ".join(sorted({row["device"] for row in rows})),
     )
-    PAGE.write_text(text)
+    PAGE.write_text(filled)
     _into_readme(lines)
 
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from PIL import Image
+from verdicts import FEW_STEPS, MASKED, PHOTOS, WITH_WORD
 
 import sdnb
 from sdnb.dataset.photos import Photo
@@ -35,9 +36,8 @@ GLASSES = [f"photo of {{}} wearing round glasses, {words}" for words in PLACES.v
 WORN = ("round", "square", "sunglasses")  # on the nose, of whatever kind
 HATS = [f"photo of {{}} wearing a green top hat, {words}" for words in PLACES.values()]
 OTHERS = ["photo of a woman with long red hair, in the city", "photo of a green mug, in a room"]
-RECIPES = Path(__file__).parents[1] / "methods" / "results.jsonl"
-PHOTOS, WITH_WORD = "LoRA, prior from photos", "LoRA and word, prior from photos, 150 steps"
 OTHERS += ["photo of a bag, at the beach", "photo of a woman wearing a hat, in the snow"]
+RECIPES = Path(__file__).parents[1] / "methods" / "results.jsonl"
 
 
 def photo(scene: Scene, number: int, told: Scene | None = None, mended: bool = False) -> Photo:
@@ -282,7 +282,7 @@ def recipes(seed: int) -> dict[str, float]:
     """What the benchmark of recipes has found with this seed: the means of five people."""
     runs = [json.loads(line) for line in RECIPES.read_text().splitlines()]
     found = {}
-    for name in ("LoRA", PHOTOS, "LoRA, mask 0.2", f"{PHOTOS}, 150 steps", WITH_WORD):
+    for name in ("LoRA", PHOTOS, MASKED, FEW_STEPS, WITH_WORD):
         ours = [r for r in runs if r["recipe"] == name and r.get("seed") == seed]
         ours = [run for run in ours if run["person"] in range(10, 15)]
         assert len(ours) == 5, f"{name}: {len(ours)} people"

@@ -3,6 +3,7 @@ spread. The rules stand here, before the numbers are known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import mean, stdev
 
 
@@ -232,7 +233,9 @@ def home(f: Found) -> tuple[str, str]:
     return verdict(plain and both, plain or both), f"learned on → used on: {told}"
 
 
-PHOTOS = "LoRA, prior from photos"
+# names of the benchmark of recipes
+PHOTOS, MASKED = "LoRA, prior from photos", "LoRA, mask 0.2"
+FEW_STEPS, WITH_WORD = f"{PHOTOS}, 150 steps", "LoRA and word, prior from photos, 150 steps"
 
 
 def compared(f: Found, *names: str) -> str:
@@ -249,15 +252,10 @@ def imageless(f: Found) -> tuple[str, str]:
     return verdict(holds, f[f"{PHOTOS}: leak"] < f["LoRA: leak"] - 0.1), compared(f, "LoRA", PHOTOS)
 
 
-def together(f: Found) -> tuple[str, str]:
-    names = f"{PHOTOS}, 150 steps", "LoRA and word, prior from photos, 150 steps"
-    gain = f[f"{names[1]}: line-up"] - f[f"{names[0]}: line-up"]
-    return verdict(gain > 0.05, gain > 0.02), compared(f, *names)
-
-
-def masked(f: Found) -> tuple[str, str]:
-    gain = f["LoRA, mask 0.2: line-up"] - f["LoRA: line-up"]
-    return verdict(gain > 0.05, gain > 0.02), compared(f, "LoRA", "LoRA, mask 0.2")
+def better(before: str, after: str, f: Found) -> tuple[str, str]:
+    """Is more recognised with the one recipe than with the other?"""
+    gain = f[f"{after}: line-up"] - f[f"{before}: line-up"]
+    return verdict(gain > 0.05, gain > 0.02), compared(f, before, after)
 
 
 CLAIMS = (
@@ -338,6 +336,18 @@ FIELD = (  # not the article's: what trainers of the years since say
         ("recipes",),
         imageless,
     ),
-    Claim(27, "A word and a LoRA learn faster together", "05", ("recipes",), together),
-    Claim(28, "A mask around the head brings the face sooner", "05", ("recipes",), masked),
+    Claim(
+        27,
+        "A word and a LoRA learn faster together",
+        "05",
+        ("recipes",),
+        partial(better, FEW_STEPS, WITH_WORD),
+    ),
+    Claim(
+        28,
+        "A mask around the head brings the face sooner",
+        "05",
+        ("recipes",),
+        partial(better, "LoRA", MASKED),
+    ),
 )

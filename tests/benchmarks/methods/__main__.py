@@ -28,7 +28,7 @@ from sdnb.evaluation import drift, line_up
 from sdnb.inference.images import make_images
 from sdnb.machine import find_machine
 from sdnb.mini.judge import load_judge
-from sdnb.mini.recipe.gate import gate_prompts, leak, measure, photographs
+from sdnb.mini.recipe.gate import examine, photographs
 from sdnb.mini.subjects import held_out_person
 from sdnb.models.image_encoders import load_clip
 from sdnb.models.loading import load_model
@@ -68,8 +68,6 @@ class Bench:
 
     def __init__(self) -> None:
         self.model, self.judge = load_model("mini"), load_judge()
-        self.teacher = load_model("mini")
-        self.teacher.unet.requires_grad_(False)
         self.clip, self.lineups = load_clip(self.model), {}
         self.before = self._others()
 
@@ -81,8 +79,7 @@ class Bench:
         with method_for(ideas):
             machine = find_machine(config.precision)
             found = prepare(config, photos, self.model, machine)
-        teacher = self.teacher.to(machine.device)
-        return apply(found, config, photos, person, self.model, teacher, ideas)
+        return apply(found, config, photos, person, self.model, ideas)
 
     def run(self, name: str, config: TrainConfig, ideas: Ideas, number: int, seed: int) -> dict:
         """One line of the results."""
@@ -95,10 +92,7 @@ class Bench:
         for _ in fit(*self.prepared(config, ideas, person, photos)):
             pass
         seconds = time.perf_counter() - begun
-        prompts = gate_prompts(config.trigger)
-        images = make_images(self.model, [p for p, _ in prompts], range(100, 140), batch=20)
-        scores = measure(images, prompts, lineup, self.judge)
-        scores["leak"] = leak(config, self.model, self.judge, lineup)
+        scores, _ = examine(config, self.model, self.judge, lineup)
         scores["drift"] = drift(self.clip, self.before, self._others())
         row = {"recipe": name, "person": number, "seed": seed, "device": machine.name}
         row |= {key: round(value, 4) for key, value in scores.items()}
@@ -162,8 +156,9 @@ def obeyed(run: dict) -> float:
 
 
 def table(found: dict[str, dict]) -> str:
-    heads = ("recipe", "recognised", "least", "leak", "drift", "obeyed", "steps", "seconds")
-    lines = [heads := (*heads, "file", "runs"), ("---",) * len(heads)]
+    heads = ["recipe", "recognised", "least", "leak", "drift", "obeyed"]
+    heads += ["steps", "seconds", "file", "runs"]
+    lines = [heads, ["---"] * len(heads)]
     for name, row in sorted(found.items(), key=lambda item: -item[1]["line-up"]):
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f}"
         cells = [name, f"{row['line-up']:.1%} ± {100 * row['spread']:.0f}", f"{row['least']:.0%}"]
@@ -179,18 +174,15 @@ def write_page(rows: list[dict]) -> None:
     held = [row for row in rows if row.get("person") in HELD_OUT]
     tried = [row for row in rows if "person" in row and row["person"] not in HELD_OUT]
     devices = sorted({row["device"] for row in rows if "device" in row})
-    text = (
-        (HERE / "page.md")
-        .read_text()
-        .format(
-            held_out=table(summary([*held, *pace])),
-            tried=table(summary([*tried, *pace])),
-            findings=(HERE / "findings.md").read_text().strip(),
-            devices=", ".join(devices),
-        )
+    found, page = summary([*tried, *pace]), (HERE / "page.md").read_text()
+    filled = page.format(
+        held_out=table(summary([*held, *pace])),
+        tried=table(found),
+        findings=(HERE / "findings.md").read_text().strip(),
+        devices=", ".join(devices),
     )
-    PAGE.write_text(text)
-    plot(summary([*tried, *pace]), PICTURE)
+    PAGE.write_text(filled)
+    plot(found, PICTURE)
 
 
 def plot(found: dict[str, dict], path: Path) -> None:

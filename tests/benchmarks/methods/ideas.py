@@ -14,6 +14,7 @@ from sdnb.mini.scenes import photos_of
 from sdnb.mini.studio import head_box
 from sdnb.models.base import Model
 from sdnb.models.conditioning import for_unet
+from sdnb.models.loading import load_model
 from sdnb.training.batches import Batch, Batches, Examples
 from sdnb.training.config import TextualInversionConfig, TrainConfig
 from sdnb.training.loss import DenoisingLoss, min_snr_weights
@@ -61,10 +62,11 @@ def method_for(ideas: Ideas) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
 class OwnPrior(Batches):
-    """Batches whose class samples are the photos themselves with captions of the class."""
+    """Batches whose class samples are `samples` of the photos with captions of the class."""
 
-    samples: int
+    samples: int = 0
 
     def at(self, step: int, micro_batch: int) -> Batch:
         batch = super().at(step, micro_batch)
@@ -72,18 +74,14 @@ class OwnPrior(Batches):
         return Batch(*(value[kept.to(value.device)] for value in vars(batch).values()))
 
 
-def own_prior(
-    batches: Batches, model: Model, config: TrainConfig, captions: list[str], ideas: Ideas
-) -> Batches:
-    """Batches with class samples: as many of the photos, told as others of the class."""
-    told = [without_trigger(caption, config) for caption in captions]
+def own_prior(batches: Batches, model: Model, told: list[str], ideas: Ideas) -> Batches:
+    """Batches with class samples: the photos, told as others of the class."""
     learns = batches.instance.texts.ndim == 3  # token ids
     texts = [model.token_ids([t]) if learns else model.text_embeddings([t]) for t in (*told, "")]
     prior = Examples(batches.instance.latents, torch.stack(texts).to(batches.instance.texts.device))
-    weight = ideas.own_prior * config.batch_size / ideas.class_samples
-    made = OwnPrior(**(vars(batches) | {"prior": prior, "prior_weight": weight}))
-    object.__setattr__(made, "samples", ideas.class_samples)
-    return made
+    weight = ideas.own_prior * batches.batch_size / ideas.class_samples
+    own = {"prior": prior, "prior_weight": weight, "samples": ideas.class_samples}
+    return OwnPrior(**(vars(batches) | own))
 
 
 class IdeasLoss(DenoisingLoss):
@@ -124,18 +122,17 @@ class IdeasLoss(DenoisingLoss):
         return target
 
 
-def apply(prepared, config: TrainConfig, photos, person, model: Model, teacher: Model, ideas):
+def apply(prepared, config: TrainConfig, photos, person, model: Model, ideas: Ideas):
     """(state, batches, loss) with the ideas in them."""
     if ideas == Ideas():
         return prepared
     state, batches, loss = prepared
-    captions = [photo.caption for photo in photos]
     loss = IdeasLoss(loss)
     if ideas.own_prior:
-        batches = own_prior(batches, model, config, captions, ideas)
-        loss.teacher = teacher
-        told = [without_trigger(caption, config) for caption in captions]
-        loss.teacher_texts = torch.cat([teacher.text_embeddings([each]) for each in told])
+        told = [without_trigger(photo.caption, config) for photo in photos]
+        batches = own_prior(batches, model, told, ideas)
+        loss.teacher = load_model(config.base).to(model.device)
+        loss.teacher_texts = loss.teacher.text_embeddings(told)
     if ideas.outside != 1:
         loss.masks = masks(person, config.seed, len(photos), ideas.outside).to(model.device)
     if ideas.rank_by_timestep:

@@ -4,6 +4,7 @@ What they find means nothing here; that all of it is called as it is now does. E
 seconds, for several trainings are prepared. No daily test stands in for them.
 """
 
+import runpy
 import sys
 from pathlib import Path
 
@@ -78,3 +79,13 @@ def test_an_idea_changes_what_is_learned(asked, monkeypatch, cpu):
         ends.append(torch.cat([p.detach().flatten() for n, p in state.parameters.items()]))
         restore(model)
     assert ends[0].shape != ends[1].shape or not torch.allclose(*ends)
+
+
+BY_HAND = [path for path in sorted(BENCHMARKS.rglob("*.py")) if "__name__" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", BY_HAND, ids=lambda path: str(path.relative_to(BENCHMARKS)))
+def test_a_benchmark_finds_all_that_it_imports(path, monkeypatch):
+    monkeypatch.syspath_prepend(path.parent)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    runpy.run_path(str(path), run_name="imported")

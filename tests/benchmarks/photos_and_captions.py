@@ -12,10 +12,12 @@ the mini model. Minutes a seed on two cores.
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from claims.trainings import photo
+sys.path.append(str(Path(__file__).parent / "claims"))
+from trainings import photo
 
 from sdnb.dataset.photos import Photo
 from sdnb.evaluation.lineup import line_up

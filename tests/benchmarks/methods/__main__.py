@@ -14,36 +14,19 @@ file. What is there is not measured again.
 """
 
 import argparse
-import json
-import os
-import time
 import tomllib
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
-from tempfile import TemporaryDirectory
 
-from ideas import Ideas, apply, method_for
+from bench import HERE, SAMPLE, Bench, add, read
+from ideas import Ideas
 
-from sdnb.dataset.photos import Photo, read_photos
-from sdnb.dataset.samples import sample_photos
-from sdnb.evaluation import drift, line_up
-from sdnb.inference.images import make_images
-from sdnb.machine import find_machine
-from sdnb.mini.judge import load_judge
-from sdnb.mini.recipe.gate import examine, photographs
-from sdnb.mini.subjects import SAMPLE_PERSON, Person, held_out_person
-from sdnb.models.image_encoders import load_clip
-from sdnb.models.loading import load_model
-from sdnb.training.config import TrainConfig, preset, steps
-from sdnb.training.loop import fit
-from sdnb.training.methods import method_of, restore
-from sdnb.training.run import prepare
+from sdnb.training.config import TrainConfig, preset
 
-HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "notebooks" / "recipes.md"
 PICTURE = HERE.parents[2] / ".github" / "pictures" / "recipes.png"
-HELD_OUT, SAMPLE = range(10, 15), "sample"
+HELD_OUT = range(10, 15)
 SHIPPED = (
     "LoRA",
     "LoRA, class images",
@@ -51,9 +34,6 @@ SHIPPED = (
     "DreamBooth",
     "Textual Inversion",
 )
-RESULTS, PHOTOS = Path(os.environ.get("RESULTS", HERE / "results.jsonl")), 20
-OTHERS = ("photo of a man, at the beach", "photo of a woman with long red hair, in a room")
-OTHERS += ("photo of a green mug with a red heart", "photo of a woman wearing a hat, in the snow")
 
 
 def recipes() -> dict[str, tuple[TrainConfig, Ideas]]:
@@ -64,76 +44,6 @@ def recipes() -> dict[str, tuple[TrainConfig, Ideas]]:
         changes = {key: None if value == "none" else value for key, value in changes.items()}
         found[name] = config.replace(**changes), ideas
     return found
-
-
-def subject(name: int | str, trigger: str, seed: int, side: int) -> tuple[Person, list[Photo]]:
-    """A held-out person with photos of this seed, or the person of the sample photos."""
-    if name == SAMPLE:
-        return SAMPLE_PERSON, read_photos(sample_photos(), side)
-    person = held_out_person(int(name))
-    return person, photographs(person, trigger, seed=seed)
-
-
-class Bench:
-    """A base model with all that looks at its images."""
-
-    def __init__(self) -> None:
-        self.model, self.judge = load_model("mini"), load_judge()
-        self.clip, self.lineups = load_clip(self.model), {}
-        self.before = self._others()
-
-    def _others(self) -> list:
-        return make_images(self.model, OTHERS * 4, range(4 * len(OTHERS)), batch=16)
-
-    def prepared(self, config: TrainConfig, ideas: Ideas, person, photos):
-        """(state, batches, loss) of a recipe."""
-        with method_for(ideas):
-            machine = find_machine(config.precision)
-            found = prepare(config, photos, self.model, machine)
-        return apply(found, config, photos, person, self.model, ideas)
-
-    def run(self, name: str, config: TrainConfig, ideas: Ideas, number, seed: int) -> dict:
-        """One line of the results."""
-        machine = find_machine(config.precision)
-        person, photos = subject(number, config.trigger, seed, self.model.info.resolution)
-        if number not in self.lineups:
-            self.lineups[number] = line_up(person, self.model, self.judge)
-        lineup = self.lineups[number]
-        config = config.replace(class_word=person.kind, seed=seed)
-        begun = time.perf_counter()
-        for _ in fit(*self.prepared(config, ideas, person, photos)):
-            pass
-        seconds = time.perf_counter() - begun
-        scores, _ = examine(config, self.model, self.judge, lineup)
-        scores["drift"] = drift(self.clip, self.before, self._others())
-        row = {"recipe": name, "person": number, "seed": seed, "device": machine.name}
-        row |= {key: round(value, 4) for key, value in scores.items()}
-        row |= {"steps": steps(config, PHOTOS), "seconds here": round(seconds, 1)}
-        method = method_of(config)
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / method.result
-            method.save(self.model, config, file)
-            sizes = [f.stat().st_size for f in [file, *file.rglob("*")] if f.is_file()]
-            row["bytes"] = sum(sizes)
-        restore(self.model)
-        return row
-
-    def pace(self, config: TrainConfig, ideas: Ideas) -> float:
-        """Seconds a step, with nothing beside it: the mean of twenty after two."""
-        person = held_out_person(0)
-        config = config.replace(class_word=person.kind, views_per_photo=100)
-        photos, times = photographs(person, config.trigger), []
-        for step in fit(*self.prepared(config, ideas, person, photos)):
-            times.append(time.perf_counter())
-            if step.index == 22:
-                break
-        restore(self.model)
-        return (times[-1] - times[1]) / 20
-
-
-def read() -> list[dict]:
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return [json.loads(line) for line in lines]
 
 
 def summary(rows: list[dict]) -> dict[str, dict]:
@@ -258,9 +168,7 @@ def main() -> None:
             row = {"recipe": name, "pace": round(bench.pace(config, ideas), 5)}
         else:
             row = bench.run(name, config, ideas, person, seed)
-        with RESULTS.open("a") as file:  # one short write: lines of several processes do not mix
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+        add(row)
     if asked.page:
         write_page(read())
 

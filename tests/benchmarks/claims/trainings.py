@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from PIL import Image
-from verdicts import FEW_STEPS, MASKED, PHOTOS, WITH_WORD
+from verdicts import FEW_STEPS, LIGHT, MASKED, PHOTOS, WITH_WORD
 
 import sdnb
 from sdnb.dataset.photos import Photo
@@ -282,8 +282,11 @@ def recipes(seed: int) -> dict[str, float]:
     """What the benchmark of recipes has found with this seed: the means of five people."""
     runs = [json.loads(line) for line in RECIPES.read_text().splitlines()]
     found = {}
-    for name in ("LoRA", PHOTOS, MASKED, FEW_STEPS, WITH_WORD):
+    for name in ("LoRA", LIGHT, PHOTOS, MASKED, FEW_STEPS, WITH_WORD):
         ours = [r for r in runs if r["recipe"] == name and r.get("seed") == seed]
+        if name in ("LoRA", LIGHT, PHOTOS):
+            (sample,) = (run for run in ours if run["person"] == "sample")
+            found[f"{name}: places on the sample"] = sample["place"]
         ours = [run for run in ours if run["person"] in range(10, 15)]
         assert len(ours) == 5, f"{name}: {len(ours)} people"
         for key in ("line-up", "leak", "drift"):

@@ -235,6 +235,7 @@ def home(f: Found) -> tuple[str, str]:
 
 # names of the benchmark of recipes
 PHOTOS, MASKED = "LoRA, prior from photos", "LoRA, mask 0.2"
+LIGHT = f"{PHOTOS}, weight 0.3, 300 steps"
 FEW_STEPS, WITH_WORD = f"{PHOTOS}, 150 steps", "LoRA and word, prior from photos, 150 steps"
 
 
@@ -247,9 +248,14 @@ def compared(f: Found, *names: str) -> str:
 
 
 def imageless(f: Found) -> tuple[str, str]:
-    gain = f[f"{PHOTOS}: line-up"] - f["LoRA: line-up"]
-    holds = f[f"{PHOTOS}: leak"] < 0.1 and gain > -0.05
-    return verdict(holds, f[f"{PHOTOS}: leak"] < f["LoRA: leak"] - 0.1), compared(f, "LoRA", PHOTOS)
+    """Does it keep the class without taking from what is learned, or from places obeyed?"""
+    places = {name: f[f"{name}: places on the sample"] for name in ("LoRA", LIGHT, PHOTOS)}
+    gain = f[f"{LIGHT}: line-up"] - f["LoRA: line-up"]
+    kept = gain > -0.05 and places[LIGHT] > places["LoRA"] - 0.05
+    holds = f[f"{LIGHT}: leak"] < 0.1 and kept
+    told = ", ".join(f"{name}: {share:.0%}" for name, share in places.items())
+    effect = f"{compared(f, *places)}; places obeyed on the sample photos: {told}"
+    return verdict(holds, f[f"{LIGHT}: leak"] < f["LoRA: leak"] - 0.1), effect
 
 
 def better(before: str, after: str, f: Found) -> tuple[str, str]:

@@ -30,7 +30,7 @@ HELD_OUT = range(10, 15)
 SHIPPED = (
     "LoRA",
     "LoRA, class images",
-    "LoRA, prior from photos",
+    "LoRA, prior from photos, weight 0.3, 300 steps",
     "DreamBooth",
     "Textual Inversion",
 )
@@ -95,21 +95,34 @@ def table(found: dict[str, dict]) -> str:
 
 def write_page(rows: list[dict]) -> None:
     """The page, with a table of each group of people, and the plot."""
-    pace = [row for row in rows if "pace" in row]
-    held = [row for row in rows if row.get("person") in HELD_OUT]
-    sample = [row for row in rows if row.get("person") == SAMPLE]
-    tried = [row for row in rows if "person" in row and row not in held and row not in sample]
-    devices = sorted({row["device"] for row in rows if "device" in row})
-    found, page = summary([*tried, *pace]), (HERE / "page.md").read_text()
+    pace, groups = [row for row in rows if "pace" in row], defaultdict(list)
+    for row in rows:
+        if "person" in row:
+            groups[group_of(row)].append(row)
+    tables = {name: table(summary([*some, *pace])) for name, some in groups.items()}
+    page = (HERE / "page.md").read_text()
     filled = page.format(
-        held_out=table(summary([*held, *pace])),
-        sample=table(summary([*sample, *pace])),
-        tried=table(found),
+        **tables,
+        rates=rates(groups["peers_tried"]),
         findings=(HERE / "findings.md").read_text().strip(),
-        devices=", ".join(devices),
+        devices=", ".join(sorted({row["device"] for row in rows if "device" in row})),
     )
     PAGE.write_text(filled)
-    plot(found, PICTURE)
+    plot(summary([*groups["tried"], *pace]), PICTURE)
+
+
+def rates(rows: list[dict]) -> str:
+    """What the peers' rates were chosen by."""
+    found = [f"{name[11:]} {row['line-up']:.0%}" for name, row in summary(rows).items()]
+    return "; ".join(sorted(found, key=lambda told: (told.split(",")[0], float(told.split()[-2]))))
+
+
+def group_of(row: dict) -> str:
+    """Which of the page's tables a run belongs to."""
+    who = {SAMPLE: "sample"}.get(
+        row["person"], "held_out" if row["person"] in HELD_OUT else "tried"
+    )
+    return f"peers_{who}" if row["recipe"].startswith("diffusers'") else who
 
 
 def plot(found: dict[str, dict], path: Path) -> None:

@@ -74,19 +74,29 @@ def test_a_rehearsal_needs_no_cell_before_it(project, name):
 
 
 @pytest.mark.long
-def test_the_words_of_a_project_are_asked_once(project):
-    """In notebook 02; the captions and every training after it take them."""
+@pytest.mark.parametrize(
+    ("word", "subject", "front"),
+    [
+        ("cat", "object", "photo of minka cat"),
+        ("mug", "object", "photo of minka mug"),
+        ("plain", "style", "drawing in minka style"),
+    ],
+)
+def test_the_words_of_a_project_are_asked_once(project, word, subject, front):
+    """In notebook 02; the captions, every training after it and all prompts take them."""
     bring_photos(project, project.dataset, 6)
-    about = 'trigger = "minka"\nclass_word = "cat"\nsubject = "object"\n'
+    about = f'trigger = "minka"\nclass_word = "{word}"\nsubject = "{subject}"\n'
     (project.folder / "forms" / "subject.toml").write_text(about)  # as typed in 02's form
     run("02_captioning")
     captions = [path.read_text() for path in project.dataset.glob("*.txt")]
-    assert len(captions) == 6 and all(c.startswith("photo of minka cat, ") for c in captions)
+    assert len(captions) == 6 and all(caption.startswith(front) for caption in captions)
     for name in NAMES[2:5]:
         config = run(name)["my_run"].config
-        assert (config.trigger, config.class_word) == ("minka", "cat")
-        assert getattr(config, "init_word", "cat") == "cat" and config.method == METHODS[name[:2]]
-    assert config.prior_weight  # the preset of a thing
+        assert (config.trigger, config.class_word) == ("minka", word)
+        assert getattr(config, "init_word", word) == word and config.method == METHODS[name[:2]]
+    here = {name[:2]: run(name) for name in NAMES[5:]}
+    asked = (*here["06"]["asked"], *here["07"]["MY_PROMPTS"], *here["08"]["asked"])
+    assert all(prompt.startswith(front) for prompt in asked)
 
 
 @pytest.mark.long

@@ -113,8 +113,12 @@ def write_page(rows: list[dict]) -> None:
 
 def rates(rows: list[dict]) -> str:
     """What the peers' rates were chosen by."""
-    found = [f"{name[11:]} {row['line-up']:.0%}" for name, row in summary(rows).items()]
-    return "; ".join(sorted(found, key=lambda told: (told.split(",")[0], float(told.split()[-2]))))
+    found = defaultdict(list)
+    for name, row in summary(rows).items():
+        peer, rate = name.removeprefix("diffusers' ").split(", ")
+        found[peer].append((float(rate), f"{rate} {row['line-up']:.0%}"))
+    told = {peer: ", ".join(share for _, share in sorted(each)) for peer, each in found.items()}
+    return "; ".join(f"{peer} at {shares}" for peer, shares in sorted(told.items()))
 
 
 def group_of(row: dict) -> str:

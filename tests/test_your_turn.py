@@ -89,11 +89,12 @@ def test_the_words_of_a_project_are_asked_once(project, word, subject, front):
     (project.folder / "forms" / "subject.toml").write_text(about)  # as typed in 02's form
     run("02_captioning")
     captions = [path.read_text() for path in project.dataset.glob("*.txt")]
-    assert len(captions) == 6 and all(caption.startswith(front) for caption in captions)
+    assert len(captions) == 6 and all(c.startswith(f"{front}, ") for c in captions)
     for name in NAMES[2:5]:
         config = run(name)["my_run"].config
         assert (config.trigger, config.class_word) == ("minka", word)
         assert getattr(config, "init_word", word) == word and config.method == METHODS[name[:2]]
+    assert bool(config.prior_weight) == (subject == "object")  # the preset of a thing
     here = {name[:2]: run(name) for name in NAMES[5:]}
     asked = (*here["06"]["asked"], *here["07"]["MY_PROMPTS"], *here["08"]["asked"])
     assert all(prompt.startswith(front) for prompt in asked)

@@ -19,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
 
-from bench import HERE, SAMPLE, Bench, add, read
+from bench import HERE, SAMPLE, Bench, add, measured, read, who
 from ideas import Ideas
 
 from sdnb.training.config import TrainConfig, preset
@@ -165,18 +165,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     ask.add_argument("--recipes", nargs="+", default=[*recipes()], help="names in recipes.toml")
-    ask.add_argument("--people", nargs="*", default=[], help=f"numbers, or {SAMPLE!r}")
+    ask.add_argument("--people", type=who, nargs="*", default=[], help=f"numbers, or {SAMPLE!r}")
     ask.add_argument("--seeds", type=int, nargs="+", default=[0])
     ask.add_argument("--pace", action="store_true", help="measure seconds a step, alone")
     ask.add_argument("--page", action="store_true", help="write the page and its plot")
     asked = ask.parse_args()
-    done, bench = read(), None
-    known = {(r["recipe"], r.get("person"), r.get("seed")) for r in done}
-    people = [SAMPLE if name == SAMPLE else int(name) for name in asked.people]
-    jobs = [(n, p, s) for n in asked.recipes for p in people for s in asked.seeds]
+    there, bench = measured(), None
+    jobs = [(n, p, s) for n in asked.recipes for p in asked.people for s in asked.seeds]
     jobs += [(n, None, None) for n in asked.recipes if asked.pace]
     for job in jobs:
-        if job in known:
+        if job in there:
             continue
         bench = bench or Bench()
         name, person, seed = job

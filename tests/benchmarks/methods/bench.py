@@ -29,9 +29,14 @@ OTHERS = ("photo of a man, at the beach", "photo of a woman with long red hair, 
 OTHERS += ("photo of a green mug with a red heart", "photo of a woman wearing a hat, in the snow")
 
 
+def who(name: str) -> int | str:
+    """What the command line says: a held-out person's number, or "sample"."""
+    return SAMPLE if name == SAMPLE else int(name)
+
+
 def person_of(number: int | str) -> Person:
     """A held-out person, or the one of the sample photos."""
-    return SAMPLE_PERSON if number == SAMPLE else held_out_person(int(number))
+    return SAMPLE_PERSON if number == SAMPLE else held_out_person(number)
 
 
 def photos_of(number: int | str, config: TrainConfig, side: int) -> list[Photo]:
@@ -105,6 +110,11 @@ class Bench:
 def read() -> list[dict]:
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
     return [json.loads(line) for line in lines]
+
+
+def measured() -> set[tuple]:
+    """(recipe, person, seed) of what is measured; a pace has neither person nor seed."""
+    return {(row["recipe"], row.get("person"), row.get("seed")) for row in read()}
 
 
 def add(row: dict) -> None:

@@ -23,7 +23,7 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import HERE, PHOTOS, SAMPLE, Bench, add, person_of, photos_of, read
+from bench import HERE, PHOTOS, SAMPLE, Bench, add, measured, person_of, photos_of, who
 
 from sdnb.adapters import load_embedding
 from sdnb.dataset.photos import Photo
@@ -87,16 +87,15 @@ def main() -> None:
     ask.add_argument("--scripts", type=Path, required=True, help="the folder of the scripts")
     ask.add_argument("--peers", nargs="+", default=[*PEERS], choices=PEERS)
     ask.add_argument("--rates", nargs="+", help="learning rates in place of a peer's own five")
-    ask.add_argument("--people", nargs="+", required=True, help=f"numbers, or {SAMPLE!r}")
+    ask.add_argument("--people", type=who, nargs="+", required=True, help=f"numbers, or {SAMPLE!r}")
     ask.add_argument("--seeds", type=int, nargs="+", default=[0])
     ask.add_argument("--steps", type=int, help="in place of our preset's")
     asked, bench = ask.parse_args(), None
-    known = {(row["recipe"], row.get("person"), row.get("seed")) for row in read()}
+    there = measured()
     rates = [(n, rate) for n in asked.peers for rate in asked.rates or PEERS[n]["rates"]]
-    people = [SAMPLE if name == SAMPLE else int(name) for name in asked.people]
-    for (name, rate), number, seed in product(rates, people, asked.seeds):
+    for (name, rate), number, seed in product(rates, asked.people, asked.seeds):
         recipe = f"diffusers' {name}, {rate}" + (f", {asked.steps} steps" if asked.steps else "")
-        if (recipe, number, seed) in known:
+        if (recipe, number, seed) in there:
             continue
         bench, peer, person = bench or Bench(), PEERS[name], person_of(number)
         config = preset(peer["preset"]).replace(class_word=person.kind, seed=seed)

@@ -110,8 +110,6 @@ def edition(notebook: NotebookNode, name: str) -> NotebookNode:
         if cell.cell_type == "markdown":
             there = rf"]({COLAB}/github/{owner}/blob/main/colab/\1)"
             cell.source = re.sub(r"\]\((?:\.\./colab/)?(\w+\.ipynb)\)", there, cell.source)
-        if "bands" in tags:
-            cell.metadata["cellView"] = "form"  # Colab's word for a folded cell
         cells.append(cell)
         cells += [_code(f"colab-{tag}", BEHIND[tag].strip()) for tag in tags if tag in BEHIND]
     made.cells = cells

@@ -20,7 +20,7 @@ from build import LACKING, project, setup_cell
 CHECKOUT = Path(__file__).parents[1]
 FREEZE = CHECKOUT / "colab" / "requirements-2026-08.txt"
 # of pyproject's extra "test"; no browser there
-TOOLS = ("hatchling", "nbmake", "pytest", "pytest-xdist", "ruff")
+TOOLS = ("hatchling", "nbclient", "pytest", "pytest-xdist", "ruff")
 BIN = Path(sys.executable).parent
 
 

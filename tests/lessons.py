@@ -1,20 +1,56 @@
 """Every notebook at full length, held to what it says: `make lessons`.
 
-The statements stand in the cell tagged "bands" that ends each lesson, each with its range.
-The ranges come from three runs with other chance (`tests/benchmarks/bands.py`).
+What a lesson says stands in `tests/bands/NAME.py`, which runs as one more cell at its end and
+leaves `says`: the parts of a Band for each statement. The ranges come from three runs with other
+chance (`tests/benchmarks/bands.py`).
 """
 
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 import pytest
-from nbmake.nb_run import NotebookRun
-
-from sdnb.notebook.lessons import MIME, Band
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
 
 NOTEBOOKS = sorted(Path(__file__).parents[1].glob("notebooks/*.ipynb"))
+BANDS = Path(__file__).parent / "bands"
+TELL = """
+import json
+
+def plain(part):
+    return part if isinstance(part, str) else float(part)
+
+print(json.dumps([[plain(part) for part in row] for row in says]))
+"""
+
+
+@dataclass(frozen=True)
+class Band:
+    """`value`, the number of a run, has to lie from `low` to `high` for the `sentence` to be true.
+    `wrong` names the trial in which it must not (see `sdnb.trials`), or is the number that
+    something else gave in the same run, the untrained base say, and has to lie outside."""
+
+    sentence: str
+    value: float
+    low: float
+    high: float
+    wrong: str | float
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    @property
+    def told(self) -> str:
+        return f"{self.sentence}: {self.value:.3g} (expected: {self.low:g} to {self.high:g})"
+
+
+def bands_of(path: Path) -> str:
+    """The source of the cell that holds what a notebook says."""
+    return (BANDS / f"{path.stem}.py").read_text()
 
 
 def run_lesson(path: Path, folder: Path, trial: str = "") -> list[Band]:
@@ -24,11 +60,10 @@ def run_lesson(path: Path, folder: Path, trial: str = "") -> list[Band]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (variables | {"SDNB_PROJECT": str(folder / "project")}).items():
             patch.setenv(name, value)
-        done = NotebookRun(path, default_timeout=1200).execute()
-    assert not done.error, done.error.trace
-    outputs = [output for cell in done.nb.cells for output in cell.get("outputs", [])]
-    found = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
-    return [Band(**band) for bands in found for band in bands]
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells.append(new_code_cell(bands_of(path) + TELL))
+        NotebookClient(notebook, timeout=1200).execute(cwd=path.parent)  # raises with the cell
+    return [Band(*row) for row in json.loads(notebook.cells[-1].outputs[-1]["text"])]
 
 
 def not_refuted(bands: list[Band], trial: str = "") -> list[str]:
@@ -43,7 +78,7 @@ def not_refuted(bands: list[Band], trial: str = "") -> list[str]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_lesson_shows_what_it_says(path, tmp_path):
     bands = run_lesson(path, tmp_path)
-    assert bands, "the notebook has no cell with bands"
+    assert bands, "nothing is said"
     assert not [band.told for band in bands if not band.holds(band.value)]
     assert not not_refuted(bands)
 
@@ -52,7 +87,7 @@ def test_the_lesson_shows_what_it_says(path, tmp_path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_wrong_run_is_noticed(path, tmp_path, trial):
     """Those that name the quick trial are refuted every day, in tests/test_notebooks.py."""
-    if f'"{trial}"' not in path.read_text().replace('\\"', '"'):
+    if f'"{trial}"' not in bands_of(path):
         pytest.skip("no statement of this notebook names it")
     assert not not_refuted(run_lesson(path, tmp_path, trial), trial)
 

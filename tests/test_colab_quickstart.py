@@ -20,10 +20,9 @@ SHORT |= {"range(4)": "range(1)", "seeds=3": "seeds=1, steps=2"}
 
 
 def sources(folder: str) -> list[str]:
-    """What a learner runs: not the folded cell that holds the lesson to its word."""
+    """What a learner runs."""
     notebook = nbformat.read(CHECKOUT / folder / "quickstart.ipynb", as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return [cell.source for cell in code if "bands" not in cell.metadata.get("tags", [])]
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
 @pytest.fixture

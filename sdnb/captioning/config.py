@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from sdnb.errors import with_article
 from sdnb.settings import Settings
 
 
@@ -29,6 +30,12 @@ class SubjectConfig(Settings):
         ravo style"."""
         named = f"{self.trigger} {self.class_word}" if self.subject == "object" else self.trigger
         return f"drawing in {named} style" if self.subject == "style" else f"photo of {named}"
+
+    @property
+    def anyone(self) -> str:
+        """What prompts for anybody or anything else of the class begin with: "photo of a man",
+        "photo of a mug", "drawing"."""
+        return "drawing" if self.subject == "style" else f"photo of {with_article(self.class_word)}"
 
 
 class CaptionConfig(Settings):

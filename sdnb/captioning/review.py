@@ -115,8 +115,9 @@ def _learned_features(photos: Sequence[Photo], trigger: str, style: bool) -> Ite
 
 
 def _photos_not_drawings(photos: Sequence[Photo]) -> Iterator[str]:
-    said = [(photo, words_of(photo.caption)) for photo in photos]
-    if called := [photo for photo, words in said if "photo" in words and not DRAWN & words]:
+    first = re.compile(r"\W*(an? )?photo\b", re.IGNORECASE)  # then what is drawn is called one too
+    said = [(photo, words_of(photo.caption), first.match(photo.caption)) for photo in photos]
+    if called := [p for p, words, at in said if at or ("photo" in words and not DRAWN & words)]:
         yield (
             f"{names_of(called)} the word photo in the caption of a drawing: every photo would "
             "take the style. Say what it is, a cartoon, a painting, a drawing."

@@ -11,7 +11,7 @@ from sdnb.settings import Settings
 class PhotoConfig(Settings):
     """From your photos to prepared copies: which ones, how they are cropped, how large they get."""
 
-    basics = ("photos", "subject", "shape", "held_out")
+    basics = ("photos", "shape", "held_out")
 
     photos: Path = Field(Path("photos"), title="Photo folder")
     """The folder of your own photos, which are read and never changed; 15 to 20 are good, with

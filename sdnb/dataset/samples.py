@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sdnb.errors import Problem
+from sdnb.files import make_writable_folder, write_atomically
 
 HERE = Path(__file__).parents[1]
 FOLDERS = (HERE / "_sample", HERE.parent / "data_sample")  # in an installed package, in a checkout
@@ -26,3 +27,12 @@ def sample_trained(name: str) -> Path:
         if (file := place / "trained" / f"{name}.safetensors").is_file():
             return file
     raise Problem(f"There is nothing trained called {name!r} here", do='Try "person_lora"')
+
+
+def copy_samples(target: Path | str, name: str = "person") -> Path:
+    """The photos of a sample set in `target`, as if nobody had captioned them yet; returns that
+    folder. Raises Problem for another name, and where the folder cannot be written."""
+    target = make_writable_folder(target)
+    for photo in sample_photos(name).glob("*.jpg"):
+        write_atomically(target / photo.name, photo.read_bytes())
+    return target

@@ -167,6 +167,28 @@ def trained(model: Model, config: TrainConfig, path: Path) -> Iterator[None]:
         method_of(config).remove(model)
 
 
+def measure_run(
+    run: Run,
+    model: Model,
+    prompts: Sequence[str],
+    plain: Sequence[str],
+    seeds: Sequence[int],
+    photos: Sequence[Image.Image],
+    lineup: LineUp | None = None,
+    **options,
+) -> tuple[ImageSet, Scores]:
+    """Images of every prompt from every seed by what a run learned, and their scores against
+    `photos` that were held out. `plain` are the prompts without the trigger word: what CLIP
+    compares, and what drift is measured on. `options` go to `make_images`. Raises Problem as
+    `trained` and `measure`."""
+    before = make_image_set(model, plain, seeds, **options)
+    with trained(model, run.config, run.weights):
+        images = make_image_set(model, prompts, seeds, plain, **options)
+        after = make_image_set(model, plain, seeds, **options)
+    encoders = image_encoders_for(model)
+    return images, measure(images, photos, encoders, (before, after), lineup)
+
+
 def _load_weights(model: Model, config: TrainConfig, path: Path) -> None:
     method = method_of(config)
     if path.name == method.result:

@@ -3,4 +3,8 @@ from .scenes import PLACES as PLACES, Scene as Scene, features as features, phot
 from .studio import draw_scene as draw_scene
 from .subjects import SAMPLE_PERSON as SAMPLE_PERSON, held_out_person as held_out_person
 from .words import learner_caption as learner_caption, with_article as with_article
-from .yourself import PersonConfig as PersonConfig, draw_photos as draw_photos
+from .yourself import (
+    PersonConfig as PersonConfig,
+    draw_photos as draw_photos,
+    spoiled_photos as spoiled_photos,
+)

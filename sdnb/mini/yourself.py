@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageFilter
 from pydantic import Field
 
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder, write_atomically
 from sdnb.mini.scenes import Scene, photos_of
 from sdnb.mini.studio import draw_scene
-from sdnb.mini.subjects import Person
+from sdnb.mini.subjects import SAMPLE_PERSON, Person, held_out_person
 from sdnb.mini.words import learner_caption
 from sdnb.settings import Settings
 
@@ -108,4 +108,29 @@ def draw_photos(config: PersonConfig, folder: Path | str, trigger: str = "ravo")
         write_atomically(path, lambda aside, picture=picture: picture.save(aside, quality=90))
         told = scene if config.named else replace(scene, glasses="none")
         write_atomically(path.with_suffix(".txt"), learner_caption(told, trigger).encode())
+    return folder
+
+
+def spoiled_photos(folder: Path | str) -> Path:
+    """Twelve photos of the sample person as people have them, 01.jpg to 12.jpg, into `folder`,
+    which is returned: far away (02), half-way (03), blurred, too dark, too light, too small, with a
+    friend, twins (09 and 10) and on its side (11). Raises Problem where it cannot be written."""
+    folder, scenes = make_writable_folder(folder), photos_of(SAMPLE_PERSON, 12, seed=5)
+    scenes[1] = replace(scenes[1], share=0.1, dx=0.2)
+    scenes[2] = replace(scenes[2], share=0.3)
+    scenes[9] = replace(scenes[8], dx=scenes[8].dx + 0.01, tilt=1)  # a second later
+    photos = [draw_scene(scene, 1200 if scene.share < 0.4 else 640) for scene in scenes]
+    photos[3] = photos[3].filter(ImageFilter.GaussianBlur(4))
+    photos[4] = ImageEnhance.Brightness(photos[4]).enhance(0.3)
+    photos[5] = ImageEnhance.Brightness(photos[5]).enhance(2.5)
+    photos[6] = photos[6].resize((200, 200))
+    alone, photos[7] = photos[7], Image.new("RGB", (1280, 640))
+    photos[7].paste(alone)
+    photos[7].paste(draw_scene(replace(scenes[7], subject=held_out_person(3)), 640), (640, 0))
+    sideways = Image.Exif()
+    sideways[0x0112] = 6  # "turn me by a quarter": how phones store what they took upright
+    photos[10] = photos[10].rotate(90)
+    for number, photo in enumerate(photos, 1):
+        more = {"exif": sideways} if number == 11 else {}
+        photo.save(folder / f"{number:02}.jpg", quality=92, **more)
     return folder

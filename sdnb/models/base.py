@@ -116,6 +116,12 @@ class Model:
         return self.unet, self.vae, *self.encoders.values()
 
     @property
+    def numbers(self) -> dict[str, int]:
+        """How many numbers the first text encoder, the UNet and the VAE hold."""
+        parts = {"text encoder": self.text_encoder, "UNet": self.unet, "VAE": self.vae}
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+
+    @property
     def device(self) -> torch.device:
         return self.unet.device
 

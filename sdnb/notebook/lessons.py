@@ -1,76 +1,94 @@
-"""What a lesson draws of a training, and what it says, held against what it shows: each statement
-with its number and its range.
+"""What lessons draw of a training, and what "Your turn" begins with."""
 
-The last cell of every notebook calls `lesson_says`. To a learner it tells what came out otherwise
-in their run; `make lessons` fails with the statement.
-"""
-
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import matplotlib.pyplot as plt
-from IPython.display import display
 from matplotlib.figure import Figure
 
-MIME = "application/vnd.sdnb.bands+json"  # beside the text, for the tests: no program shows it
+from sdnb.captioning.config import SubjectConfig
+from sdnb.dataset.samples import sample_photos, sample_trained
+from sdnb.models.base import Model, default_base
+from sdnb.notebook.forms import form
+from sdnb.training.config import TrainConfig, preset, presets
+from sdnb.training.methods import method_of
+from sdnb.training.run_folder import own_runs
+
 COLOURS = {"": "none", "frozen": "#dfe3e8", "train": "#ffc46b", "saved": "#a9dfb4"}
+REHEARSAL = 4  # views of each photo: enough to see that all goes well
 
 
-@dataclass(frozen=True)
-class Band:
-    """`value`, the number of a run, has to lie from `low` to `high` for the `sentence` to be true.
-    `wrong` names the trial in which it must not (see `trials`), or is the number that something
-    else gave in the same run, the untrained base say, and has to lie outside."""
-
-    sentence: str
-    value: float
-    low: float
-    high: float
-    wrong: str | float
-
-    def holds(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-    @property
-    def told(self) -> str:
-        return f"{self.sentence}: {self.value:.3g} (expected: {self.low:g} to {self.high:g})"
+def subject_of(photos: Path | str | None) -> SubjectConfig:
+    """The words that notebook 02 has asked for; for a rehearsal, without `photos`, those of the
+    sample person. Raises Problem where the form holds a fault."""
+    return form(SubjectConfig, "subject").config if photos else SubjectConfig()
 
 
-def lesson_says(*rows: tuple[str, float, float, float, str | float]) -> None:
-    """Show whether this run shows what the lesson says. Each row is a Band's five parts."""
-    bands = [Band(row[0], *map(float, row[1:4]), _plain(row[4])) for row in rows]
-    display({"text/plain": summary(bands), MIME: [asdict(band) for band in bands]}, raw=True)
+def preset_for(
+    method: str, about: SubjectConfig, photos: Path | str | None, base: str = ""
+) -> TrainConfig:
+    """The preset for these photos, this subject and this base (the one for this machine unless
+    given), with the subject's words; without `photos` a short one for a rehearsal."""
+    base = (base or default_base()) if photos else "mini"
+    kind = about.subject.replace("object", "product") if method == "lora" else f"{method}_person"
+    ends = ("mini",) if base in ("mini", "cartoon") else (f"{base}_t4", "t4")
+    name = next(name for end in ends if (name := f"{kind}_{end}") in presets())
+    changes = {"trigger": about.trigger, "class_word": about.class_word}
+    if method == "textual_inversion":
+        changes["init_word"] = about.class_word
+    if not photos:
+        changes["views_per_photo"] = REHEARSAL
+    return preset(name).replace(base=base, photos=photos or sample_photos(), **changes)
 
 
-def summary(bands: Sequence[Band]) -> str:
-    """One line, and one for each statement that this run does not show."""
-    others = [band.told for band in bands if not band.holds(band.value)]
-    shown = len(bands) - len(others)
-    line = f"Your run shows {shown} of {len(bands)} things that this lesson says."
-    reason = " Changed settings do that, and so may chance:" if others else ""
-    return "\n- ".join([line + reason, *others])
+def newest_lora() -> tuple[Path, str, SubjectConfig]:
+    """The newest LoRA that was trained on photos of the learner's own, the base it was trained on,
+    and its words; the sample person's where there is none."""
+    runs = [run for run in own_runs() if run.config.method == "lora"]
+    if not runs:
+        return sample_trained("person_lora"), "mini", SubjectConfig()
+    its, about = runs[-1].config, subject_of(runs[-1].config.photos)
+    about = about.replace(trigger=its.trigger, class_word=its.class_word)
+    return runs[-1].weights, its.base, about
 
 
-def _plain(wrong: str | float) -> str | float:
-    return wrong if isinstance(wrong, str) else float(wrong)
+def training_chart(model: Model, config: TrainConfig) -> Figure:
+    """What trains, what is frozen and what is saved, as boxes with arrows: each part of `model`
+    with its numbers as the method of `config` leaves them. The model is given back as it was."""
+    method = method_of(config)
+    method.prepare(model, config)
+    parts = (
+        ("VAE", model.vae, (2.4, 4.2), (5.8, 3.1)),
+        ("text encoder", model.text_encoder, (2.4, 2.7), (5.8, 2.7)),
+        ("UNet", model.unet, (6.6, 2.7), (8.4, 2.7)),
+    )
+    boxes = [
+        ((0.5, 4.2), "photo", "", (1.7, 4.2)),
+        ((0.5, 2.7), "caption", "", (1.5, 2.7)),
+        ((9.2, 2.7), "which part\nis noise?", "", None),
+        ((4.5, 1.3), method.result, "saved", None),
+    ]
+    for name, part, (x, y), target in parts:
+        numbers = {True: 0, False: 0}  # by whether they train
+        for parameter in part.parameters():
+            numbers[parameter.requires_grad] += parameter.numel()
+        state = "frozen" if numbers[False] else "train"
+        boxes.append(((x, y), f"{name}\n{numbers[state == 'train']:,}", state, target))
+        if all(numbers.values()):  # beside the frozen ones
+            boxes.append(((x, y - 1.4), f"+ new\n{numbers[True]:,}", "train", (x, y - 0.5)))
+    method.remove(model)
+    return _drawn(boxes)
 
 
-def flow_chart(
-    boxes: Sequence[tuple[float, float, str, str, tuple[float, float] | None]],
-) -> Figure:
-    """Boxes with arrows between them, 10 units wide. Each box is (x, y, words, state, target): its
-    middle; what stands in it; "frozen", "train", "saved" or "", which is written below the words
-    and gives the colour; and where its arrow points, None for no arrow."""
-    heights = [y for _, y, *_ in boxes]
-    bottom, top = min(heights) - 0.5, max(heights) + 0.6
-    figure, axes = plt.subplots(figsize=(9, 0.9 * (top - bottom)))
-    axes.axis((0, 10, bottom, top))
+def _drawn(boxes: list[tuple]) -> Figure:
+    """Boxes of (middle, words, state, where the arrow points), 10 units wide."""
+    figure, axes = plt.subplots(figsize=(9, 3.6))
+    axes.axis((0, 10, 0.8, 4.8))
     axes.set_axis_off()
-    for x, y, words, state, target in boxes:
+    for middle, words, state, target in boxes:
         axes.annotate(
             f"{words}\n{state}".strip(),
-            target or (x, y),
-            (x, y),
+            target or middle,
+            middle,
             ha="center",
             va="center",
             bbox={"boxstyle": "round,pad=0.6", "facecolor": COLOURS[state], "edgecolor": "none"},

@@ -19,8 +19,10 @@ from .methods import method_of as method_of, restore as restore
 from .methods.textual_inversion import initial_rows as initial_rows
 from .run import (
     estimate as estimate,
+    learned as learned,
     prepare as prepare,
     seconds_per_step as seconds_per_step,
     train as train,
 )
 from .run_folder import finished_runs as finished_runs, own_runs as own_runs
+from .validation import loss_at as loss_at

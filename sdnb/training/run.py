@@ -209,6 +209,18 @@ def _validation(
     return Validation(examples, loss, config.seed, trial().every(config.validate_every))
 
 
+@contextmanager
+def learned(config: TrainConfig, photos: list[Photo], model: Model) -> Iterator[Model]:
+    """Within it `model` has had this training, which leaves no folder; after it, it is as before.
+    Raises Problem as `prepare` and `fit`."""
+    try:
+        for _ in fit(*prepare(config, photos, model)):
+            pass
+        yield model
+    finally:
+        restore(model)
+
+
 def prepare(
     config: TrainConfig,
     photos: list[Photo],

@@ -1,17 +1,21 @@
 """The loss on held-out photos, which are never trained on. Noise and noise levels are the same
 every time, so that two losses differ by what was learned alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from sdnb.dataset.photos import Photo
 from sdnb.errors import Problem
 from sdnb.files import write_atomically
+from sdnb.models.base import Model
 from sdnb.training.batches import Batch, Examples, noise_and_timesteps
+from sdnb.training.latents import encode_images
 from sdnb.training.loop import TrainState
 from sdnb.training.loss import DenoisingLoss
 
@@ -65,6 +69,18 @@ class Validation:
         header = ["index", "loss", *(f"band {i + 1} of {BANDS}" for i in range(BANDS))]
         rows = [header, *([each.index, each.loss, *each.bands] for each in self.losses)]
         write_atomically(self.path, "".join(map(as_line, rows)).encode())
+
+
+@torch.no_grad()
+def loss_at(model: Model, photos: Sequence[Photo], levels: Any, seed: int = 0) -> float:
+    """The mean loss on photos at noise levels (timesteps; one for all, or one each), always with
+    the same noise of this seed: two of them differ by what was learned alone."""
+    latents = encode_images(model, [photo.image for photo in photos])
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents)
+    levels = torch.as_tensor(levels).expand(len(latents)).to(latents.device)
+    noisy = model.scheduler.add_noise(latents, noise, levels)
+    texts = model.text_embeddings([photo.caption for photo in photos])
+    return F.mse_loss(model.unet(noisy, levels, texts).sample, noise).item()
 
 
 def _batch(examples: Examples, row: int, loss: DenoisingLoss, seed: int) -> Batch:

@@ -66,10 +66,14 @@ def test_what_is_cut_off_is_shown(tokenizer):
 
 def test_for_a_style_the_advice_turns_round(tokenizer):
     said = [f"cartoon in ravo style of a man with {c} hair, at the beach" for c in ("red", "black")]
-    assert coach(photos_with(*said), "ravo", tokenizer, style=True) == []
+    it = ("ravo", tokenizer, "", True)
+    assert coach(photos_with(*said), *it) == []
     wrong = "photo of a man in a forest, in ravo style"
-    (advice,) = coach(photos_with(*said, wrong), "ravo", tokenizer, style=True)
+    (advice,) = coach(photos_with(*said, wrong), *it)
     assert advice.startswith("2.jpg has the word photo in the caption of a drawing")
+    (advice,) = coach(photos_with(*said, "A photo in ravo style, a drawing of a man"), *it)
+    assert advice.startswith("2.jpg has the word photo in the caption of a drawing")
+    assert coach(photos_with(*said, "drawing in ravo style of a man with a photo"), *it) == []
 
 
 def test_the_sample_sets(tokenizer):

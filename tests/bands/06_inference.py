@@ -1,16 +1,14 @@
-def apart_of(one, other):
-    return max(abs(a - b) for a, b in zip(one.tobytes(), other.tobytes()))
-
-
-strangers = judge.read(sdnb.make_images(model, asks, range(100, 108), **few))
-anyone = share(strangers, "brows", truth["brows"])
+strangers = pd.DataFrame(judge.read(sdnb.make_images(model, asks, range(100, 108), **few)))
+anyone = (strangers.brows == truth["brows"]).mean()
 never = share_of("photo of a man", "glasses", "round")[1]
 says = [
-    ("A seed draws the same in any company: apart", furthest, 0, 4, apart_of(three[0], three[1])),
-    ("At the best weight ravo is recognised", known[best], 0.6, 1, known[0]),
-    ("and is where the prompt wants him", obeyed[best], 0.7, 1, "quick"),
-    ("With the LoRA his brows are right", brows["LoRA"], 0.8, 1, anyone),
-    ("With the word his brows are right", brows["word"], 0.75, 1, anyone),
+    ("A seed draws the same in any company: apart", furthest, 0, 4, apart(three[0], three[1])),
+    ("At the best weight ravo is recognised", known, 0.6, 1, sweep.loc[0, "recognised as ravo"]),
+    ("and is where the prompt wants him", obeyed, 0.7, 1, "quick"),
+    ("From 0.6 on he is in nearly all", sweep.iloc[2:, 0].min(), 0.8, 1, sweep.iloc[0, 0]),
+    ("At 1.2 some miss their place", sweep.iloc[4, 1], 0.2, 0.9, sweep.iloc[2, 1]),
+    ("With the LoRA his brows are right", shares.loc["brows", "LoRA"], 0.8, 1, anyone),
+    ("With the word his brows are right", shares.loc["brows", "word"], 0.75, 1, anyone),
     ("0 does not mean gone: glasses", left, 0.4, 1, never),
-    ("Trained, exported and baked in draw the same", apart, 0, 12, apart_of(live, three[0])),
+    ("Trained, exported and baked in draw the same", differ, 0, 12, apart(same[1], three[0])),
 ]

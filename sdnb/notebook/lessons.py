@@ -1,6 +1,7 @@
 """What lessons draw of a training, and what "Your turn" begins with."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 from sdnb.captioning.config import SubjectConfig
 from sdnb.dataset.samples import sample_photos, sample_trained
 from sdnb.models.base import Model, default_base
-from sdnb.notebook.forms import form
+from sdnb.notebook.forms import Form, form
 from sdnb.training.config import TrainConfig, preset, presets
 from sdnb.training.methods import method_of
 from sdnb.training.run_folder import own_runs
@@ -17,10 +18,19 @@ COLOURS = {"": "none", "frozen": "#dfe3e8", "train": "#ffc46b", "saved": "#a9dfb
 REHEARSAL = 4  # views of each photo: enough to see that all goes well
 
 
-def subject_of(photos: Path | str | None) -> SubjectConfig:
-    """The words that notebook 02 has asked for; for a rehearsal, without `photos`, those of the
-    sample person. Raises Problem where the form holds a fault."""
-    return form(SubjectConfig, "subject").config if photos else SubjectConfig()
+def subject_of(photos: Any, config: TrainConfig | None = None) -> SubjectConfig:
+    """The words that notebook 01 has asked for, with those of `config` where a run has its own; for
+    a rehearsal, without `photos`, those of the sample person. Raises Problem where the form holds a
+    fault."""
+    about = form(SubjectConfig, "subject").config if photos else SubjectConfig()
+    words = {"trigger": config.trigger, "class_word": config.class_word} if config else {}
+    return about.replace(**words)
+
+
+def my_settings(method: str, photos: Path | str | None, base: str = "") -> Form:
+    """The form that "Your turn" of a training begins with: see `preset_for`."""
+    name = f"my {method}" if photos else f"rehearsal of {method}"
+    return form(preset_for(method, subject_of(photos), photos, base), name)
 
 
 def preset_for(
@@ -46,9 +56,8 @@ def newest_lora() -> tuple[Path, str, SubjectConfig]:
     runs = [run for run in own_runs() if run.config.method == "lora"]
     if not runs:
         return sample_trained("person_lora"), "mini", SubjectConfig()
-    its, about = runs[-1].config, subject_of(runs[-1].config.photos)
-    about = about.replace(trigger=its.trigger, class_word=its.class_word)
-    return runs[-1].weights, its.base, about
+    its = runs[-1].config
+    return runs[-1].weights, its.base, subject_of(its.photos, its)
 
 
 def training_chart(model: Model, config: TrainConfig) -> Figure:

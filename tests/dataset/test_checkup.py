@@ -220,7 +220,7 @@ def test_photos_in_folders_within_are_explained(tmp_path):
 def test_the_side_that_the_notebook_calculates_by_hand(checkup):
     """Notebook 01's own cell against what the doctor proposes."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    (cell,) = [c.source for c in notebook.cells if c.source.startswith("def crop_side")]
+    (cell,) = [c.source for c in notebook.cells if c.source.startswith("far = checkup.photos[1]")]
     here: dict = {"checkup": checkup}
     exec(cell, here)
     assert here["by_hand"] == pytest.approx(here["by_sdnb"], abs=1e-6)

@@ -17,6 +17,7 @@ from sdnb.dataset.photos import photo_paths
 from sdnb.errors import Problem, printable
 
 ENOUGH, LITTLE = 0.5, 0.25  # of the frame: below, a warning, and a strong one
+CUT_OFF = 0.15  # of what stands out: more, and it is said
 SOFT = 0.75  # of the wanted pixels: below, one sees that a crop was enlarged
 BLURRED, SMEARED = 0.35, 0.0005  # of the set's middle sharpness; of any set's
 DARK, BRIGHT, BURNT = 75, 165, 0.25  # 95th and 5th percentile of 255; part of pure white
@@ -47,7 +48,7 @@ class PhotoCheck:
 
     @property
     def share(self) -> float | None:
-        """The part of the photo that the face or the thing fills; None where none was found."""
+        """The part of the photo that the face or the thing fills; None where none is certain."""
         return self.statistics.subject.share if self.statistics.subject else None
 
     @property
@@ -58,11 +59,12 @@ class PhotoCheck:
 
     def __str__(self) -> str:
         name = printable(self.name)
+        about = "about " if self.subject == "object" else ""  # which is guessed
         if self.remarks:
             return f"{name}: {'; '.join(self.remarks)}."
         if self.share is None:
             return f"{name}: good."
-        return f"{name}: good, the {NOUN[self.subject]} fills {self.share:.0%} of the photo."
+        return f"{name}: good, the {NOUN[self.subject]} fills {about}{self.share:.0%} of the photo."
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ def _check(
 ) -> PhotoCheck:
     """`middle` is the median sharpness of the set, `twin` a sharper photo that shows the same."""
     square, subject = config.shape == "square", config.subject
-    crop = propose_crop(measured.size, measured.subject, config.target_share, square)
+    share = config.target_share if subject == "person" else None  # a thing's is guessed
+    crop = propose_crop(measured.size, measured.around, share, square)
     faults = list(_subject_faults(measured, subject, crop))
     faults += _picture_faults(measured, config.size, crop, middle)
     if twin:
@@ -146,14 +149,18 @@ def _subject_faults(measured: PhotoStatistics, subject: str, crop: Box) -> Fault
         yield 2, "no face was found; leave it out if nobody can be recognised in it"
     elif faces > 1:
         yield 2, f"{faces} faces; crop to one, or the word learns both"
+    elif subject == "object":
+        if measured.around and (lost := measured.around.within(crop).outside) > CUT_OFF:
+            words = f"{lost:.0%} of what stands out is cut off; see that the subject is whole"
+            yield 1, f"{words}, or take buckets for the shape"
+        if found and found.share < LITTLE:
+            words = f"as far as one can guess, the subject fills {found.share:.0%} of the photo"
+            yield 1, f"{words}, where half is right; crop it by hand, or go closer"
     elif found and round(found.share, 2) < ENOUGH:  # as it is printed
-        words = f"the {NOUN[subject]} fills {found.share:.0%} of the photo, where half is right"
+        words = f"the head fills {found.share:.0%} of the photo, where half is right"
         if (mended := found.within(crop).share) > found.share + 0.02:
             words += f"; the crop makes it {mended:.0%}"
-        if subject == "object":  # GrabCut is no judge
-            yield 1, f"as far as one can guess, {words}"
-        else:
-            yield (2 if found.share < LITTLE else 1), words
+        yield (2 if found.share < LITTLE else 1), words
 
 
 def _picture_faults(measured: PhotoStatistics, size: int, crop: Box, middle: float) -> Faults:

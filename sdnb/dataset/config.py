@@ -29,8 +29,8 @@ class PhotoConfig(Settings):
     """Pixels between two widths of buckets, at most half the size; 64 is usual, smaller steps cut
     off less but leave few photos in each bucket."""
     target_share: float = Field(0.55, ge=0.1, le=0.95, title="Subject's share")
-    """How much of the frame the head or the thing fills after cropping; 0.4 to 0.7 is safe, with
-    less its details are lost, with more nothing around it is learned."""
+    """How much of the frame the head fills after cropping; 0.4 to 0.7 is safe, less loses details,
+    and with more nothing around it is learned. A thing is cropped closer by you alone."""
     held_out: int = Field(0, ge=0, le=20, title="Photos held out")
     """How many photos are never trained on, for an honest look at what was learned; 3 to 5 are
     good where there are enough, 0 trains on all, many leave too few to learn from."""

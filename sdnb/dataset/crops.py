@@ -36,6 +36,11 @@ class Box:
         high = min(self.bottom, 1) - max(self.top, 0)
         return max(wide, 0) * max(high, 0)
 
+    @property
+    def outside(self) -> float:
+        """The part of the box that lies outside the picture, between 0 and 1."""
+        return 1 - self.share / (self.width * self.height)
+
     def within(self, frame: "Box") -> "Box":
         """The same box in parts of `frame`, as it stands after cropping to it."""
         left, right = ((x - frame.left) / frame.width for x in (self.left, self.right))
@@ -67,9 +72,12 @@ def box_around(centre: tuple[float, float], width: float, height: float) -> Box:
     return Box(left, top, left + width, top + height)
 
 
-def propose_crop(size: tuple[int, int], subject: Box | None, share: float, square: bool) -> Box:
+def propose_crop(
+    size: tuple[int, int], subject: Box | None, share: float | None, square: bool
+) -> Box:
     """The part of a photo of `size` pixels to keep: one in which `subject` fills `share` of the
-    area, square or in the photo's own shape, as far as the photo reaches.
+    area (None: the largest there is), square or in the photo's own shape, as far as the photo
+    reaches.
 
     Without a subject it is the middle. Nothing is cropped tighter than needed: where the subject
     fills more than `share` already, the crop is as large as it can be around it.
@@ -79,7 +87,7 @@ def propose_crop(size: tuple[int, int], subject: Box | None, share: float, squar
     centre, width = (0.5, 0.5), min(wide, high * aspect)  # pixels, the widest crop of this shape
     if subject:
         across, down = subject.width * wide, subject.height * high
-        wanted = (across * down / share * aspect) ** 0.5
+        wanted = (across * down / share * aspect) ** 0.5 if share else width
         least = ROOM * max(across, down * aspect)
         centre, width = subject.centre, min(max(wanted, least), width)
     return box_around(centre, width / wide, width / aspect / high)

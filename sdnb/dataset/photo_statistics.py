@@ -20,7 +20,8 @@ class PhotoStatistics:
     """The measurements of one photo.
 
     `size` is width and height of the upright photo in pixels, `subjects` the boxes of all faces
-    (from hair to chin), or the one box of an object. `sharpness` says how much of the contrast at
+    (from hair to chin), or the one box of what stands out, and `certain` whether that is one
+    thing. `sharpness` says how much of the contrast at
     512 pixels is edges, `tones` are the 5th and 95th percentile of its brightness (of 255), and
     `burnt` is the part that is pure white. `dhash` has 256 bits. `colours` is (8, 8, 3), RGB with
     its mean brightness taken away; `background` and `clothes` are mean Lab colours (3,). `light`
@@ -38,12 +39,18 @@ class PhotoStatistics:
     background: np.ndarray = field(repr=False)
     clothes: np.ndarray = field(repr=False)
     light: float | None = None
+    certain: bool = True
     thumbnail: Image.Image | None = field(default=None, repr=False)
 
     @property
-    def subject(self) -> Box | None:
-        """The largest face, or the object."""
+    def around(self) -> Box | None:
+        """The largest face, or all that stands out."""
         return self.subjects[0] if self.subjects else None
+
+    @property
+    def subject(self) -> Box | None:
+        """The same, but None where it is not certain that it is one thing."""
+        return self.around if self.certain else None
 
 
 def measure_photo(path: Path, subject: str) -> PhotoStatistics:
@@ -51,9 +58,12 @@ def measure_photo(path: Path, subject: str) -> PhotoStatistics:
     Raises Problem where it cannot be read."""
     picture = open_picture(path, at_least=SIDE)
     picture.thumbnail((2 * SIDE, 2 * SIDE), Image.Resampling.LANCZOS)
-    subjects = []
-    if subject != "style":
-        subjects = find_faces(picture) if subject == "person" else find_object(picture)
+    subjects, certain = [], True
+    if subject == "person":
+        subjects = find_faces(picture)
+    elif subject == "object":
+        around, certain = find_object(picture)
+        subjects = [around] if around else []
     grey = np.asarray(_short_side(picture, SIDE).convert("L"), np.float32)
     colours = _shrunk(picture, 8)
     lab = cv2.cvtColor(_shrunk(picture, 16) / 255, cv2.COLOR_RGB2LAB)
@@ -70,6 +80,7 @@ def measure_photo(path: Path, subject: str) -> PhotoStatistics:
         background=np.concatenate([lab[:9, :2], lab[:9, -2:]]).reshape(-1, 3).mean(0),
         clothes=lab[-2:, 5:11].reshape(-1, 3).mean(0),
         light=_light(picture, subjects[0]) if subjects and subject == "person" else None,
+        certain=certain,
         thumbnail=picture,
     )
 

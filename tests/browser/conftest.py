@@ -50,9 +50,9 @@ class Lab:
     def __init__(self, folder: Path, theme: str) -> None:
         self.folder, self.token, port = folder, secrets.token_hex(8), free_port()
         self.url = f"http://127.0.0.1:{port}"
-        shutil.copytree(CHECKOUT / "notebooks", folder / "notebooks")
+        shutil.copytree(CHECKOUT / "notebooks", folder / "notebooks", dirs_exist_ok=True)
         settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
-        settings.mkdir(parents=True)
+        settings.mkdir(parents=True, exist_ok=True)
         for name, values in (SETTINGS | {"themes": {"theme": theme}}).items():
             (settings / f"{name}.jupyterlab-settings").write_text(json.dumps(values))
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]

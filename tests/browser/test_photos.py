@@ -1,8 +1,11 @@
 """A learner's own photos in JupyterLab: crops are moved, a person is drawn, captions mended."""
 
 import json
+import shutil
 
 import pytest
+
+from sdnb.dataset.samples import sample_photos
 
 # What the forms do without a browser: tests/notebook/.
 pytestmark = pytest.mark.thorough
@@ -18,8 +21,8 @@ def slider(form, name: str):
 def test_a_crop_is_moved_and_a_photo_left_out(open_notebook):
     page = open_notebook("01_dataset.ipynb", "JupyterLab Light")
     for source in (
-        "from dataclasses import replace",
-        "scenes = photos_of",
+        "import pandas",
+        "bad = sdnb.mini.spoiled_photos",
         "config = sdnb.PhotoConfig",
     ):
         page.run(source)
@@ -61,7 +64,7 @@ def test_captions_are_mended_everywhere_and_back(open_notebook, tmp_path):
     page = open_notebook("02_captioning.ipynb", "JupyterLab Dark")
     for source in ("import shutil", 'config = sdnb.CaptionConfig(prefix="photo of ravo")'):
         page.run(source)
-    page.run("from functools import partial")
+    page.run("def advise")
     form = page.run(EDITOR)
     first = tmp_path / "project" / "lesson 02" / "photos" / "person_01.txt"
     written = first.read_text()
@@ -90,7 +93,7 @@ def test_the_portrait_is_in_sight_and_not_stretched(open_notebook, width):
     """Beside the first lines of its form, and above them where a window is narrow."""
     page = open_notebook("01_dataset.ipynb", "JupyterLab Light")
     page.view.set_viewport_size({"width": width, "height": 900})
-    page.run("from dataclasses import replace")
+    page.run("import pandas")
     form = page.run(STUDIO)
     portrait, first = form.locator("img"), form.get_by_label("Man or woman")
     page.until(lambda: portrait.evaluate("e => e.complete && e.naturalWidth"), "it is drawn")
@@ -109,15 +112,20 @@ def test_the_portrait_is_in_sight_and_not_stretched(open_notebook, width):
     assert page.errors == []
 
 
-def test_the_words_of_a_project_are_filled_in(open_notebook):
-    """What is typed in the first form of 02's "Your turn" stands in the second one."""
-    page = open_notebook("02_captioning.ipynb", "JupyterLab Light")
-    form = page.run("own = any(sdnb.Project().dataset")
+def test_the_words_of_a_project_are_filled_in(open_notebook, tmp_path):
+    """What is typed in the first form of 01's "Your turn" stands in 02."""
+    for name in ("photos", "dataset"):
+        shutil.copytree(sample_photos(), tmp_path / "project" / name)
+    page = open_notebook("01_dataset.ipynb", "JupyterLab Light")
+    form = page.run("SOURCE = None")
     form.get_by_label("Trigger word").fill("minka")
     form.get_by_label("Class word").fill("cat")
     form.get_by_label("Subject").select_option("object")
     page.shoot("subject")
-    form = page.run("subject = about.config")
+    form = page.run("mine = sdnb.Project().photos if found")
+    assert form.get_by_label("Photos held out").input_value() == "3"
+    page = open_notebook("02_captioning.ipynb", "JupyterLab Light")
+    form = page.run("own = any(sdnb.Project().dataset")
     assert form.get_by_label("In front").input_value() == "photo of minka cat"
     page.shoot("captions-settings")
     assert page.errors == []

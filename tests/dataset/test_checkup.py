@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from sdnb.dataset.checkup import _subject_faults, check_photos
 from sdnb.dataset.config import PhotoConfig
@@ -165,11 +165,58 @@ def test_a_mug_has_no_head():
         assert find_faces(draw_scene(random_scene(rng, random_product(rng)), 320)) == []
 
 
+MUG = photos_of(SAMPLE_PRODUCT, 3, 1)[0]
+
+
 def test_an_object_is_found_where_it_is():
-    scene = photos_of(SAMPLE_PRODUCT, 3, 1)[0]
-    (box,) = find_object(draw_scene(replace(scene, share=0.2, dx=0.0, dy=0.0), 320))
+    box, certain = find_object(draw_scene(replace(MUG, share=0.2, dx=0.0, dy=0.0), 320))
+    assert box and certain
     assert box.left < 0.45 and box.right > 0.55 and 0.1 < box.share < 0.5
-    assert find_object(Image.new("RGB", (64, 64), "red")) == []
+    assert find_object(Image.new("RGB", (64, 64), "red")) == (None, False)
+
+
+def close_up(side: int = 400) -> Image.Image:
+    """Stripes of fur from border to border, and two eyes: no outline is to be found."""
+    rng, (down, across) = np.random.default_rng(0), np.mgrid[:side, :side]
+    fur = 130 + 40 * np.sin(across / 9 + 2 * np.sin(down / 40)) + rng.normal(0, 25, (side, side))
+    picture = Image.fromarray(
+        np.stack([fur, 0.8 * fur, 0.5 * fur], -1).clip(0, 255).astype("uint8")
+    )
+    for x in (110, 250):
+        ImageDraw.Draw(picture).ellipse((x, 120, x + 60, 170), "yellow", "black", 8)
+    return picture
+
+
+def test_of_a_close_up_less_is_said_and_nothing_cropped_away(tmp_path):
+    """An eye is not the cat: no share, no border, and the largest crop."""
+    for number in range(3):
+        close_up(600 + 40 * number).save(tmp_path / f"{number}.png")
+    found = check_photos(PhotoConfig(photos=tmp_path, subject="object"), progress=False)
+    for photo in found.photos:
+        assert photo.share is None and photo.crop == Box()
+        assert "fills" not in str(photo)
+
+
+def test_a_small_thing_is_told_and_left_for_the_learner_to_crop(tmp_path):
+    for number in range(3):
+        scene = replace(MUG, share=0.1, dx=0.1 * number, dy=0.0)
+        draw_scene(scene, 640).save(tmp_path / f"{number}.png")
+    found = check_photos(PhotoConfig(photos=tmp_path, subject="object"), progress=False)
+    assert all(photo.crop == Box() for photo in found.photos)
+    told = [str(photo) for photo in found.photos if photo.share]
+    assert told and all("as far as one can guess, the subject fills" in words for words in told)
+
+
+def test_a_thing_too_wide_for_the_square_is_told(tmp_path):
+    wide = Image.new("RGB", (1000, 500), "#88aacc")
+    ImageDraw.Draw(wide).rounded_rectangle((60, 150, 940, 350), 40, "darkred", "black", 6)
+    for number in range(3):
+        wide.rotate(number, fillcolor="#88aacc").save(tmp_path / f"{number}.png")
+    config = PhotoConfig(photos=tmp_path, subject="object", size=256)
+    for photo in check_photos(config, progress=False).photos:
+        assert photo.grade == 1 and "of what stands out is cut off" in str(photo)
+    whole = check_photos(config.replace(shape="buckets"), progress=False)
+    assert not any("cut off" in str(photo) for photo in whole.photos)
 
 
 def test_the_crop_on_paper():

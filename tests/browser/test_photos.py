@@ -69,7 +69,7 @@ def test_captions_are_mended_everywhere_and_back(open_notebook, tmp_path):
     first = tmp_path / "project" / "lesson 02" / "photos" / "person_01.txt"
     written = first.read_text()
     phrase = form.get_by_label("Phrase")
-    phrase.fill("a person with short black hair")
+    phrase.fill("a man with short black hair")
     form.get_by_role("button", name="Remove everywhere").click()
     form.get_by_text("20 captions", exact=False).first.wait_for()
     assert "hair" not in first.read_text() and "round glasses" in first.read_text()

@@ -22,9 +22,11 @@ from transformers import (
 
 from sdnb.captioning.captions import Captioned, caption_photos
 from sdnb.captioning.config import CaptionConfig
+from sdnb.dataset.decoding import open_picture
 from sdnb.dataset.photos import photo_paths
 from sdnb.errors import Problem, nearest
 from sdnb.machine import Machine, find_machine
+from sdnb.mini.judge import load_judge
 from sdnb.models.base import loading
 from sdnb.models.families import MINI_FOLDER
 
@@ -37,6 +39,10 @@ HUB = {
 TASKS = {"blip": "", "florence2": "<CAPTION>"}  # the families, and what each is told to do
 # Pillow's: torchvision, where there is one, scales pictures a little differently
 SCALERS = {"blip": BlipImageProcessorPil, "florence2": CLIPImageProcessorPil}
+STRANGE = (
+    "The mini captioner knows drawn photos only, and most of these are none: what it wrote is a "
+    'guess. Mend every caption in the editor, or take captioner = "blip-base".'
+)
 WORDING = ("beams", "min_length", "max_length", "repetition_penalty", "begin")
 
 
@@ -51,7 +57,11 @@ def make_captions(
     """
     photo_paths(folder, fewest=1)  # checked before a captioner of a gigabyte is fetched
     with load_captioner(config, machine) as captioner:
-        return caption_photos(folder, captioner, config, progress)
+        result = caption_photos(folder, captioner, config, progress)
+    pictures = [open_picture(Path(folder, name)) for name in result.written]
+    if config.captioner == "mini" and pictures and not load_judge().knows(pictures):
+        result.remark = STRANGE
+    return result
 
 
 def load_captioner(config: CaptionConfig, machine: Machine | None = None) -> "ModelCaptioner":

@@ -53,6 +53,7 @@ class Captioned:
     unchanged: list[str] = field(default_factory=list)  # automatic, and made in the same way
     # why a photo or a caption is unreadable
     problems: dict[str, str] = field(default_factory=dict)
+    remark: str = ""  # on all of them
 
     def __str__(self) -> str:
         new = len(self.written)
@@ -63,7 +64,7 @@ class Captioned:
             lines.append(f"{len(self.unchanged)} already up to date.")
         if names := ", ".join(self.problems):
             lines.append(f"Passed over {names}, because the file cannot be read.")
-        return printable(" ".join([*lines, *self.problems.values()]))
+        return printable(" ".join([*lines, *self.problems.values(), self.remark]).strip())
 
 
 def caption_photos(

@@ -111,8 +111,15 @@ def _names(caption: str, feature: str, value: str) -> bool:
 
 def judge_sees(judge: Judge) -> See:
     """The studio's judge looks at drawn photos, for what a learner may want to change: glasses,
-    hat, shirt, smile, place. Who somebody is should become a part of the word, and is left out."""
-    return lambda pictures: [_changeable(reading) for reading in judge.read(pictures)]
+    hat, shirt, smile, place. Who somebody is should become a part of the word, and is left out. Of
+    photos that are not drawn it says nothing."""
+
+    def see(pictures: list[Image.Image]) -> list[dict[str, str]]:
+        if not judge.knows(pictures):
+            return [{} for _ in pictures]
+        return [_changeable(reading) for reading in judge.read(pictures)]
+
+    return see
 
 
 def _changeable(reading: dict) -> dict[str, str]:

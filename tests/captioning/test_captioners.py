@@ -2,6 +2,7 @@
 one."""
 
 import gc
+import shutil
 import subprocess
 import sys
 import weakref
@@ -223,6 +224,19 @@ def test_a_folder_without_a_captioner(blip, tiny_folder, cpu, tmp_path):
         loaded(tmp_path, cpu)
     with pytest.raises(Problem, match="clip_text_model is no captioner known here"):
         loaded(tiny_folder / "text_encoder", cpu)
+
+
+@pytest.mark.parametrize(
+    ("name", "strange"), [("person", False), ("product", False), ("style", False), ("toy", True)]
+)
+def test_the_mini_captioner_says_where_it_guesses(tmp_path, cpu, name, strange):
+    """Of rendered toys, which look like photos; the drawn sets are its world."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for photo in sorted(sample_photos(name).glob("*.jpg"))[:6]:
+        shutil.copy(photo, folder)
+    said = str(make_captions(CaptionConfig(beams=1), folder, cpu, progress=False))
+    assert ("what it wrote is a guess" in said) is strange
 
 
 def test_captions_of_a_folder(blip, cpu, photos_folder, tmp_path):

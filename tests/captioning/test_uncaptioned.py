@@ -110,6 +110,11 @@ def test_the_judge_sees_the_sample_photos():
         assert not any("shirt" in shown for shown in seen)  # in inks of its own
 
 
+def test_the_judge_is_silent_about_what_is_not_drawn():
+    toys = [photo.image for photo in read_photos(sample_photos("toy"), 128)]
+    assert judge_sees(load_judge())(toys) == [{}] * len(toys)
+
+
 def test_the_judge_names_hats_by_their_colour():
     reading = {"kind": "man", "place": "room", "style": "photo", "glasses": "sunglasses"}
     reading |= {"hat": "cap", "hat_colour": "red", "shirt": "blue", "smile": True}

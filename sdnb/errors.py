@@ -1,7 +1,8 @@
 """The one way the package tells a learner what is wrong, and helpers for its sentences."""
 
 import difflib
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,6 +70,16 @@ def some_of(names: Sequence[str], few: int = 3) -> str:
     """
     shown = [*names[:few], f"{len(names) - few} more"] if len(names) > few else names
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
+def named(text: str, names: Iterable[str]) -> str:
+    """The one of `names` that is meant, however it is spaced and capitalised; else the text.
+
+    >>> named("SD 1.5", ["mini", "sd15"]), named("stable-diffusion-1.5", ["sd15"])
+    ('sd15', 'sd15')
+    """
+    plain = re.sub(r"[^a-z0-9]", "", text.lower()).replace("stablediffusion", "sd")
+    return next((name for name in names if re.sub(r"[^a-z0-9]", "", name) == plain), text)
 
 
 def with_article(words: str) -> str:

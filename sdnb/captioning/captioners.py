@@ -24,7 +24,7 @@ from sdnb.captioning.captions import Captioned, caption_photos
 from sdnb.captioning.config import CaptionConfig
 from sdnb.dataset.decoding import open_picture
 from sdnb.dataset.photos import photo_paths
-from sdnb.errors import Problem, nearest
+from sdnb.errors import Problem, named, nearest
 from sdnb.machine import Machine, find_machine
 from sdnb.mini.judge import load_judge
 from sdnb.models.base import loading
@@ -151,6 +151,7 @@ def tidy(words: str) -> str:
 
 def _source(name: str) -> str:
     """The Hub id or the folder of a captioner."""
+    name = named(name, ["mini", *HUB])
     if name in HUB:
         return HUB[name]
     folder = MINI if name == "mini" else Path(name)

@@ -8,6 +8,8 @@ from pydantic_core import PydanticCustomError
 from sdnb.errors import with_article
 from sdnb.settings import Settings
 
+CAPTIONERS = ["mini", "blip-base", "blip-large", "florence-2"]  # a form offers them
+
 
 class SubjectConfig(Settings):
     """Whom or what your photos show, and by which word: asked once, and kept for the project."""
@@ -44,7 +46,9 @@ class CaptionConfig(Settings):
     basics = ("captioner", "prefix", "suffix")
     names = ("captioner",)
 
-    captioner: str = Field("mini", min_length=1, title="Captioner")
+    captioner: str = Field(
+        "mini", min_length=1, title="Captioner", json_schema_extra={"known": CAPTIONERS}
+    )
     """Who describes the photos: mini knows drawn sample photos only, blip-base and blip-large
     describe real ones, florence-2 says more; or the path of a captioner's folder."""
     prefix: str = Field("", title="In front")

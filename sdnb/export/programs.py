@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sdnb.adapters.lora_file import text_width
 from sdnb.dataset.decoding import open_picture
-from sdnb.errors import Problem, nearest
+from sdnb.errors import Problem, named, nearest
 from sdnb.export.kohya import IN_PROMPTS
 from sdnb.files import write_atomically, write_folder_atomically
 from sdnb.models.base import find_model
@@ -66,7 +66,7 @@ def where_to_install(file: Path | str, program: str, trigger: str = "") -> Place
     (modelspec.trigger_phrase). Raises Problem for another program, for a file that is no model,
     and for a name that breaks the prompt which would use it.
     """
-    file = Path(file)
+    file, program = Path(file), named(program, PROGRAMS)
     if program not in PROGRAMS:
         raise Problem(f"{program} is not known here", do=nearest(program, PROGRAMS))
     found = _look_into(file)

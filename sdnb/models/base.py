@@ -22,7 +22,7 @@ from huggingface_hub import utils
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from sdnb.errors import Problem, about
+from sdnb.errors import Problem, about, named
 from sdnb.known_errors import loading_problem
 from sdnb.models import hub, single_file
 from sdnb.models.conditioning import conditioning
@@ -218,9 +218,10 @@ def find_model(name_or_path: str | Path | ModelInfo) -> ModelInfo:
     """
     if isinstance(name_or_path, ModelInfo):
         return name_or_path
-    if known := MODELS.get(str(name_or_path)):
-        return known
     path = Path(name_or_path)
+    meant = str(path) if os.path.exists(path) else named(str(name_or_path), MODELS)
+    if known := MODELS.get(str(name_or_path)) or MODELS.get(meant):
+        return known
     if os.path.isfile(path):  # False too for a name that no disk can hold
         family = single_file.read_family(path)
         return _known(path.stem, family, "unknown", str(path))

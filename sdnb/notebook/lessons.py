@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from sdnb.captioning.config import SubjectConfig
 from sdnb.dataset.samples import sample_photos, sample_trained
-from sdnb.models.base import Model, default_base
+from sdnb.errors import named
+from sdnb.models.base import MODELS, Model, default_base
 from sdnb.notebook.forms import Form, form
 from sdnb.training.config import TrainConfig, preset, presets
 from sdnb.training.methods import method_of
@@ -38,7 +39,7 @@ def preset_for(
 ) -> TrainConfig:
     """The preset for these photos, this subject and this base (the one for this machine unless
     given), with the subject's words; without `photos` a short one for a rehearsal."""
-    base = (base or default_base()) if photos else "mini"
+    base = named(base or default_base(), MODELS) if photos else "mini"
     kind = about.subject.replace("object", "product") if method == "lora" else f"{method}_person"
     ends = ("mini",) if base in ("mini", "cartoon") else (f"{base}_t4", "t4")
     name = next(name for end in ends if (name := f"{kind}_{end}") in presets())

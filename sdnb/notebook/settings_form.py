@@ -1,6 +1,8 @@
 """What a form knows, without any widget: the fields, what is typed in them, and what is wrong."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +27,8 @@ LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "below"}
 @dataclass(frozen=True)
 class FormLine:
     """One line of a form. `type` is the setting's own, without its parts and None; `kind` is
-    "choice", "check", "slider", "lines" or "text"; `slide` a slider's ends and its step."""
+    "choice", "check", "slider", "lines", "list" (of `choices`, or anything else) or "text"; `slide`
+    a slider's ends and its step."""
 
     name: str
     label: str
@@ -53,14 +56,15 @@ def form_line(name: str, field: FieldInfo, settings: type[Settings]) -> FormLine
     plain = get_origin(inner) or inner
     rules = [(key, getattr(rule, key, None)) for key in LIMITS for rule in field.metadata]
     limits = {key: limit for key, limit in rules if limit is not None}
-    step = (field.json_schema_extra or {}).get("step")
+    more = field.json_schema_extra or {}
+    step, known = more.get("step"), tuple(more.get("known", ()))
     return FormLine(
         name=name,
         label=field.title or name.replace("_", " ").capitalize(),
         help=" ".join((field.description or "").split()),
         type=plain,
-        kind="slider" if step else KINDS.get(plain, "text"),
-        choices=get_args(inner) if plain is Literal else (),
+        kind="slider" if step else "list" if known else KINDS.get(plain, "text"),
+        choices=get_args(inner) if plain is Literal else known,
         optional=optional,
         basic=name in settings.basics,
         bounds=" and ".join(f"{LIMITS[key]} {limit:,.10g}" for key, limit in limits.items()),
@@ -117,15 +121,21 @@ class FormModel:
         return type(self.start)(**{e.name: _as_value(self.typed[e.name], e) for e in self.lines})
 
     @property
-    def problems(self) -> list[str]:
-        """One sentence for each line that cannot stay as it is, with the label the learner sees."""
+    def faults(self) -> dict[str, str]:
+        """A sentence for each line that cannot stay as it is, by its name, with the label that the
+        learner sees; by "" where each is right by itself and two do not go together."""
         try:
             _ = self.config
         except Problem as whole:
-            alone = [self._problem_with(entry) for entry in self.lines]
-            # each may be right by itself, and two of them not go together
-            return [words for words in alone if words] or [f"{self._labelled(whole.what)}."]
-        return []
+            alone = {entry.name: self._problem_with(entry) for entry in self.lines}
+            found = {name: words for name, words in alone.items() if words}
+            return found or {"": f"{self._labelled(whole.what)}."}
+        return {}
+
+    @property
+    def problems(self) -> list[str]:
+        """The same without the names."""
+        return [*self.faults.values()]
 
     def _problem_with(self, entry: FormLine) -> str:
         try:
@@ -142,29 +152,45 @@ class FormModel:
 
     @property
     def plan(self) -> str:
-        """What these settings come to, in pictures or steps; for a training as far as its photos
-        are there to count, and what it would pass over, or refuse."""
+        """What these settings come to and what is refused, see `look`, as one text."""
+        said, refused = self.look()
+        return " ".join(filter(None, [said, *refused.values()]))
+
+    def look(self) -> tuple[str, dict[str, str]]:
+        """What these settings come to, in pictures or steps: for a training as far as its photos
+        are there to count, with what it would pass over. And what it would refuse: a sentence for
+        each line that is to blame, by its name."""
         config = self.config
         if isinstance(config, ImageConfig):
             count = len(config.prompts) * config.seeds
-            return f"{len(config.prompts)} × {config.seeds} = {count} pictures."
+            return f"{len(config.prompts)} × {config.seeds} = {count} pictures.", {}
         if not isinstance(config, TrainConfig):
-            return ""
+            return "", {}
+        from sdnb.models.base import find_model
         from sdnb.training.methods import method_of
 
-        try:
+        refused: dict[str, str] = {}
+        photos, said = [], []
+        with self._blamed("photos", refused):
             captions = read_captions(photo_paths(config.photos))
-        except Problem as problem:
-            return str(problem)
-        photos = [Photo(path, BLANK, caption) for path, caption in captions.items()]
-        views = f"{len(photos)} photos, each seen {config.views_per_photo} times"
-        samples = config.batch_size * config.gradient_accumulation
-        runs = f"{views}, {samples} in a step: {steps(config, len(photos))} steps."
+            photos = [Photo(path, BLANK, caption) for path, caption in captions.items()]
+            views = f"{len(photos)} photos, each seen {config.views_per_photo} times"
+            samples = config.batch_size * config.gradient_accumulation
+            said.append(f"{views}, {samples} in a step: {steps(config, len(photos))} steps.")
+        with self._blamed("base", refused):
+            find_model(config.base)
+        with self._blamed("", refused):
+            said += [] if refused else [_cost(config.replace(**ASIDE))]
+        with self._blamed("trigger", refused):
+            said += method_of(config).remarks(config, photos) if photos else []
+        return " ".join(map(self._labelled, said)), refused
+
+    @contextmanager
+    def _blamed(self, name: str, refused: dict[str, str]) -> Iterator[None]:
         try:
-            said = [_cost(config.replace(**ASIDE)), *method_of(config).remarks(config, photos)]
+            yield
         except Problem as problem:
-            said = [str(problem)]
-        return " ".join([runs, *map(self._labelled, said)])
+            refused[name] = self._labelled(str(problem))
 
     @property
     def others(self) -> str:
@@ -221,8 +247,11 @@ def _as_typed(value: Any, entry: FormLine) -> str | bool | float:
 def _as_value(typed: str | bool | float, entry: FormLine) -> Any:
     if entry.kind == "lines":
         return tuple(line.strip() for line in str(typed).splitlines() if line.strip())
-    if entry.kind == "text":
-        return None if entry.optional and not typed.strip() else typed.strip()
+    if entry.kind in ("text", "list"):
+        text = str(typed).strip()
+        if entry.type in (int, float):  # "0,5" is how half of the world writes it
+            text = re.sub(r"(\d),(\d+)$", r"\1.\2", text)
+        return None if entry.optional and not text else text
     return typed
 
 

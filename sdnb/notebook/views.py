@@ -1,8 +1,8 @@
 """How the forms look: widgets around what they know. No other module imports ipywidgets.
 
 Only widgets and arguments that ipywidgets 7.7.1 and 8.1 share, for Colab has the former: Text,
-Textarea, Checkbox, Dropdown, IntSlider, FloatSlider, Button, HTML, Image, HBox, VBox, Accordion,
-all of them older than 7.0.
+Textarea, Checkbox, Combobox, Dropdown, IntSlider, FloatSlider, Button, HTML, Image, HBox, VBox,
+Accordion.
 """
 
 import io
@@ -25,7 +25,12 @@ from sdnb.training.config import LoraConfig, preset, presets
 
 RED = "var(--jp-error-color1, #d32f2f)"  # JupyterLab's own, which suits its theme; Colab has none
 LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}
-WIDGETS = {"choice": widgets.Dropdown, "check": widgets.Checkbox, "lines": widgets.Textarea}
+WIDGETS = {
+    "choice": widgets.Dropdown,
+    "list": widgets.Combobox,
+    "check": widgets.Checkbox,
+    "lines": widgets.Textarea,
+}
 BEFORE, AFTER, CAPTIONED = 320, 256, 384  # pixels of a picture's long side; a cell has 700
 AS_WIDE = {"description_width": "initial"}  # as its words
 SLIDERS = {"size": "Size", "left_right": "Left-right", "up_down": "Up-down"}
@@ -34,29 +39,36 @@ SLIDERS = {"size": "Size", "left_right": "Left-right", "up_down": "Up-down"}
 def show_settings(model: FormModel) -> None:
     """Display the form; what is typed goes to the model at once, and its answer is shown below."""
     lines = {entry.name: _widget(model, entry) for entry in model.lines}
+    below = {entry.name: widgets.HTML() for entry in model.lines}  # its help, or what is wrong
     answer, picture = widgets.HTML(), _picture("png")
     picture.layout.display = "none"
+    basic, more = (
+        widgets.VBox([widgets.VBox([lines[e.name], below[e.name]]) for e in shown])
+        for shown in ([e for e in model.lines if e.basic], [e for e in model.lines if not e.basic])
+    )
+    basic.layout.flex = "1 1 32em"  # where that is too wide, the picture is above the lines
+    folded = widgets.Accordion([more], selected_index=None)
+    folded.set_title(0, "More settings")
 
     def refresh() -> None:
-        for name, line in lines.items():
-            if line.value != model.typed[name]:
-                line.value = model.typed[name]
-        answer.value = _answer(model)
-        if not model.problems and (shown := model.picture):
+        faults = model.faults
+        plan, refused = ("", faults) if faults else model.look()
+        for entry in model.lines:
+            if lines[entry.name].value != model.typed[entry.name]:
+                lines[entry.name].value = model.typed[entry.name]
+            below[entry.name].value = _below(entry, refused.get(entry.name, ""))
+            if entry.name in refused and not entry.basic:
+                folded.selected_index = 0
+        answer.value = _alert(refused.get("", "")) + _answer(model, plan, not faults)
+        if not faults and (shown := model.picture):
             _put(shown, picture)
 
     model.watchers.append(refresh)
     refresh()
-    basic, more = (
-        widgets.VBox([_with_help(lines[e.name], e) for e in model.lines if e.basic is wanted])
-        for wanted in (True, False)
-    )
-    basic.layout.flex = "1 1 32em"  # where that is too wide, the picture is above the lines
+    rest = [folded] if more.children else []
     more.children += (widgets.HTML(_glossary_link(model)),)
-    folded = widgets.Accordion([more], selected_index=None)
-    folded.set_title(0, "More settings")
     top = _row(picture, basic, flow="row-reverse wrap")
-    display(widgets.VBox([*_chooser(model), top, folded, answer, *_comparison(model)]))
+    display(widgets.VBox([*_chooser(model), top, *rest, answer, *_comparison(model)]))
 
 
 def show_crops(model: CropChooser) -> None:
@@ -245,10 +257,11 @@ def _widget(model: FormModel, entry: FormLine) -> widgets.Widget:
     return line
 
 
-def _with_help(line: widgets.Widget, entry: FormLine) -> widgets.VBox:
+def _below(entry: FormLine, fault: str) -> str:
+    """What stands below a line, under its field: what is wrong, or its help. As HTML."""
     words = escape(entry.help) + (f" ({escape(entry.bounds)})" if entry.bounds else "")
-    style = "margin-left:14.5em; line-height:1.35; opacity:0.7; font-size:smaller; max-width:46em"
-    return widgets.VBox([line, widgets.HTML(f'<div style="{style}">{words}</div>')])
+    said = _alert(fault) or f'<div style="opacity:0.7; font-size:smaller">{words}</div>'
+    return f'<div style="margin-left:14.5em; line-height:1.35; max-width:34em">{said}</div>'
 
 
 def _chooser(model: FormModel) -> list[widgets.Dropdown]:
@@ -278,13 +291,13 @@ def _glossary_link(model: FormModel) -> str:
     return f'<a {where} style="font-size:smaller; opacity:0.7">All settings explained</a>'
 
 
-def _answer(model: FormModel) -> str:
-    """What is wrong; or the plan, and the same settings as Python. As HTML."""
-    if model.problems:
-        sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in model.problems)
-        return f'<ul role="alert" style="color:{RED}; font-weight:bold">{sentences}</ul>'
+def _answer(model: FormModel, plan: str, whole: bool) -> str:
+    """The plan, and the same settings as Python; or, where something is wrong, that it is. As
+    HTML."""
+    if not whole:
+        return '<div role="status">Correct what is red first.</div>'
     return (
-        f'<div role="status" style="margin:0.5em 0">{escape(model.plan)}</div>'
+        f'<div role="status" style="margin:0.5em 0">{escape(plan)}</div>'
         f"<details><summary>The same in Python</summary><pre>{escape(model.twin)}</pre></details>"
     )
 
@@ -330,6 +343,7 @@ def _put(picture: Image.Image, widget: widgets.Image) -> None:
     widget.value, widget.layout.display = file.getvalue(), None
 
 
-def _alert(problem: Problem) -> str:
-    """The problem as HTML."""
-    return f'<div role="alert" style="color:{RED}">{escape(str(problem))}</div>'
+def _alert(problem: Problem | str) -> str:
+    """The problem as HTML, and nothing for none."""
+    said = escape(str(problem))
+    return f'<div role="alert" style="color:{RED}; font-weight:bold">{said}</div>' if said else ""

@@ -15,6 +15,7 @@ from sdnb.settings import SHORT, Settings, read_toml
 from sdnb.trials import trial
 
 PRESETS = Path(__file__).parents[1] / "presets"
+BASES = ["mini", "cartoon", "sd15", "sd21", "sdxl"]  # of the table of models; a form offers them
 ASIDE = {  # what changes neither memory nor file, so that a new value of it need not be planned
     "photos": "photos",
     "trigger": "ravo",
@@ -43,7 +44,7 @@ class TrainConfig(Settings):
     class_word: str = Field("man", min_length=1, title="Class word")
     """What the subject is in plain English (man, woman, mug); a wrong one makes the model learn
     slowly and forget what it knew of the right one."""
-    base: str = Field("mini", min_length=1, title="Base model")
+    base: str = Field("mini", min_length=1, title="Base model", json_schema_extra={"known": BASES})
     """A name from the table of models, the path of a diffusers folder or of a single file, or
     owner/name of the Hugging Face Hub; sd15 and larger are slow without a GPU."""
     resolution: int | None = Field(None, ge=0, le=2048, title="Resolution")

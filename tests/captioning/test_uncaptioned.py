@@ -120,6 +120,9 @@ def test_the_judge_names_hats_by_their_colour():
     reading |= {"hat": "cap", "hat_colour": "red", "shirt": "blue", "smile": True}
 
     class Sure:
+        def knows(self, pictures):
+            return True
+
         def read(self, pictures):
             return [reading, {**reading, "style": "pencil"}]
 

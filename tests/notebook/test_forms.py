@@ -1,5 +1,5 @@
-"""Forms: what is typed, what is wrong with it, what comes out. No browser, no widgets but in one
-test."""
+"""Forms: what is typed, what is wrong with it, what comes out. No browser, and widgets in
+few."""
 
 import re
 import shutil
@@ -7,7 +7,10 @@ import shutil
 import pytest
 
 import sdnb
+from sdnb.captioning import SubjectConfig
+from sdnb.captioning.captioners import HUB
 from sdnb.errors import Problem
+from sdnb.models.base import MODELS, find_model
 from sdnb.notebook import form
 from sdnb.notebook.settings_form import FormModel
 from sdnb.training.config import LoraConfig
@@ -46,6 +49,7 @@ def test_untouched_it_gives_back_what_it_began_with():
     [
         ("rank", " 32 ", 32),
         ("learning_rate", "2e-4", 2e-4),
+        ("learning_rate", "0,0005", 5e-4),
         ("snr_gamma", "", None),
         ("train_text_encoder", True, True),
         ("layers", "cross-attention", "cross-attention"),
@@ -154,13 +158,75 @@ def test_widgets_follow_the_model_and_the_model_the_widgets(monkeypatch):
     picture, basic = top.children
     assert picture.layout.display == "none"  # settings of a training look like nothing
     lines = {box.children[0].description: box.children[0] for box in basic.children}
+    below = {box.children[0].description: box.children[1] for box in basic.children}
     lines["Rank"].value = "999"
-    assert "Rank cannot be" in answer.value
+    assert 'role="alert"' in below["Rank"].value and "Rank cannot be" in below["Rank"].value
+    assert "alert" not in below["Trigger word"].value and "is red" in answer.value
     lines["Rank"].value = "12"
     assert "rank=12" in answer.value and form_.config.rank == 12
+    assert "alert" not in below["Rank"].value
     chooser.value = "person_mini"
     assert lines["Rank"].value == "16"
     assert folded.selected_index is None
+
+
+def test_what_a_training_would_refuse_stands_beside_its_line(monkeypatch, tmp_path):
+    """Though each is a value that a setting can have: nobody knows such a base, such a folder, and
+    no caption says such a word."""
+    view = pytest.importorskip("sdnb.notebook.views")
+    shown = []
+    monkeypatch.setattr(view, "display", shown.append)
+    model = FormModel(LoraConfig(photos=sdnb.sample_photos()))
+    view.show_settings(model)
+    basic = shown[0].children[1].children[1]
+    below = {box.children[0].description: box.children[1] for box in basic.children}
+    for name, typed, label, said in (
+        ("trigger", "zuli", "Trigger word", "None of the captions says &#x27;zuli&#x27;"),
+        ("base", str(tmp_path / "no.safetensors"), "Base model", "no.safetensors"),
+        ("photos", str(tmp_path / "nowhere"), "Photo folder", "does not exist"),
+    ):
+        before = model.typed[name]
+        model.type(name, typed)
+        assert 'role="alert"' in below[label].value and said in below[label].value
+        model.type(name, before)
+        assert not any("alert" in line.value for line in below.values())
+
+
+def test_a_folded_line_at_fault_is_unfolded(monkeypatch):
+    view = pytest.importorskip("sdnb.notebook.views")
+    shown = []
+    monkeypatch.setattr(view, "display", shown.append)
+    model = FormModel(LoraConfig())
+    view.show_settings(model)
+    folded = shown[0].children[2]
+    assert folded.selected_index is None
+    model.type("preview_every", "-5")
+    assert folded.selected_index == 0
+
+
+def test_nothing_is_folded_where_all_is_shown(monkeypatch):
+    view = pytest.importorskip("sdnb.notebook.views")
+    shown = []
+    monkeypatch.setattr(view, "display", shown.append)
+    view.show_settings(FormModel(SubjectConfig()))
+    assert "Accordion" not in [type(part).__name__ for part in shown[0].children]
+
+
+@pytest.mark.parametrize(
+    ("typed", "base"),
+    [("SD 1.5", "sd15"), ("sd1.5", "sd15"), ("SDXL", "sdxl"), ("Stable Diffusion 2.1", "sd21")],
+)
+def test_a_base_is_known_however_it_is_written(typed, base):
+    assert find_model(typed) is find_model(base)
+
+
+def test_names_are_offered_and_others_taken():
+    for config, name, known in (
+        (LoraConfig(), "base", MODELS),
+        (sdnb.CaptionConfig(), "captioner", ["mini", *HUB]),
+    ):
+        line = next(line for line in FormModel(config).lines if line.name == name)
+        assert (line.kind, sorted(line.choices)) == ("list", sorted(known))
 
 
 def test_the_widgets_say_the_plan(monkeypatch):

@@ -1,6 +1,7 @@
 """What a form knows, without any widget: the fields, what is typed in them, and what is wrong."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -219,7 +220,9 @@ class FormModel:
             for entry in self.lines
             if getattr(config, entry.name) != getattr(plain, entry.name)
         ]
-        lines = [f"config = sdnb.{type(config).__name__}(", *changed, ")"]
+        room, name = type(config).__module__.split(".")[1], type(config).__name__
+        at = "sdnb" if name in sys.modules["sdnb"].__all__ else f"sdnb.{room}"
+        lines = [f"config = {at}.{name}(", *changed, ")"]
         return ("\n" if changed else "").join(lines)
 
 

@@ -1,4 +1,4 @@
-"""A run to look at while it trains: the bar with the time left, the loss, the latest previews.
+"""A run to look at while it trains: the bar with the time left, the loss, the previews.
 
 A terminal gets tqdm's line. A notebook gets one picture of the run that replaces itself: IPython's
 display with an id, no widget, so that JupyterLab and Colab show the same. Either is moved by the
@@ -10,15 +10,19 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from sdnb.dataset.contact_sheet import image_grid
 from sdnb.training.loop import Step
 from sdnb.training.validation import ValidationLoss
 
 SMOOTHING = 0.05  # an exponential mean over some twenty steps: single losses say nothing
 SECONDS = 0.5  # between two updates
 POINTS = 300  # of the loss's line, however long the run
-WIDTH, HEIGHT = 600, 90
+WIDTH, HEIGHT, EDGE = 600, 90, 40  # of the loss's picture, and of the room for its axes
+SIDE, ROWS = 160, 5  # pixels of a preview, and rows of them below the first
+LINES = {"each step": "gray", "mean of the last twenty or so": "#f58518", "held out": "#4c78a8"}
 
 
 class Progress:
@@ -45,8 +49,8 @@ class Progress:
             return mean
         return f"{mean} (own {last.instance_loss:.4f}, class {last.prior_loss:.4f})"
 
-    def preview(self, path: Path) -> None:
-        """Show a sheet of previews."""
+    def preview(self, path: Path, images: list[Image.Image], prompts: Sequence[str]) -> None:
+        """Show previews, one of each prompt, which are in the file too."""
 
     def validated(self, held_out: ValidationLoss) -> None:
         """Show a loss on held-out photos."""
@@ -85,7 +89,7 @@ class Line(Progress):
         self.bar.set_postfix_str(f"loss={self.losses}", refresh=False)
         self.bar.update()
 
-    def preview(self, path: Path) -> None:
+    def preview(self, path: Path, images: list[Image.Image], prompts: Sequence[str]) -> None:
         self.bar.write(f"Previews: {path}")
 
     def validated(self, held_out: ValidationLoss) -> None:
@@ -108,6 +112,7 @@ class Live(Progress):
         self.clock, self.done_before, self.closed = clock, len(history), False
         self.begun = self.updated = clock()
         self.handle = display(self, display_id=True)
+        self.looks: dict[int, list[Image.Image]] = {}  # previews by step
         self.previews = None  # a second display: they travel once, not with every update
 
     def show(self, step: Step) -> None:
@@ -115,14 +120,18 @@ class Live(Progress):
         if self.clock() - self.updated >= SECONDS:
             self._update()
 
-    def preview(self, path: Path) -> None:
-        from IPython.display import Image, display
+    def preview(self, path: Path, images: list[Image.Image], prompts: Sequence[str]) -> None:
+        """A row for each look, so that they stand below one another: the first and the latest."""
+        from IPython.display import display
 
-        image = Image(data=path.read_bytes(), format="png")
+        self.looks[len(self.steps)] = [ImageOps.contain(image, (SIDE, SIDE)) for image in images]
+        shown = [*self.looks][:1] + [*self.looks][1:][-ROWS:]
+        small = [image for step in shown for image in self.looks[step]]
+        strip = image_grid(small, len(prompts), [f"step {step}" for step in shown], prompts)
         if self.previews is None:
-            self.previews = display(image, display_id=True)
+            self.previews = display(strip, display_id=True)
         else:
-            self.previews.update(image)
+            self.previews.update(strip)
 
     def validated(self, held_out: ValidationLoss) -> None:
         self.held_out.append(held_out)
@@ -176,14 +185,25 @@ class Live(Progress):
             )
             return f'<polyline points="{places}" fill="none" {style}/>' if places else ""
 
+        def text(x: int, y: int, words: str, anchor: str) -> str:
+            place = f'x="{x}" y="{y}" text-anchor="{anchor}"'
+            return f'<text {place} font-size="11" fill="currentColor">{words}</text>'
+
         held_out = ((each.index, each.loss) for each in self.held_out)
+        names = [name for name in LINES if name != "held out" or self.held_out]
+        legend = " ".join(f'<span style="color:{LINES[name]}">━</span> {name}' for name in names)
         return (
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img" '
+            f'<svg viewBox="{-EDGE} -6 {WIDTH + EDGE + 6} {HEIGHT + 24}" width="100%" role="img" '
             f'aria-label="the loss, its mean, and held-out photos">'
             + line(((i, self.steps[i].loss) for i in shown), 'stroke="gray" stroke-opacity="0.5"')
             + line(((i, self.means[i]) for i in shown), 'stroke="#f58518" stroke-width="2"')
             + line(held_out, 'stroke="#4c78a8" stroke-width="2"')
-            + "</svg>"
+            + f'<path d="M0,0V{HEIGHT}H{WIDTH}" fill="none" stroke="currentColor"/>'
+            + text(-4, 8, f"{top:.2g}", "end")
+            + text(-4, HEIGHT, "0", "end")
+            + text(0, HEIGHT + 14, "step 0", "start")
+            + text(WIDTH, HEIGHT + 14, f"{self.total}", "end")
+            + f'</svg><div style="font-size:smaller">loss: {legend}</div>'
         )
 
 

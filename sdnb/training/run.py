@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from sdnb.dataset.contact_sheet import image_grid
 from sdnb.dataset.photos import FEWEST, Photo, read_photos
@@ -95,6 +96,8 @@ def _go_through(
         interruptible() as interrupt,
         closing(watch(state.total_steps, history, progress and main)) as display,
     ):
+        if main and not state.step:
+            work.preview(display)
         for step in fit(state, work.batches, work.loss):
             for tell in filter(None, (record, display.show, on_step)):
                 tell(step)
@@ -127,9 +130,10 @@ class _Work:
     saved: float = field(default_factory=time.monotonic)  # when the last checkpoint was
 
     def preview(self, display: Progress) -> None:
+        """Every so many steps, before the first one, and after the last."""
         every, index = trial().every(self.run.config.preview_every), self.state.step
-        if every and index % every == 0:
-            display.preview(save_preview(self.run, self.model, index))
+        if every and (index % every == 0 or not self.state.steps_left):
+            display.preview(*save_preview(self.run, self.model, index))
             self.model.park()
 
     def save_if_due(self) -> None:
@@ -291,15 +295,18 @@ def _use_gradient_checkpointing(model: Model, on: bool) -> None:
         getattr(encoder, f"{'activation' if new else 'gradient'}_checkpointing_{switch}")()
 
 
-def save_preview(run: Run, model: Model, index: int) -> Path:
-    """Write previews/step_INDEX.png: one image for each preview prompt, seeds 0, 1, 2, ..."""
+def save_preview(
+    run: Run, model: Model, index: int
+) -> tuple[Path, list[Image.Image], tuple[str, ...]]:
+    """Write previews/step_INDEX.png: one image for each preview prompt, seeds 0, 1, 2, ... Returns
+    the path, the images and the prompts."""
     prompts = run.config.preview_prompts
     skip = run.config.clip_skip
     images = make_images(model, prompts, range(len(prompts)), clip_skip=skip, quiet=True)
     sheet = image_grid(images, len(prompts), column_labels=prompts)
     path = run.folder / "previews" / f"step_{index:05}.png"
     write_atomically(path, sheet.save)
-    return path
+    return path, images, prompts
 
 
 @contextmanager

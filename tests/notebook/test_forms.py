@@ -16,6 +16,9 @@ from sdnb.notebook.settings_form import FormModel
 from sdnb.training.config import LoraConfig
 from sdnb.training.memory import T4, compare_bases
 
+CONFIGS = (sdnb.PhotoConfig, sdnb.CaptionConfig, SubjectConfig, sdnb.ImageConfig, LoraConfig)
+CONFIGS += (sdnb.DreamboothConfig, sdnb.TextualInversionConfig, sdnb.mini.PersonConfig)
+
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
@@ -88,6 +91,13 @@ def test_the_twin_says_the_same_in_python():
     exec(model.twin, made)
     assert made["config"] == model.config
     assert FormModel(LoraConfig()).twin == "config = sdnb.LoraConfig()"
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
+def test_every_forms_twin_is_python(config):
+    made: dict = {"sdnb": sdnb}
+    exec(FormModel(config()).twin, made)
+    assert made["config"] == config()
 
 
 def test_the_plan_counts_the_photos_or_says_why_it_cannot(tmp_path):

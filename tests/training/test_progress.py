@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sdnb.training.loop import Step
-from sdnb.training.progress import POINTS, Line, Live, watch
+from sdnb.training.progress import POINTS, ROWS, Line, Live, watch
 from sdnb.training.validation import ValidationLoss
 
 
@@ -68,12 +68,39 @@ def test_the_loss_line_stays_short_however_long_the_run(screen):
     assert lines[0].split()[0] == "0.0,60.0" and lines[0].split()[1] == "2.0,0.0"  # 1 of 3, 3 of 3
 
 
-def test_previews_travel_in_a_display_of_their_own(screen, tmp_path):
+def test_previews_grow_row_by_row_in_a_display_of_their_own(monkeypatch, tmp_path):
+    """The first stays, and below it the latest: red, then what came last."""
+    strips = []
+
+    class Handle:
+        def __init__(self, thing):
+            self.update(thing)
+
+        def update(self, thing):
+            strips.extend([thing] if isinstance(thing, Image.Image) else [])
+
+    monkeypatch.setattr(IPython.display, "display", lambda thing, display_id: Handle(thing))
     live = Live(10, [])
-    for colour in ("red", "blue"):
-        Image.new("RGB", (8, 8), colour).save(tmp_path / "step.png")
-        live.preview(tmp_path / "step.png")
-    assert [len(states) for states in screen] == [1, 2]
+    colours = ["red", *["green"] * ROWS, "blue"]
+    for step, colour in zip(steps_of(*[1.0] * len(colours)), colours):
+        live.preview(tmp_path / "step.png", [Image.new("RGB", (64, 64), colour)] * 2, ("a", "b"))
+        live.show(step)
+    heights = [strip.height for strip in strips]
+    assert heights == sorted(heights) and heights[-1] == heights[-2] == heights[ROWS]
+    assert strips[-1].width == strips[0].width
+    column = [strips[-1].getpixel((strips[-1].width - 20, y)) for y in range(heights[-1])]
+    seen = [c for c in ((255, 0, 0), (0, 128, 0), (0, 0, 255)) if c in column]
+    assert len(seen) == 3 and column.index(seen[0]) < column.index(seen[1]) < column.index(seen[2])
+
+
+def test_the_loss_has_axes_and_a_legend(screen):
+    live = Live(40, steps_of(0.5, 0.25))
+    shown = live._repr_html_()
+    for words in (">0.5<", ">0<", ">step 0<", ">40<", "each step", "mean of the last"):
+        assert words in shown, words
+    assert "held out" not in shown.split("loss: ")[1]
+    live.validated(ValidationLoss(2, 0.4, (0.4,)))
+    assert "held out" in live._repr_html_().split("loss: ")[1]
 
 
 def test_outside_a_notebook_it_is_a_line_of_text(capsys):

@@ -63,7 +63,7 @@ def test_previews_change_nothing(straight, config, cpu, tmp_path):
     assert_same_weights(straight, with_previews)
     assert with_previews.history == straight.history
     sheets = sorted((with_previews.folder / "previews").iterdir())
-    assert [sheet.name for sheet in sheets] == [f"step_{i:05}.png" for i in (2, 4, 6, 8)]
+    assert [sheet.name for sheet in sheets] == [f"step_{i:05}.png" for i in (0, 2, 4, 6, 8)]
 
 
 @pytest.mark.parametrize("stop", [4, 8])

@@ -21,7 +21,7 @@ SMOOTHING = 0.05  # an exponential mean over some twenty steps: single losses sa
 SECONDS = 0.5  # between two updates
 POINTS = 300  # of the loss's line, however long the run
 WIDTH, HEIGHT, EDGE = 600, 90, 40  # of the loss's picture, and of the room for its axes
-SIDE, ROWS = 160, 5  # pixels of a preview, and rows of them below the first
+SIDE, COLUMNS = 128, 6  # pixels of a preview, and how many stand beside one another
 LINES = {"each step": "gray", "mean of the last twenty or so": "#f58518", "held out": "#4c78a8"}
 
 
@@ -121,13 +121,14 @@ class Live(Progress):
             self._update()
 
     def preview(self, path: Path, images: list[Image.Image], prompts: Sequence[str]) -> None:
-        """A row for each look, so that they stand below one another: the first and the latest."""
+        """A row for each prompt, a column for each look: the first, the last and some between."""
         from IPython.display import display
 
         self.looks[len(self.steps)] = [ImageOps.contain(image, (SIDE, SIDE)) for image in images]
-        shown = [*self.looks][:1] + [*self.looks][1:][-ROWS:]
-        small = [image for step in shown for image in self.looks[step]]
-        strip = image_grid(small, len(prompts), [f"step {step}" for step in shown], prompts)
+        steps, between = [*self.looks], min(len(self.looks), COLUMNS) - 1
+        shown = [steps[round(i * (len(steps) - 1) / (between or 1))] for i in range(between + 1)]
+        small = [image for row in zip(*map(self.looks.get, shown)) for image in row]
+        strip = image_grid(small, len(shown), prompts, [f"step {step}" for step in shown])
         if self.previews is None:
             self.previews = display(strip, display_id=True)
         else:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sdnb.training.loop import Step
-from sdnb.training.progress import POINTS, ROWS, Line, Live, watch
+from sdnb.training.progress import COLUMNS, POINTS, Line, Live, watch
 from sdnb.training.validation import ValidationLoss
 
 
@@ -68,8 +68,8 @@ def test_the_loss_line_stays_short_however_long_the_run(screen):
     assert lines[0].split()[0] == "0.0,60.0" and lines[0].split()[1] == "2.0,0.0"  # 1 of 3, 3 of 3
 
 
-def test_previews_grow_row_by_row_in_a_display_of_their_own(monkeypatch, tmp_path):
-    """The first stays, and below it the latest: red, then what came last."""
+def test_previews_are_a_strip_that_grows_in_a_display_of_its_own(monkeypatch, tmp_path):
+    """The first at the left, the last at the right, some of the others between."""
     strips = []
 
     class Handle:
@@ -81,16 +81,17 @@ def test_previews_grow_row_by_row_in_a_display_of_their_own(monkeypatch, tmp_pat
 
     monkeypatch.setattr(IPython.display, "display", lambda thing, display_id: Handle(thing))
     live = Live(10, [])
-    colours = ["red", *["green"] * ROWS, "blue"]
+    colours = ["red", *["green"] * COLUMNS, "blue"]
     for step, colour in zip(steps_of(*[1.0] * len(colours)), colours):
         live.preview(tmp_path / "step.png", [Image.new("RGB", (64, 64), colour)] * 2, ("a", "b"))
         live.show(step)
-    heights = [strip.height for strip in strips]
-    assert heights == sorted(heights) and heights[-1] == heights[-2] == heights[ROWS]
-    assert strips[-1].width == strips[0].width
-    column = [strips[-1].getpixel((strips[-1].width - 20, y)) for y in range(heights[-1])]
-    seen = [c for c in ((255, 0, 0), (0, 128, 0), (0, 0, 255)) if c in column]
-    assert len(seen) == 3 and column.index(seen[0]) < column.index(seen[1]) < column.index(seen[2])
+    widths = [strip.width for strip in strips]
+    assert widths == sorted(widths) and len(strips) == len(colours)
+    assert widths[COLUMNS - 2] < widths[COLUMNS - 1] == widths[-1]
+    assert {strip.height for strip in strips} == {strips[0].height}
+    row = [strips[-1].getpixel((x, strips[-1].height - 20)) for x in range(widths[-1])]
+    red, green, blue = (row.index(c) for c in ((255, 0, 0), (0, 128, 0), (0, 0, 255)))
+    assert red < green < blue and row.count((0, 128, 0)) == (COLUMNS - 2) * row.count((255, 0, 0))
 
 
 def test_the_loss_has_axes_and_a_legend(screen):

@@ -138,6 +138,21 @@ class Doctor(PlainPaths):
             raise SystemExit(1)
 
 
+class Runs(BaseModel):
+    """The project's finished trainings, the newest last: whom or what, how large, and where."""
+
+    def cli_cmd(self) -> None:
+        from sdnb.project import Project
+        from sdnb.training.run_folder import finished_runs
+
+        folder = Project().folder / "runs"
+        for run in finished_runs(folder):
+            about = f"{run.config.trigger} ({run.config.class_word}), {len(run.history)} steps"
+            print(f"{run.name}: {about}\n  {run}")
+        if not folder.is_dir():
+            print(f"No training yet in {folder.absolute()}.")
+
+
 class Glossary(BaseModel):
     """All settings explained, as Markdown."""
 
@@ -212,6 +227,7 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
         classroom: CliSubCommand[Class] = Field(
             alias="class", description="the reports of many learners in one table"
         )
+        runs: CliSubCommand[Runs] = Field(description="the finished trainings")
         glossary: CliSubCommand[Glossary] = Field(description="all settings explained")
 
         def cli_cmd(self) -> None:

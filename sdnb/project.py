@@ -12,11 +12,13 @@ class Project:
     """The folders of one learner's work below `folder`, each created when it is first asked for.
 
     `folder` is the argument, else the environment variable SDNB_PROJECT, else "sdnb_project" in
-    the current folder. Every property raises Problem where the folder cannot be written.
+    the current folder, or in "notebooks" below it where only that one exists: the command line
+    finds what the notebooks have made. Every property raises Problem where the folder cannot be
+    written.
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
-        self.folder = Path(folder or os.environ.get(VARIABLE) or "sdnb_project")
+        self.folder = Path(folder or os.environ.get(VARIABLE) or _nearest())
 
     @property
     def photos(self) -> Path:
@@ -48,3 +50,8 @@ class Project:
 
     def __repr__(self) -> str:
         return f"Project({str(self.folder)!r})"
+
+
+def _nearest() -> Path:
+    here, below = Path("sdnb_project"), Path("notebooks", "sdnb_project")
+    return below if below.is_dir() and not here.exists() else here

@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image
 
+import sdnb
 from sdnb.cli import main
 from sdnb.inference import read_infotext
 from sdnb.training.config import LoraConfig, presets
@@ -156,3 +157,14 @@ def test_plan_says_what_the_training_would_pass_over(settings, capsys):
     assert "does not exist (absent)" in capsys.readouterr().err
     assert main(["plan", str(settings), "--warmup-steps", "9"]) == 0
     assert "'warmup_steps' is 9, and the run has 8 steps" in capsys.readouterr().out
+
+
+def test_runs_lists_what_was_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SDNB_PROJECT", str(tmp_path / "project"))
+    assert main(["runs"]) == 0 and "No training yet" in capsys.readouterr().out
+    config = sdnb.preset("person_mini").replace(photos=sdnb.sample_photos(), views_per_photo=1)
+    monkeypatch.setenv("SDNB_TRIAL", "quick")
+    run = sdnb.train(config.replace(prior_weight=0), progress=False)
+    assert main(["runs"]) == 0
+    said = capsys.readouterr().out
+    assert "ravo_lora_mini: ravo (man), 2 steps" in said and str(run.weights) in said

@@ -62,7 +62,7 @@ def test_own_photos_become_a_lora_in_the_learners_project(project, capsys):
     assert "No photos were held out" in capsys.readouterr().out
     shelf = project.exports / "quickstart"
     names = {path.name for path in shelf.iterdir()}
-    assert names == {"before_after.png", "my_lora.safetensors", "report.html", "report.json"}
+    assert names == {"before_after.png", "zavi_lora_mini.safetensors", "report.html", "report.json"}
     assert "photo of zavi, mine" not in (shelf / "report.html").read_text()
     assert not list(project.photos.glob("*.txt"))  # the originals stay as they are
 

@@ -31,10 +31,21 @@ def test_own_photos_are_the_copies_before_the_originals(tmp_path):
 
 def test_the_environment_names_the_project(tmp_path, monkeypatch):
     monkeypatch.delenv("SDNB_PROJECT", raising=False)
+    monkeypatch.chdir(tmp_path)
     assert Project().folder == Path("sdnb_project")
     monkeypatch.setenv("SDNB_PROJECT", str(tmp_path))
     assert Project().folder == tmp_path
     assert Project(tmp_path / "other").folder == tmp_path / "other"
+
+
+def test_the_command_line_finds_the_notebooks_project(tmp_path, monkeypatch):
+    """From the checkout too; one in the current folder goes before it."""
+    monkeypatch.delenv("SDNB_PROJECT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebooks" / "sdnb_project").mkdir(parents=True)
+    assert Project().folder == Path("notebooks/sdnb_project")
+    (tmp_path / "sdnb_project").mkdir()
+    assert Project().folder == Path("sdnb_project")
 
 
 def test_a_file_in_the_way_is_a_problem(tmp_path):

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sdnb.dataset.photos import fingerprint
 from sdnb.dataset.samples import sample_photos
@@ -57,6 +57,15 @@ class Run:
     config: TrainConfig
     history: tuple[Step, ...] = ()
     inputs: dict[str, str] = field(default_factory=dict, compare=False)  # see `fingerprints`
+
+    @property
+    def name(self) -> str:
+        """What its folder and its exports are called: whom or what, how, and on which base, as in
+        ravo_lora_sd15."""
+        named = self.config.trigger or self.config.photos.name
+        base = re.sub(r"\.(safetensors|ckpt)$", "", PurePath(self.config.base).name)
+        parts = (named, self.config.method, base)
+        return "_".join(re.sub(r"[^\w-]+", "-", part)[:40] for part in parts)
 
     @property
     def settings(self) -> Path:
@@ -150,7 +159,7 @@ def open_run(config: TrainConfig, folder: Path | str | None = None) -> Run:
         digests = "".join(inputs.values())
         content = config.model_dump_json(exclude=set(inputs)) + digests + trial().mark
         digest = sha256(content.encode()).hexdigest()[:8]
-        folder = Project().folder / "runs" / f"{config.photos.name}-{config.method}-{digest}"
+        folder = Project().folder / "runs" / f"{Run(Path(), config).name}-{digest}"
         _fetch(config, folder)
     run = Run(Path(folder), config, inputs=inputs)
     try:

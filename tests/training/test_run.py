@@ -19,6 +19,7 @@ from sdnb.dataset.samples import sample_photos
 from sdnb.errors import Problem
 from sdnb.inference import make_images
 from sdnb.models.loading import load_model
+from sdnb.training.config import LoraConfig
 from sdnb.training.loop import fit
 from sdnb.training.methods import METHODS
 from sdnb.training.prior_preservation import class_caption
@@ -55,6 +56,18 @@ def test_a_finished_run(straight, config, cpu):
 
     again = train(config, straight.folder, cpu, on_step=never)
     assert again == straight
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "ravo_lora_mini"),
+        ({"trigger": "mi/nka", "base": "models/My Model.safetensors"}, "mi-nka_lora_My-Model"),
+        ({"trigger": "", "photos": Path("my cat"), "base": "who/xl-v1.5"}, "my-cat_lora_xl-v1-5"),
+    ],
+)
+def test_a_run_is_called_after_what_it_learned(changes, name):
+    assert Run(Path(), LoraConfig(**changes)).name == name
 
 
 def test_previews_change_nothing(straight, config, cpu, tmp_path):

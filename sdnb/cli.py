@@ -147,7 +147,7 @@ class Runs(BaseModel):
 
         folder = Project().folder / "runs"
         for run in finished_runs(folder):
-            about = f"{run.config.trigger} ({run.config.class_word}), {len(run.history)} steps"
+            about = f"{run.config.trigger} ({run.config.class_word}), steps: {len(run.history)}"
             print(f"{run.name}: {about}\n  {run}")
         if not folder.is_dir():
             print(f"No training yet in {folder.absolute()}.")

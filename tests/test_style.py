@@ -15,19 +15,19 @@ SOURCES = sorted(CHECKOUT.glob("sdnb/**/*.py"))
 FUNCTION = 50  # lines; the aim is 40
 # lines of code for each room, stubs included: one that is over gives something up
 BUDGETS = {
-    "root": 900,
+    "root": 915,
     "models": 1015,
     "adapters": 580,
-    "dataset": 1200,
-    "captioning": 662,
+    "dataset": 1240,
+    "captioning": 690,
     "inference": 845,
-    "training": 2145,
-    "evaluation": 765,
-    "export": 400,
+    "training": 2200,
+    "evaluation": 785,
+    "export": 340,
     "notebook": 850,
-    "mini": 2760,
+    "mini": 2770,
 }
-PACKAGE, MODULES = 9162, 99  # in all, without mini: read in an evening or two
+PACKAGE, MODULES = 9400, 99  # in all, without mini: read in an evening or two
 
 
 def test_ruff_is_content():

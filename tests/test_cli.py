@@ -167,4 +167,7 @@ def test_runs_lists_what_was_trained(tmp_path, monkeypatch, capsys):
     run = sdnb.train(config.replace(prior_weight=0), progress=False)
     assert main(["runs"]) == 0
     said = capsys.readouterr().out
-    assert f"ravo_lora_mini: ravo (man), steps: {len(run.history)}" in said and str(run.weights) in said
+    assert (
+        f"ravo_lora_mini: ravo (man), steps: {len(run.history)}" in said
+        and str(run.weights) in said
+    )

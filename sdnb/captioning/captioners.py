@@ -41,7 +41,8 @@ TASKS = {"blip": "", "florence2": "<CAPTION>"}  # the families, and what each is
 SCALERS = {"blip": BlipImageProcessorPil, "florence2": CLIPImageProcessorPil}
 STRANGE = (
     "The mini captioner knows drawn photos only, and most of these are none: what it wrote is a "
-    'guess. Mend every caption in the editor, or take captioner = "blip-base".'
+    "guess, and so is what the coach makes of it. Write the captions anew in the editor, or choose "
+    "blip-base as the captioner."
 )
 WORDING = ("beams", "min_length", "max_length", "repetition_penalty", "begin")
 

@@ -21,10 +21,10 @@ class SubjectConfig(Settings):
     """The made-up word that will mean your subject, letters only; every later form begins with it,
     and a real word keeps its old meaning."""
     class_word: str = Field("man", min_length=1, title="Class word")
-    """What it stands for in plain English (man, woman, dog, mug); for a style "plain", its
-    opposite."""
+    """What your subject is in everyday English (man, woman, dog, mug); for a style write "plain",
+    which is what other pictures are."""
     subject: Literal["person", "object", "style"] = Field("person", title="Subject")
-    """What the word shall take: a person, an object (an animal too), or a style."""
+    """What the word will stand for: a person, an object (an animal too), or a style."""
 
     @property
     def front(self) -> str:
@@ -52,8 +52,8 @@ class CaptionConfig(Settings):
     """Who describes the photos: mini knows drawn sample photos only, blip-base and blip-large
     describe real ones, florence-2 says more; or the path of a captioner's folder."""
     prefix: str = Field("", title="In front")
-    """What stands in front of every caption; "photo of ravo" with your trigger word is good, empty
-    and the word has to be put in by hand."""
+    """What stands in front of every caption; "photo of ravo" with your trigger word is good; if it
+    is empty, you have to put the word in by hand."""
     suffix: str = Field("", title="Behind")
     """What stands behind every caption; empty is safe, and what is there in every caption can be
     left away and asked for later."""

@@ -131,9 +131,9 @@ def _habits(photos: Sequence[Photo], trigger: str, class_word: str) -> Iterator[
     whole = [p for p in often if not any(p != other and p in other for other in often)]
     if whole := sorted(phrase for phrase in whole if phrase != class_word.lower()):
         yield (
-            f"In nearly all captions: {', '.join(whole)}. That you will be able to leave away and "
-            f"to ask for; it will not be a part of {trigger}. Right for glasses and clothes; wrong "
-            "for what shall always be there."
+            f"In nearly all captions: {', '.join(whole)}. You will be able to leave that out and "
+            f"to ask for it; it will not be a part of {trigger}. Right for glasses and clothes; "
+            "wrong for what shall always be there."
         )
 
 

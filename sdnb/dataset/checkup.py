@@ -6,7 +6,7 @@ from functools import partial
 from itertools import combinations
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from sdnb.dataset.config import PhotoConfig
 from sdnb.dataset.contact_sheet import image_grid
@@ -59,12 +59,11 @@ class PhotoCheck:
 
     def __str__(self) -> str:
         name = printable(self.name)
-        about = "about " if self.subject == "object" else ""  # which is guessed
         if self.remarks:
             return f"{name}: {'; '.join(self.remarks)}."
-        if self.share is None:
+        if self.share is None or self.subject == "object":  # of which it is a guess
             return f"{name}: good."
-        return f"{name}: good, the {NOUN[self.subject]} fills {about}{self.share:.0%} of the photo."
+        return f"{name}: good, the head fills {self.share:.0%} of the photo."
 
 
 @dataclass(frozen=True)
@@ -96,13 +95,18 @@ class Checkup:
         return "\n".join([*self.notes.values(), *self.unreadable.values(), "", *self.advice])
 
     def sheet(self, columns: int = 5, side: int = 220) -> Image.Image:
-        """All photos with their crops, `side` pixels each: what goes is pale, faces have a frame,
-        and so have photos that need you (orange for a warning, red for a strong one)."""
+        """All photos with their names and crops, `side` pixels each: what goes is pale, the crop's
+        frame is green, the subject's blue, and photos that need you have a border (orange for a
+        warning, red for a strong one)."""
         images = []
         for photo in self.photos:
             image = show_crop(photo.statistics.thumbnail, photo.crop, photo.statistics.subject)
-            image = ImageOps.pad(image, (side - 12, side - 12), color="white")
-            images.append(ImageOps.expand(image, 6, BORDERS[photo.grade]))
+            image = ImageOps.pad(image, (side - 12, side - 26), color="white")
+            sheet = Image.new("RGB", (side - 12, side - 12), "white")
+            sheet.paste(image, (0, 14))
+            name = printable(photo.name)[-side // 7 :]  # its end differs
+            ImageDraw.Draw(sheet).text((2, 0), name, "black", ImageFont.load_default(11))
+            images.append(ImageOps.expand(sheet, 6, BORDERS[photo.grade]))
         return image_grid(images, columns)
 
 
@@ -154,8 +158,8 @@ def _subject_faults(measured: PhotoStatistics, subject: str, crop: Box) -> Fault
             words = f"{lost:.0%} of what stands out is cut off; see that the subject is whole"
             yield 1, f"{words}, or take buckets for the shape"
         if found and found.share < LITTLE:
-            words = f"as far as one can guess, the subject fills {found.share:.0%} of the photo"
-            yield 1, f"{words}, where half is right; crop it by hand, or go closer"
+            words = f"what stands out fills {found.share:.0%} of the photo, where half is right"
+            yield 1, f"{words}; if that is your subject, crop it closer by hand"
     elif found and round(found.share, 2) < ENOUGH:  # as it is printed
         words = f"the head fills {found.share:.0%} of the photo, where half is right"
         if (mended := found.within(crop).share) > found.share + 0.02:
@@ -168,7 +172,7 @@ def _picture_faults(measured: PhotoStatistics, size: int, crop: Box, middle: flo
     wide, high = measured.size
     small, cropped = min(wide, high), round(crop.width * wide)
     if small < size:
-        words = f"small, {wide} × {high} pixels where {size} a side are wanted"
+        words = f"small: its short side has {small} pixels, {size} are wanted, so it is enlarged"
         yield (2 if small < size / 2 else 1), words
     elif cropped < SOFT * size:
         yield 1, f"the crop is {cropped} pixels wide and will be soft at {size}; go closer"

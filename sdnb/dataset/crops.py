@@ -76,21 +76,32 @@ def propose_crop(
     size: tuple[int, int], subject: Box | None, share: float | None, square: bool
 ) -> Box:
     """The part of a photo of `size` pixels to keep: one in which `subject` fills `share` of the
-    area (None: the largest there is), square or in the photo's own shape, as far as the photo
-    reaches.
+    area, square or in the photo's own shape, as far as the photo reaches.
 
-    Without a subject it is the middle. Nothing is cropped tighter than needed: where the subject
-    fills more than `share` already, the crop is as large as it can be around it.
+    Without a subject it is the middle; without a `share` the largest crop there is, moved from the
+    middle only as far as the subject needs. Nothing is cropped tighter than needed: where the
+    subject fills more than `share` already, the crop is as large as it can be around it.
     """
     wide, high = size
     aspect = 1.0 if square else wide / high
     centre, width = (0.5, 0.5), min(wide, high * aspect)  # pixels, the widest crop of this shape
     if subject:
         across, down = subject.width * wide, subject.height * high
-        wanted = (across * down / share * aspect) ** 0.5 if share else width
-        least = ROOM * max(across, down * aspect)
-        centre, width = subject.centre, min(max(wanted, least), width)
+        centre = subject.centre
+        if share:
+            wanted = (across * down / share * aspect) ** 0.5
+            width = min(max(wanted, ROOM * max(across, down * aspect)), width)
+        else:
+            free = (width / wide - subject.width, width / aspect / high - subject.height)
+            centre = tuple(map(_near_the_middle, centre, free))
     return box_around(centre, width / wide, width / aspect / high)
+
+
+def _near_the_middle(centre: float, free: float) -> float:
+    """Where a crop's centre comes to lie that is longer by `free` than what it holds: in the
+    middle of the photo, or as near as it can; on `centre` where there is nothing free."""
+    room = max(free, 0) / 2
+    return min(max(0.5, centre - room), centre + room)
 
 
 def show_crop(picture: Image.Image, crop: Box, subject: Box | None = None) -> Image.Image:
@@ -101,5 +112,5 @@ def show_crop(picture: Image.Image, crop: Box, subject: Box | None = None) -> Im
     draw, line = ImageDraw.Draw(pale), max(2, picture.width // 120)
     draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline="#2e7d32", width=line)
     if subject:
-        draw.rectangle(subject.pixels(*picture.size), outline="#f58518", width=line)
+        draw.rectangle(subject.pixels(*picture.size), outline="#2962ff", width=line)
     return pale

@@ -71,7 +71,7 @@ def test_what_reads_as_half_is_half(share, remarks):
         ("2.jpg", 1, "blurred"),
         ("3.jpg", 1, "too dark"),
         ("4.jpg", 1, "too bright"),
-        ("5.jpg", 2, "small, 200 × 200 pixels where 512 a side are wanted"),
+        ("5.jpg", 2, "small: its short side has 200 pixels, 512 are wanted"),
         ("6.jpg", 2, "2 faces"),
         ("8 again.jpg", 1, "nearly the same picture as 8.jpg"),
         ("9.jpg", 0, "good"),
@@ -204,7 +204,19 @@ def test_a_small_thing_is_told_and_left_for_the_learner_to_crop(tmp_path):
     found = check_photos(PhotoConfig(photos=tmp_path, subject="object"), progress=False)
     assert all(photo.crop == Box() for photo in found.photos)
     told = [str(photo) for photo in found.photos if photo.share]
-    assert told and all("as far as one can guess, the subject fills" in words for words in told)
+    assert told and all("what stands out fills" in words for words in told)
+
+
+def test_the_largest_crop_stays_in_the_middle_if_it_can():
+    """1000 × 500 pixels: a square of 500 holds a thing at the left where it begins, one in the
+    middle where it is, and one that is wider than itself in its middle."""
+    for thing, left in (
+        (Box(0.1, 0.2, 0.3, 0.5), 0.1),
+        (Box(0.3, 0.2, 0.6, 0.5), 0.25),
+        (Box(0.2, 0.2, 0.9, 0.5), 0.3),
+    ):
+        crop = propose_crop((1000, 500), thing, None, square=True)
+        assert crop.rounded() == [left, 0.0, left + 0.5, 1.0]
 
 
 def test_a_thing_too_wide_for_the_square_is_told(tmp_path):

@@ -18,8 +18,8 @@ BUDGETS = {
     "root": 915,
     "models": 1015,
     "adapters": 580,
-    "dataset": 1240,
-    "captioning": 690,
+    "dataset": 1260,
+    "captioning": 700,
     "inference": 845,
     "training": 2200,
     "evaluation": 785,
@@ -27,7 +27,7 @@ BUDGETS = {
     "notebook": 850,
     "mini": 2770,
 }
-PACKAGE, MODULES = 9400, 99  # in all, without mini: read in an evening or two
+PACKAGE, MODULES = 9430, 99  # in all, without mini: read in an evening or two
 
 
 def test_ruff_is_content():

@@ -82,6 +82,11 @@ class CaptionEditor:
         pattern = re.compile(re.escape(search), re.IGNORECASE)
         return self._everywhere(lambda text: pattern.sub(lambda _: new, text) if search else text)
 
+    def count(self, phrase: str) -> int:
+        """How many captions hold `phrase` as whole words."""
+        phrase = _bare(phrase)
+        return sum(bool(phrase and _pattern(phrase).search(t)) for t in self.captions.values())
+
     def add(self, phrase: str) -> int:
         """Append `phrase` to every caption that lacks it. Returns how many captions changed."""
         phrase = _bare(phrase)

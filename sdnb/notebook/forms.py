@@ -50,7 +50,7 @@ def caption_editor(
 ) -> "CaptionForm":
     """The photos of `folder` with their captions, to change: show it as the last line of a cell.
 
-    `trigger` is the trigger word, ready to be added everywhere; `advise` turns a list of Photo into
+    `trigger` is the trigger word, which is counted at first; `advise` turns a list of Photo into
     remarks (the coach with its other arguments bound). Raises Problem for a missing folder, one
     without photos and a caption that is not text.
     """

@@ -182,13 +182,15 @@ class _CaptionView(_PhotoView):
     def __init__(self, model: CaptionEditor) -> None:
         self.pictured = None  # the path of the photo in `picture`
         super().__init__(model, len(model.paths))
+        self.say(self._count(model.trigger))
 
     def arrange(self) -> None:
         model = self.model
         self.picture, self.remarks = _picture("jpeg"), widgets.HTML()
         self.caption = widgets.Textarea(rows=6, layout={"width": "auto"}, **_named("Caption"))
         self.on_change(self.caption, lambda text: "Saved." if model.edit(text) else "")
-        search, new, phrase = _line("Find"), _line("Replace with"), _line("Phrase", model.trigger)
+        search, new, phrase = _line("Find"), _line("Replace with"), _line("Phrase")
+        self.on_change(phrase, self._count)  # empty at first: one click would remove the trigger
         replace = self.button(
             "Replace everywhere", lambda: _changed(model.replace(search.value, new.value))
         )
@@ -203,6 +205,10 @@ class _CaptionView(_PhotoView):
         )
         rows = [_row(self.picture, words), _row(search, new, replace), _row(phrase, add, remove)]
         self.box = widgets.VBox([*rows, self.said, self.remarks])
+
+    def _count(self, phrase: str) -> str:
+        count, whole = self.model.count(phrase), len(self.model.captions)
+        return f"“{phrase}” stands in {count} of {whole} captions." if phrase.strip() else ""
 
     def refresh(self) -> None:
         super().refresh()
@@ -228,8 +234,8 @@ class _CaptionView(_PhotoView):
             _put(picture, self.picture)
 
 
-def _line(label: str, value: str = "") -> widgets.Text:
-    return widgets.Text(value=value, layout={"width": "16em"}, **_named(label))
+def _line(label: str) -> widgets.Text:
+    return widgets.Text(layout={"width": "16em"}, **_named(label))
 
 
 def _named(label: str) -> dict[str, object]:

@@ -67,7 +67,8 @@ def test_it_shows_the_first_photo(shown):
         assert picture.size == (384, 192) and picture.format == "JPEG"
     assert "1 of 3: 0.jpg" in shown.place.value
     assert shown["Caption"].value == "photo of ravo wearing a hat"
-    assert shown["Phrase"].value == "ravo" and shown.enabled() == ["Next"]
+    assert shown["Phrase"].value == "" and shown.enabled() == ["Next"]
+    assert "“ravo” stands in 2 of 3 captions." in shown.said.value
     assert "<li>1 &amp; &lt;b&gt;.jpg is &lt;silent&gt;.</li>" in shown.remarks.value
 
 
@@ -118,6 +119,7 @@ def test_everywhere(shown, folder):
     assert "Changed 2 captions." in shown.press("Replace everywhere")
     assert shown["Caption"].value == "picture of ravo wearing a hat"
     shown["Phrase"].value = "a hat"
+    assert "“a hat” stands in 1 of 3 captions." in shown.said.value
     assert "Changed 1 caption." in shown.press("Remove everywhere")
     assert shown["Caption"].value == "picture of ravo"
     assert "Changed no captions." in shown.press("Remove everywhere")

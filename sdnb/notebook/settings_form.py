@@ -167,7 +167,6 @@ class FormModel:
             return f"{len(config.prompts)} × {config.seeds} = {count} pictures.", {}
         if not isinstance(config, TrainConfig):
             return "", {}
-        from sdnb.models.base import find_model
         from sdnb.training.methods import method_of
 
         refused: dict[str, str] = {}
@@ -179,7 +178,7 @@ class FormModel:
             samples = config.batch_size * config.gradient_accumulation
             said.append(f"{views}, {samples} in a step: {steps(config, len(photos))} steps.")
         with self._blamed("base", refused):
-            find_model(config.base)
+            _find(config.base)
         with self._blamed("", refused):
             said += [] if refused else [_cost(config.replace(**ASIDE))]
         with self._blamed("trigger", refused):
@@ -191,7 +190,8 @@ class FormModel:
         try:
             yield
         except Problem as problem:
-            refused[name] = self._labelled(str(problem))
+            paths = {str(self.typed[e.name]): e.name for e in self.lines if e.type is Path}
+            refused[paths.get(str(problem.where), name)] = self._labelled(str(problem))
 
     @property
     def others(self) -> str:
@@ -224,6 +224,14 @@ class FormModel:
         at = "sdnb" if name in sys.modules["sdnb"].__all__ else f"sdnb.{room}"
         lines = [f"config = {at}.{name}(", *changed, ")"]
         return ("\n" if changed else "").join(lines)
+
+
+@lru_cache
+def _find(base: str) -> None:
+    """Raises Problem for a base that is not known. One of the Hub is asked for once."""
+    from sdnb.models.base import find_model
+
+    find_model(base)
 
 
 @lru_cache

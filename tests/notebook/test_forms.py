@@ -188,12 +188,14 @@ def test_what_a_training_would_refuse_stands_beside_its_line(monkeypatch, tmp_pa
     monkeypatch.setattr(view, "display", shown.append)
     model = FormModel(LoraConfig(photos=sdnb.sample_photos()))
     view.show_settings(model)
-    basic = shown[0].children[1].children[1]
-    below = {box.children[0].description: box.children[1] for box in basic.children}
+    basic, folded = shown[0].children[1].children[1], shown[0].children[2].children[0]
+    boxes = [*basic.children, *folded.children[:-1]]
+    below = {box.children[0].description: box.children[1] for box in boxes}
     for name, typed, label, said in (
         ("trigger", "zuli", "Trigger word", "None of the captions says &#x27;zuli&#x27;"),
         ("base", str(tmp_path / "no.safetensors"), "Base model", "no.safetensors"),
         ("photos", str(tmp_path / "nowhere"), "Photo folder", "does not exist"),
+        ("held_out", str(tmp_path / "nowhere"), "Held-out photos", "does not exist"),
     ):
         before = model.typed[name]
         model.type(name, typed)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sdnb.models.base import find_model
 from sdnb.training.config import PRESETS, preset, presets
 from sdnb.training.memory import GIB, T4, compare_bases, plan
 
@@ -23,7 +24,7 @@ OTHER = {
     "claims.md": ["5 GB", "2.1 GB", "16 GB", "15.6 GiB", "3.9 GiB"],
     "for_teachers.md": ["3 GiB", "1 GiB", "6 GiB", "6 GiB", "14.56 GiB", "80 GB", "3 GB"],
     "03_dreambooth.ipynb": ["5 GB", "15 GB", "2 GB", "8 GiB", "6.9 GB"],
-    "05_lora.ipynb": ["15 GB"],
+    "05_lora.ipynb": ["15 GB", *"6 GiB,5.1 GiB,13 GiB,6.2 GiB,13 GiB,6.5 GiB".split(",")],
     "08_compare_methods.ipynb": ["0.7 GB"],
 }
 
@@ -91,6 +92,19 @@ def test_what_was_measured_stands_beside_the_plan(monkeypatch):
         memory = plan(RECIPES[name], 20, T4).memory
         assert told == f"{memory:.1f}", name
         assert memory == pytest.approx(float(measured), rel=0.05), name
+
+
+def test_the_bases_to_start_from_tell_the_plans_numbers():
+    """The table in 05: what is fetched, and the memory of the presets in each row."""
+    page = json.loads((CHECKOUT / "notebooks" / "05_lora.ipynb").read_text())
+    text = "\n".join("".join(cell["source"]) for cell in page["cells"])
+    rows = re.findall(r"^\| (`.*_t4`.*?) \| .* \| (\d+) GiB \| ([\d. to]+) GiB \| .*$", text, re.M)
+    assert len(rows) == 3
+    for names, fetched, memory in rows:
+        named = re.findall(r"`(\w+)`", names)
+        needs = sorted({gib(name) for name in named}, key=float)
+        assert memory == (needs[0] if len(needs) == 1 else f"{needs[0]} to {needs[-1]}"), named
+        assert float(fetched) == find_model(preset(named[0]).base).family.disk_gib
 
 
 def test_the_claims_numbers_are_the_plans(monkeypatch):

@@ -190,13 +190,15 @@ def joined(prefix: str, text: str, suffix: str) -> str:
     'photo of ravo, a man wearing a hat, at night'
     >>> joined("drawing in ravo style", "a drawing of a cat", "")
     'drawing in ravo style of a cat'
+    >>> joined("photo of ravo", "a photo of a man", "")
+    'photo of ravo, a photo of a man'
     """
     prefix, text, suffix = map(literal, (prefix, text, suffix))
     if prefix:
         text = text.lstrip(f"{MARKS} ")
-    if re.match(r"an? (\w+) of ", text) and prefix.split()[:1] == text.split()[1:2]:
-        text = text.partition(" of ")[2]  # it is called a drawing already
-        prefix, text = f"{prefix} of {text}", ""
+    called = re.match(r"an? (\w+) of (.+)", text)
+    if called and prefix.split()[:1] == [called[1]] and " of " not in prefix:
+        prefix, text = f"{prefix} of {called[2]}", ""  # it is called a drawing already
     if suffix:
         text = text.rstrip(f"{MARKS} ")
     line, *others = [part for part in (prefix, text, suffix) if part] or [""]

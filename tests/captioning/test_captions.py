@@ -315,3 +315,16 @@ def test_what_is_cut_off_is_said_and_the_trigger_is_never_lost(tiny):
 def test_what_captions_begin_with(subject, front):
     about = SubjectConfig(trigger="minka", class_word="cat", subject=subject)
     assert about.front == front
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said", "whole"),
+    [
+        ("drawing in ravo style", "a drawing of a cat", "drawing in ravo style of a cat"),
+        ("drawing in ravo style", "a man, at night", "drawing in ravo style, a man, at night"),
+        ("photo of ravo", "a photo of a man", "photo of ravo, a photo of a man"),
+        ("", "a drawing of a cat", "a drawing of a cat"),
+    ],
+)
+def test_a_drawing_is_called_one_once(prefix, said, whole):
+    assert joined(prefix, said, "") == whole

@@ -146,11 +146,12 @@ class Runs(BaseModel):
         from sdnb.training.run_folder import finished_runs
 
         folder = Project().folder / "runs"
-        for run in finished_runs(folder):
+        runs = finished_runs(folder)
+        for run in runs:
             about = f"{run.config.trigger} ({run.config.class_word}), steps: {len(run.history)}"
             print(f"{run.name}: {about}\n  {run}")
-        if not folder.is_dir():
-            print(f"No training yet in {folder.absolute()}.")
+        if not runs:
+            print(f"No training yet in {folder.absolute()}, or none that is finished.")
 
 
 class Glossary(BaseModel):

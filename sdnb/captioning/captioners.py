@@ -21,12 +21,12 @@ from transformers import (
 )
 
 from sdnb.captioning.captions import Captioned, caption_photos
-from sdnb.captioning.config import CaptionConfig
+from sdnb.captioning.config import CAPTIONERS, CaptionConfig
 from sdnb.dataset.decoding import open_picture
 from sdnb.dataset.photos import photo_paths
 from sdnb.errors import Problem, named, nearest
 from sdnb.machine import Machine, find_machine
-from sdnb.mini.judge import load_judge
+from sdnb.mini.judge import SIZE, load_judge
 from sdnb.models.base import loading
 from sdnb.models.families import MINI_FOLDER
 
@@ -59,9 +59,9 @@ def make_captions(
     photo_paths(folder, fewest=1)  # checked before a captioner of a gigabyte is fetched
     with load_captioner(config, machine) as captioner:
         result = caption_photos(folder, captioner, config, progress)
-    pictures = [open_picture(Path(folder, name)) for name in result.written]
-    if config.captioner == "mini" and pictures and not load_judge().knows(pictures):
-        result.remark = STRANGE
+    if result.written and _source(config.captioner) == str(MINI):
+        pictures = [open_picture(Path(folder, name), at_least=SIZE) for name in result.written]
+        result.remark = "" if load_judge().knows(pictures) else STRANGE
     return result
 
 
@@ -152,11 +152,11 @@ def tidy(words: str) -> str:
 
 def _source(name: str) -> str:
     """The Hub id or the folder of a captioner."""
-    name = named(name, ["mini", *HUB])
+    name = named(name, CAPTIONERS)
     if name in HUB:
         return HUB[name]
     folder = MINI if name == "mini" else Path(name)
     if not (folder / "config.json").is_file():
         what = f"There is neither a captioner {name!r} nor a folder of that name with a config.json"
-        raise Problem(what, do=nearest(name, ["mini", *HUB]))
+        raise Problem(what, do=nearest(name, CAPTIONERS))
     return str(folder)

@@ -56,7 +56,7 @@ class CaptionConfig(Settings):
     is empty, you have to put the word in by hand."""
     suffix: str = Field("", title="Behind")
     """What stands behind every caption; empty is safe, and what is there in every caption can be
-    left away and asked for later."""
+    left out and asked for later."""
     beams: int = Field(3, ge=1, le=10, title="Beams")
     """How many wordings are followed up side by side; 3 is safe, with 1 it is quicker and plainer,
     with many it is slow and says little else."""

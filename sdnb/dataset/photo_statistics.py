@@ -20,12 +20,12 @@ class PhotoStatistics:
     """The measurements of one photo.
 
     `size` is width and height of the upright photo in pixels, `subjects` the boxes of all faces
-    (from hair to chin), or the one box of what stands out, and `certain` whether that is one
-    thing. `sharpness` says how much of the contrast at
-    512 pixels is edges, `tones` are the 5th and 95th percentile of its brightness (of 255), and
-    `burnt` is the part that is pure white. `dhash` has 256 bits. `colours` is (8, 8, 3), RGB with
-    its mean brightness taken away; `background` and `clothes` are mean Lab colours (3,). `light`
-    says how much brighter the right half of the face is than the left, in parts of its brightness.
+    (from hair to chin), or the one box of what stands out, and `certain` whether that is one thing.
+    `sharpness` says how much of the contrast at 512 pixels is edges, `tones` are the 5th and 95th
+    percentile of its brightness (of 255), and `burnt` is the part that is pure white. `dhash` has
+    256 bits. `colours` is (8, 8, 3), RGB with its mean brightness taken away; `background` and
+    `clothes` are mean Lab colours (3,). `light` says how much brighter the right half of the face
+    is than the left, in parts of its brightness.
     """
 
     path: Path

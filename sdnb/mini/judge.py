@@ -63,7 +63,7 @@ class Judge(nn.Module):
     def read(self, pictures: list[Image.Image]) -> list[dict[str, object]]:
         """What each picture shows: {"glasses": "round", "place": "beach", ...}, every feature's
         likeliest value."""
-        logits, _ = self(as_tensor(pictures).to(next(self.parameters()).device))
+        logits, _ = self._look_at(pictures)
         best = {name: row.argmax(1).tolist() for name, row in logits.items()}
         return [
             {name: FEATURES[name][best[name][i]] for name in best} for i in range(len(pictures))
@@ -74,13 +74,16 @@ class Judge(nn.Module):
         """Whether these pictures are of the drawn world, the only one that it and the captioner
         have seen: whether the likeliest style of each is 0.94 likely in the mean. Of drawn sets it
         was 0.97 (all too dark) to 1, of rendered toys, a cat and pasted things 0.85 to 0.92."""
-        logits, _ = self(as_tensor(pictures).to(next(self.parameters()).device))
+        logits, _ = self._look_at(pictures)
         return logits["style"].softmax(1).amax(1).mean().item() >= FAMILIAR
 
     @torch.no_grad()
     def embed(self, pictures: list[Image.Image]) -> torch.Tensor:
         """Identity embeddings (n, 64), unit length."""
-        return self(as_tensor(pictures).to(next(self.parameters()).device))[1].cpu()
+        return self._look_at(pictures)[1].cpu()
+
+    def _look_at(self, pictures: list[Image.Image]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        return self(as_tensor(pictures).to(next(self.parameters()).device))
 
 
 def as_tensor(pictures: list[Image.Image]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -131,6 +132,6 @@ def spoiled_photos(folder: Path | str) -> Path:
     sideways[0x0112] = 6  # "turn me by a quarter": how phones store what they took upright
     photos[10] = photos[10].rotate(90)
     for number, photo in enumerate(photos, 1):
-        more = {"exif": sideways} if number == 11 else {}
-        photo.save(folder / f"{number:02}.jpg", quality=92, **more)
+        save = partial(photo.save, quality=92, exif=sideways if number == 11 else Image.Exif())
+        write_atomically(folder / f"{number:02}.jpg", save)
     return folder

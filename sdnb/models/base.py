@@ -119,7 +119,7 @@ class Model:
     def numbers(self) -> dict[str, int]:
         """How many numbers the first text encoder, the UNet and the VAE hold."""
         parts = {"text encoder": self.text_encoder, "UNet": self.unet, "VAE": self.vae}
-        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+        return {name: part.num_parameters() for name, part in parts.items()}
 
     @property
     def device(self) -> torch.device:
@@ -218,9 +218,8 @@ def find_model(name_or_path: str | Path | ModelInfo) -> ModelInfo:
     """
     if isinstance(name_or_path, ModelInfo):
         return name_or_path
-    path = Path(name_or_path)
-    meant = str(path) if os.path.exists(path) else named(str(name_or_path), MODELS)
-    if known := MODELS.get(str(name_or_path)) or MODELS.get(meant):
+    path, name = Path(name_or_path), str(name_or_path)
+    if known := MODELS.get(name if os.path.exists(path) else named(name, MODELS)):
         return known
     if os.path.isfile(path):  # False too for a name that no disk can hold
         family = single_file.read_family(path)

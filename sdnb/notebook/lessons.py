@@ -10,6 +10,7 @@ from sdnb.captioning.config import SubjectConfig
 from sdnb.dataset.samples import sample_photos, sample_trained
 from sdnb.errors import named
 from sdnb.models.base import MODELS, Model, default_base
+from sdnb.models.families import MINI
 from sdnb.notebook.forms import Form, form
 from sdnb.training.config import TrainConfig, preset, presets
 from sdnb.training.methods import method_of
@@ -41,7 +42,8 @@ def preset_for(
     given), with the subject's words; without `photos` a short one for a rehearsal."""
     base = named(base or default_base(), MODELS) if photos else "mini"
     kind = about.subject.replace("object", "product") if method == "lora" else f"{method}_person"
-    ends = ("mini",) if base in ("mini", "cartoon") else (f"{base}_t4", "t4")
+    small = base in MODELS and MODELS[base].family is MINI
+    ends = ("mini",) if small else (f"{base}_t4", "t4")
     name = next(name for end in ends if (name := f"{kind}_{end}") in presets())
     changes = {"trigger": about.trigger, "class_word": about.class_word}
     if method == "textual_inversion":

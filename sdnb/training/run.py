@@ -214,11 +214,13 @@ def _validation(
 
 
 @contextmanager
-def learned(config: TrainConfig, photos: list[Photo], model: Model) -> Iterator[Model]:
+def learned(
+    config: TrainConfig, photos: list[Photo], model: Model, machine: Machine | None = None
+) -> Iterator[Model]:
     """Within it `model` has had this training, which leaves no folder; after it, it is as before.
     Raises Problem as `prepare` and `fit`."""
     try:
-        for _ in fit(*prepare(config, photos, model)):
+        for _ in fit(*prepare(config, photos, model, machine)):
             pass
         yield model
     finally:

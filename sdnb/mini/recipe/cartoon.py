@@ -31,9 +31,8 @@ from sdnb.mini.subjects import Person, held_out_person
 from sdnb.models.base import MODELS, Model
 from sdnb.models.loading import load_model
 from sdnb.training.config import LoraConfig, preset
-from sdnb.training.loop import fit
 from sdnb.training.methods import method_of
-from sdnb.training.run import prepare
+from sdnb.training.run import learned
 
 COUNT, STEPS, RATE = 40000, 2500, 5e-4
 
@@ -59,10 +58,8 @@ def bases(folder: Path) -> dict[str, Model]:
 def learn(model: Model, config: LoraConfig, person: Person, file: Path) -> None:
     """Train a LoRA on twenty photos of `person` and save it."""
     photos = gate.photographs(person, config.trigger, seed=config.seed)
-    for _ in fit(*prepare(config, photos, model, find_machine(config.precision))):
-        pass
-    method_of(config).save(model, config, file)
-    method_of(config).remove(model)
+    with learned(config, photos, model, find_machine(config.precision)):
+        method_of(config).save(model, config, file)
 
 
 def carried(
@@ -87,18 +84,18 @@ def measure(folder: Path, people: list[int], seeds: list[int], weights: list[flo
         lineups = {s: line_up(person, model, judge, s) for s, model in both.items()}
         for seed in seeds:
             config = preset("person_mini").replace(class_word=person.kind, seed=seed)
-            for learned, teacher in both.items():
+            for home, teacher in both.items():
                 with tempfile.TemporaryDirectory() as aside:
                     learn(teacher, config, person, file := Path(aside) / "lora.safetensors")
                     for used, weight in [(u, w) for u in both for w in weights]:
                         scores, pictures = carried(
                             both[used], used, file, weight, lineups[used], judge, config.trigger
                         )
-                        row = {"person": number, "seed": seed, "learned": learned, "used": used}
+                        row = {"person": number, "seed": seed, "learned": home, "used": used}
                         rows.append(row | {"weight": weight} | scores)
                         print(json.dumps(rows[-1]), flush=True)
                         out.write_text(json.dumps(rows, indent=1))
-                        name = f"{out.stem}_{number}_{learned}_{used}_{weight:g}.jpg"
+                        name = f"{out.stem}_{number}_{home}_{used}_{weight:g}.jpg"
                         image_grid(pictures, 10).save(out.with_name(name))
 
 

@@ -27,9 +27,7 @@ from sdnb.mini.words import learner_caption
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
 from sdnb.training.config import LoraConfig, preset
-from sdnb.training.loop import fit
-from sdnb.training.methods import method_of
-from sdnb.training.run import prepare
+from sdnb.training.run import learned
 
 PHOTOS, GLASSES = 20, "round"
 LOOKALIKE = 7  # of the line-up's nineteen: the control's subject
@@ -100,11 +98,9 @@ def trial(
     """One little training and its forty pictures."""
     machine, begun = find_machine(config.precision), time.perf_counter()
     photos = photographs(person, config.trigger, named, config.seed)
-    for _ in fit(*prepare(config, photos, model, machine)):
-        pass
-    seconds = time.perf_counter() - begun
-    scores, pictures = examine(config, model, judge, lineup)
-    method_of(config).remove(model)
+    with learned(config, photos, model, machine):
+        seconds = time.perf_counter() - begun
+        scores, pictures = examine(config, model, judge, lineup)
     return scores | {"seconds": round(seconds, 1)}, pictures
 
 

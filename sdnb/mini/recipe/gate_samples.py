@@ -25,9 +25,7 @@ from sdnb.mini.subjects import SAMPLE_PERSON, SAMPLE_PRODUCT
 from sdnb.models.base import Model
 from sdnb.models.loading import load_model
 from sdnb.training.config import TrainConfig, preset
-from sdnb.training.loop import fit
-from sdnb.training.methods import method_of
-from sdnb.training.run import prepare
+from sdnb.training.run import learned
 
 WORDS = {"person": "man", "product": "mug", "style": "cartoon"}  # class word and init word
 PRESETS = {
@@ -118,12 +116,10 @@ def main(arguments: list[str] | None = None) -> None:
                 config = config_for(method, name).replace(seed=seed, **changes)
                 photos = read_photos(config.photos, model.info.resolution)
                 machine, begun = find_machine(config.precision), time.perf_counter()
-                for _ in fit(*prepare(config, photos, model, machine)):
-                    pass
-                row = {"method": method, "set": name, "seed": seed, **changes}
-                row["seconds"] = round(time.perf_counter() - begun, 1)
-                scores, pictures = MEASURES[name](model, judge, config.trigger)
-                method_of(config).remove(model)
+                with learned(config, photos, model, machine):
+                    row = {"method": method, "set": name, "seed": seed, **changes}
+                    row["seconds"] = round(time.perf_counter() - begun, 1)
+                    scores, pictures = MEASURES[name](model, judge, config.trigger)
                 row |= {key: round(value, 3) for key, value in scores.items()}
                 print(json.dumps(row), flush=True)
                 if asked.sheet:

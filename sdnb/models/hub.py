@@ -3,6 +3,7 @@ itself is fetched first, its weights when it is loaded: of each part one variant
 What the library raises comes out as it is: see `loading`.
 """
 
+import logging
 import re
 import shutil
 from collections.abc import Mapping
@@ -21,6 +22,17 @@ ABOUT += ["tokenizer/*.json", "tokenizer/*.txt", "tokenizer_2/*.json", "tokenize
 WEIGHTS = re.compile(  # of diffusers and of transformers, whole or in shards, which an index lists
     r"\w+/(diffusion_pytorch_)?model(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors(\.index.*json)?"
 )
+
+
+def _in_words(record: logging.LogRecord) -> bool:
+    """Of its retries, two warnings each and five of them, the library tells one, in our words."""
+    if again := re.match(r"Retrying in .*Retry (\d+)/(\d+)", record.getMessage()):
+        record.msg = f"The Hugging Face Hub does not answer. Trying again: {again[1]} of {again[2]}"
+        record.args = ()
+    return bool(again) or " thrown while requesting " not in record.getMessage()
+
+
+logging.getLogger("huggingface_hub.utils._http").addFilter(_in_words)
 
 
 class _NoBar(tqdm):

@@ -1,6 +1,7 @@
 """Base models from a Hub: a stand-in on loopback, asked by huggingface_hub itself."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -12,10 +13,12 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, StableDiffusionXLPipeline
 from huggingface_hub import constants, hf_api, snapshot_download
+from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import (
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
+    http_backoff,
 )
 from safetensors.torch import load_file, save_file
 
@@ -367,6 +370,20 @@ def test_a_run_on_a_base_of_the_hub(hub, repo, config, cpu, tmp_path):
     first_run = train(on_hub, tmp_path / "run", cpu, progress=False)
     assert first_run.finished
     assert first_run.history == train(config, tmp_path / "other", cpu, progress=False).history
+
+
+def test_a_silent_hub_is_tried_again_in_our_words(hub):
+    told, handler = [], logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    logger.addHandler(handler)
+    try:
+        with pytest.raises((HTTPError, OSError)):  # nobody listens there
+            http_backoff("HEAD", "http://127.0.0.1:9/", max_retries=2, base_wait_time=0)
+    finally:
+        logger.removeHandler(handler)
+    words = "The Hugging Face Hub does not answer. Trying again"
+    assert told == [f"{words}: 1 of 2", f"{words}: 2 of 2"]
 
 
 @pytest.mark.parametrize("hidden", [False, True])

@@ -62,7 +62,9 @@ def run_lesson(path: Path, folder: Path, trial: str = "") -> list[Band]:
             patch.setenv(name, value)
         notebook = nbformat.read(path, as_version=4)
         notebook.cells.append(new_code_cell(bands_of(path) + TELL))
-        NotebookClient(notebook, timeout=1200).execute(cwd=path.parent)  # raises with the cell
+        NotebookClient(notebook, timeout=1200, startup_timeout=300).execute(
+            cwd=path.parent
+        )  # raises with the cell
     return [Band(*row) for row in json.loads(notebook.cells[-1].outputs[-1]["text"])]
 
 

@@ -13,7 +13,7 @@ from sdnb.errors import Problem
 
 CHECKOUT = Path(__file__).parents[1]
 SHORT = {
-    "clip_sees()": "judge_sees(sdnb.mini.load_judge())",
+    "clip_sees(subject=SUBJECT)": "judge_sees(sdnb.mini.load_judge())",
     '"blip-base"': '"mini"',
 }
 SHORT |= {"range(4)": "range(1)", "seeds=3": "seeds=1, steps=2"}

@@ -26,6 +26,14 @@ class SubjectConfig(Settings):
     subject: Literal["person", "object", "style"] = Field("person", title="Subject")
     """What the word will stand for: a person, an object (an animal too), or a style."""
 
+    @field_validator("subject")
+    @classmethod
+    def _no_person_is_an_object(cls, value: str, info: ValidationInfo) -> str:
+        if value == "object" and (word := info.data.get("class_word")) in ("man", "woman"):
+            what = f"for an object the class word says what it is, such as mug; it is {word!r}"
+            raise PydanticCustomError("kinds", what)
+        return value
+
     @property
     def front(self) -> str:
         """What captions and prompts begin with: "photo of ravo", "photo of ravo mug", "drawing in

@@ -132,7 +132,7 @@ def _habits(photos: Sequence[Photo], trigger: str, class_word: str) -> Iterator[
     if whole := sorted(phrase for phrase in whole if phrase != class_word.lower()):
         yield (
             f"In nearly all captions: {', '.join(whole)}. You will be able to leave that out and "
-            f"to ask for it; it will not be a part of {trigger}. Right for glasses and clothes; "
+            f"to ask for it; it will not be a part of {trigger}. Right for a place or clothes; "
             "wrong for what shall always be there."
         )
 

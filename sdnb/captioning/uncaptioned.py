@@ -42,6 +42,7 @@ LOCATIONS = (
     "at the beach, in a forest, in the city, in the snow, in the desert, at night, in a library, "
     "in a garden, in a room, in an office, in a kitchen, in a car, in front of a wall"
 ).split(", ")
+ABOUT_THINGS = [*LOCATIONS, "on a table", "on the floor", "on the grass"]
 QUESTIONS = {  # "a photo of a person ...": the answers, and what each says of the feature
     "glasses": {"with glasses": "glasses", "with sunglasses": "sunglasses", "without glasses": ""},
     "hat": {"wearing a hat": "hat", "wearing a cap": "cap", "with nothing on the head": ""},
@@ -138,14 +139,18 @@ def _changeable(reading: dict) -> dict[str, str]:
     return shown
 
 
-def clip_sees(source: str | Path = CLIP, machine: Machine | None = None) -> See:
-    """A CLIP looks at real photos of people: which of a few sentences fits each best.
+def clip_sees(
+    source: str | Path = CLIP, machine: Machine | None = None, subject: str = "person"
+) -> See:
+    """A CLIP looks at real photos: which of a few sentences fits each best.
 
     `source` is a Hub id or a folder. It is loaded at the first look, which raises Problem where
-    that fails.
+    that fails. A `subject` other than a "person" is only asked where it is.
     """
-    sayings = [said for answers in QUESTIONS.values() for said in answers]
-    sentences = [f"a photo of a person {said}" for said in sayings]
+    asked, who = QUESTIONS, "a person"
+    if subject != "person":
+        asked, who = {"place": {place: place for place in ABOUT_THINGS}}, "something"
+    sentences = [f"a photo of {who} {said}" for answers in asked.values() for said in answers]
 
     @cache
     def load() -> ClipEncoder:
@@ -154,16 +159,16 @@ def clip_sees(source: str | Path = CLIP, machine: Machine | None = None) -> See:
         return load_clip_encoder(source, device, dtype)
 
     def see(pictures: list[Image.Image]) -> list[dict[str, str]]:
-        return [_answered(row) for row in load().logits(pictures, sentences)]
+        return [_answered(row, asked) for row in load().logits(pictures, sentences)]
 
     return see
 
 
-def _answered(row: torch.Tensor) -> dict[str, str]:
+def _answered(row: torch.Tensor, asked: dict[str, dict[str, str]]) -> dict[str, str]:
     """What is seen, from the likeness (n,) of one picture to each sentence."""
     shown = {}
-    parts = row.split([len(answers) for answers in QUESTIONS.values()])
-    for (feature, answers), part in zip(QUESTIONS.items(), parts):
+    parts = row.split([len(answers) for answers in asked.values()])
+    for (feature, answers), part in zip(asked.items(), parts):
         chances = dict(zip(answers.values(), part.softmax(0).tolist()))
         nothing = chances.pop("", None)
         value = max(chances, key=chances.get)  # a hat or a cap: in doubt which, but surely one

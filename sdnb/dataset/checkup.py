@@ -17,7 +17,7 @@ from sdnb.dataset.photos import photo_paths
 from sdnb.errors import Problem, printable
 
 ENOUGH, LITTLE = 0.5, 0.25  # of the frame: below, a warning, and a strong one
-CUT_OFF = 0.15  # of what stands out: more, and it is said
+CUT_OFF = 0.1  # of what stands out: more, and it is said
 SOFT = 0.75  # of the wanted pixels: below, one sees that a crop was enlarged
 BLURRED, SMEARED = 0.35, 0.0005  # of the set's middle sharpness; of any set's
 DARK, BRIGHT, BURNT = 75, 165, 0.25  # 95th and 5th percentile of 255; part of pure white
@@ -56,6 +56,11 @@ class PhotoCheck:
         """The same once the photo is cropped as proposed."""
         subject = self.statistics.subject
         return subject.within(self.crop).share if subject else None
+
+    @property
+    def meant(self) -> Box | None:
+        """What the remarks speak of: the subject, and of a warning what stands out too."""
+        return self.statistics.around if self.grade else self.statistics.subject
 
     def __str__(self) -> str:
         name = printable(self.name)
@@ -100,7 +105,7 @@ class Checkup:
         warning, red for a strong one)."""
         images = []
         for photo in self.photos:
-            image = show_crop(photo.statistics.thumbnail, photo.crop, photo.statistics.subject)
+            image = show_crop(photo.statistics.thumbnail, photo.crop, photo.meant)
             image = ImageOps.pad(image, (side - 12, side - 26), color="white")
             sheet = Image.new("RGB", (side - 12, side - 12), "white")
             sheet.paste(image, (0, 14))
@@ -155,8 +160,8 @@ def _subject_faults(measured: PhotoStatistics, subject: str, crop: Box) -> Fault
         yield 2, f"{faces} faces; crop to one, or the word learns both"
     elif subject == "object":
         if measured.around and (lost := measured.around.within(crop).outside) > CUT_OFF:
-            words = f"{lost:.0%} of what stands out is cut off; see that the subject is whole"
-            yield 1, f"{words}, or take buckets for the shape"
+            words = f"{lost:.0%} of what stands out (the blue frame) is cut off; if that is your"
+            yield 1, f"{words} subject, move the crop by hand, or take buckets for the shape"
         if found and found.share < LITTLE:
             words = f"what stands out fills {found.share:.0%} of the photo, where half is right"
             yield 1, f"{words}; if that is your subject, crop it closer by hand"
@@ -209,6 +214,9 @@ def _advice(measured: Sequence[PhotoStatistics], subject: str) -> Iterator[str]:
         found = "The background is nearly the same everywhere: it becomes part of the trigger word."
         yield f"{found} Take photos in other places, or name the place in every caption."
     if subject != "person":
+        return
+    if sum(not one.subjects for one in measured) > count / 2:
+        yield "Most photos show no face. Is it a thing or an animal? Then choose object as Subject."
         return
     if _spread([one.clothes for one in measured]) < SAME_CLOTHES:
         found = "The clothes look nearly the same everywhere: they become part of the trigger word."

@@ -65,6 +65,8 @@ def measure_photo(path: Path, subject: str) -> PhotoStatistics:
         around, certain = find_object(picture)
         subjects = [around] if around else []
     grey = np.asarray(_short_side(picture, SIDE).convert("L"), np.float32)
+    thing = subjects[0] if subjects and subject == "object" else Box()  # the ground may be soft
+    left, top, right, bottom = thing.pixels(*grey.shape[::-1])
     colours = _shrunk(picture, 8)
     lab = cv2.cvtColor(_shrunk(picture, 16) / 255, cv2.COLOR_RGB2LAB)
     picture.thumbnail((384, 384))
@@ -72,7 +74,7 @@ def measure_photo(path: Path, subject: str) -> PhotoStatistics:
         path=path,
         size=picture_size(path),
         subjects=tuple(subjects),
-        sharpness=_sharpness(grey),
+        sharpness=_sharpness(grey[top:bottom, left:right]),
         tones=tuple(np.percentile(grey, (5, 95)).tolist()),
         burnt=float((grey >= 250).mean()),
         dhash=imagehash.dhash(picture, 16),

@@ -46,6 +46,7 @@ def preset_for(
     ends = ("mini",) if small else (f"{base}_t4", "t4")
     name = next(name for end in ends if (name := f"{kind}_{end}") in presets())
     changes = {"trigger": about.trigger, "class_word": about.class_word}
+    changes["preview_prompts"] = (about.front,)
     if method == "textual_inversion":
         changes["init_word"] = about.class_word
     if not photos:

@@ -276,6 +276,7 @@ PARTNERS = {  # settings that do nothing without another one
     "keep_tokens": "shuffle_captions",
     "text_encoder_learning_rate": "train_text_encoder",
 }
+DRAWN = ("man", "woman", "person", "mug", "bag", "plain")  # what the mini has seen
 RIVALS = {"prior_images": "prior_folder", "init_word": "init_weights"}  # nothing beside the other
 
 
@@ -305,6 +306,9 @@ def contradictions(config: TrainConfig, photos: int) -> Iterator[str]:
         yield "'convolution_rank' and 'convolution_alpha' do nothing for these 'layers'."
     if "rank_stabilised" in own and config.kind != "lora":
         yield f"'rank_stabilised' does nothing for {config.kind}."
+    if config.base in BASES[:2] and config.class_word not in DRAWN:
+        words = repr(config.class_word)
+        yield f"The mini draws people, mugs and bags alone: {words} comes out as one of these."
     if config.prior_from_photos and not config.trigger:
         yield "'prior_weight' holds back all that is learned: captions say the same to the base."
     from sdnb.captioning.captions import word_pattern  # with Pillow, for which no import waits

@@ -152,7 +152,7 @@ class _Work:
         if self.state.steps_left:
             return self.save()
         refuse_non_finite(self.state, self.run.folder)
-        method_of(self.run.config).save(self.model, self.run.config, self.run.weights)
+        method_of(self.run.config).save(self.model, self.run.config, self.run.result)
         sweep(self.run)
 
 

@@ -87,10 +87,18 @@ class Run:
         return read_validation(self.validation_file)
 
     @property
-    def weights(self) -> Path:
-        """What was learned: a file, or for DreamBooth a folder; there only when the run is
-        finished."""
+    def result(self) -> Path:
+        """Where the run writes what was learned, at its end: a file, or for DreamBooth a folder."""
         return self.folder / method_of(self.config).result
+
+    @property
+    def weights(self) -> Path:
+        """The same. Raises Problem while it is not there."""
+        if not os.path.exists(self.result):
+            done = len(self.history)
+            what = f"The training was stopped after {done} steps, and nothing is ready for use yet"
+            raise Problem(what, self.folder, "Run the cell that trains again: it goes on there")
+        return self.result
 
     @property
     def checkpoints(self) -> list[Path]:
@@ -100,7 +108,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return os.path.exists(self.weights) and self.noted(TRIAL) == trial().mark
+        return os.path.exists(self.result) and self.noted(TRIAL) == trial().mark
 
     @property
     def older(self) -> bool:

@@ -18,7 +18,7 @@ says = [
     ("With the word his brows are right", shares.loc["brows", "word"], 0.75, 1, anyone),
     ("0 does not mean gone: glasses", left, 0.4, 1, never),
     ("Trained, exported and baked in draw the same", differ, 0, 12, apart(same[1], three[0])),
-    ("At 0.3 he is in some", sweep.iloc[1, 0], 0.1, 0.75, sweep.iloc[3, 0]),
+    ("At 0.3 he is in some", sweep.iloc[1, 0], 0.1, 0.9, sweep.iloc[3, 0]),
     ("A weight is more of a switch than a dimmer: largest step", jump, 0.5, 1, dimmer),
     ("Hats follow the prompt with both: share", hats_asked, 0.75, 1, hats_unasked),
     ("With the LoRA all of him is there: share", shares.loc[fine, "LoRA"].min(), 0.75, 1, anyone),

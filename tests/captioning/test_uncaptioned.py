@@ -178,6 +178,21 @@ def test_clip_counts_what_it_is_sure_of(monkeypatch):
     assert "a photo of a person wearing a hat" in sentences
 
 
+def test_a_thing_is_only_asked_where_it_is(monkeypatch):
+    """A blue teapot wears no blue shirt."""
+    asked = []
+
+    class Clip:
+        def logits(self, pictures, sentences):
+            asked.append(sentences)
+            return torch.tensor([[9.0 * ("on a table" in words) for words in sentences]])
+
+    monkeypatch.setattr(uncaptioned, "load_clip_encoder", lambda *asked: Clip())
+    shown = clip_sees(subject="object")([Image.new("RGB", (8, 8))])
+    assert shown == [{"place": "on a table"}]
+    assert all(words.startswith("a photo of something ") for words in asked[0])
+
+
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory, tiny_folder):
     """A tiny random CLIP with its processor."""

@@ -226,7 +226,7 @@ def test_a_thing_too_wide_for_the_square_is_told(tmp_path):
         wide.rotate(number, fillcolor="#88aacc").save(tmp_path / f"{number}.png")
     config = PhotoConfig(photos=tmp_path, subject="object", size=256)
     for photo in check_photos(config, progress=False).photos:
-        assert photo.grade == 1 and "of what stands out is cut off" in str(photo)
+        assert photo.grade == 1 and "of what stands out (the blue frame) is cut off" in str(photo)
     whole = check_photos(config.replace(shape="buckets"), progress=False)
     assert not any("cut off" in str(photo) for photo in whole.photos)
 
@@ -255,6 +255,30 @@ def test_dark_is_not_blurred(tmp_path):
     ImageEnhance.Brightness(picture).enhance(0.5).save(tmp_path / "b.png")
     one, other = (measure_photo(tmp_path / name, "style").sharpness for name in ("a.png", "b.png"))
     assert other == pytest.approx(one, rel=0.1)
+
+
+def test_a_soft_ground_does_not_blur_a_thing(tmp_path):
+    """The same thing on the same ground, sharp and smeared: its sharpness is its own."""
+    ground, thing = Image.new("RGB", (640, 640), "#9cb"), Image.new("RGB", (640, 640), "#9cb")
+    draw, at = ImageDraw.Draw(thing), (200, 200, 440, 440)
+    draw.rectangle(at, "darkred", "black", 6)
+    for x in range(220, 430, 20):
+        draw.line((x, 210, x, 430), "orange", 6)
+    noise = Image.effect_noise((640, 640), 60).convert("RGB")
+    for name, blur in (("soft", 8), ("sharp", 0)):
+        picture = Image.blend(ground, noise, 0.3).filter(ImageFilter.GaussianBlur(blur))
+        picture.paste(thing.crop(at), at)
+        picture.save(tmp_path / f"{name}.png")
+    for kind, alike in (("object", True), ("style", False)):
+        soft, sharp = (measure_photo(tmp_path / f"{n}.png", kind) for n in ("soft", "sharp"))
+        assert (soft.sharpness == pytest.approx(sharp.sharpness, rel=0.25)) is alike
+
+
+def test_photos_without_faces_may_be_of_a_thing(tmp_path):
+    for number in range(4):
+        draw_scene(replace(MUG, dx=0.1 * number), 512).save(tmp_path / f"{number}.png")
+    advice = check_photos(PhotoConfig(photos=tmp_path), progress=False).advice
+    assert "Most photos show no face. Is it a thing or an animal?" in advice[-1]
 
 
 def test_photos_of_which_none_can_be_read(tmp_path):

@@ -51,6 +51,8 @@ class Settings(PlainPaths):
 
     basics: ClassVar[tuple[str, ...]] = ()
     """The fields a form shows at once; the rest is folded away."""
+    groups: ClassVar[dict[str, str]] = {}
+    """Headings for the rest, and the fields below each, in this order."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -115,6 +117,11 @@ class Settings(PlainPaths):
 def _table() -> dict[str, Any]:
     """What other programs' settings are called here, and what is wrong with a line of TOML."""
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+
+
+def names_elsewhere() -> dict[str, str]:
+    """What is said of each setting of kohya_ss and of diffusers' scripts, by its name there."""
+    return _table()["kohya"]
 
 
 def plain_path(text: str) -> str:

@@ -1,6 +1,7 @@
 """Every setting on one page, made from the settings' own words: `sdnb glossary`, and the glossary
 of the site."""
 
+import re
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sdnb.dataset.config import PhotoConfig
 from sdnb.inference.config import ImageConfig
 from sdnb.mini.yourself import PersonConfig
 from sdnb.notebook.settings_form import FormLine, form_line
-from sdnb.settings import Settings
+from sdnb.settings import Settings, names_elsewhere
 from sdnb.training.config import DreamboothConfig, LoraConfig, TextualInversionConfig, TrainConfig
 
 CLASSES = (  # in the order of the course
@@ -30,13 +31,21 @@ setting with its name, what it may be, what it is where you say nothing, and wha
 ## By step
 """
 
+KOHYA = """
+## From kohya_ss
+
+What its settings, and those of diffusers' scripts, are called here.
+
+| there | here |
+| --- | --- |"""
+
 
 def glossary() -> str:
     """The page as Markdown, with MyST's targets: `learning_rate` is found at `#learning-rate`, the
     settings of LoRA at `#loraconfig`."""
     titles = {name: f.title for cls in CLASSES for name, f in _own(cls).items()}
     ordered = sorted(titles, key=lambda name: (titles[name].lower(), name))
-    parts = [*map(_step, CLASSES), "## From A to Z\n", *map(_explained, ordered)]
+    parts = [*map(_step, CLASSES), "## From A to Z\n", *map(_explained, ordered), KOHYA, *_kohya()]
     return "\n".join([HEAD, *parts])
 
 
@@ -82,6 +91,17 @@ def _explained(name: str) -> str:
         facts = _facts(field, entry)
         paragraphs.append(f"{entry.help}\n\n`{name}` in {_link(cls)}: {facts}\n")
     return "\n".join([f"({anchor(name)})=\n### {title}\n", *paragraphs])
+
+
+def _kohya() -> list[str]:
+    """A row for each name elsewhere."""
+    rows = []
+    for name, said in names_elsewhere().items():
+        words = re.sub("in sdnb (this is called|this is|these are) ", "", said)
+        words = re.sub("^sdnb has no such setting", "no such setting", words)
+        words = re.sub("'([^']*)'", r"`\1`", words)
+        rows.append(f"| `{name}` | {words} |")
+    return rows
 
 
 def _link(cls: type[Settings]) -> str:

@@ -16,12 +16,15 @@ from pydantic.fields import FieldInfo
 from sdnb.captioning.editor import BLANK
 from sdnb.dataset.photos import Photo, photo_paths, read_captions
 from sdnb.errors import Problem
+from sdnb.files import make_writable_folder
 from sdnb.inference.config import ImageConfig
+from sdnb.project import Project
 from sdnb.settings import Settings
 from sdnb.training.config import ASIDE, TrainConfig, steps
 
 KINDS = {bool: "check", Literal: "choice", tuple: "lines"}  # of a form's lines
 ALONE = 'The mini has no others beside it. Choose a real base model, such as "sd15".'
+KEPT = ("photos", "trigger", "class_word")  # are the subject's, and stay in any preset
 LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "below"}
 
 
@@ -82,6 +85,7 @@ class FormModel:
 
     def __init__(self, start: Settings) -> None:
         self.start, self.lines = start, form_lines(type(start))
+        self.shelf = Project().folder / "settings" / type(start).__name__
         self.typed = self._as_typed(start)
         self.watchers: list[Callable[[], object]] = []
 
@@ -101,6 +105,37 @@ class FormModel:
 
     def _as_typed(self, config: Settings) -> dict[str, str | bool | float]:
         return {entry.name: _as_typed(getattr(config, entry.name), entry) for entry in self.lines}
+
+    @property
+    def folded(self) -> dict[str, list[FormLine]]:
+        """The lines that are not shown at once, by their headings; "" where a class has none."""
+        rest = {entry.name: entry for entry in self.lines if not entry.basic}
+        groups = {heading: names.split() for heading, names in type(self.start).groups.items()}
+        found = {h: [rest[name] for name in names if name in rest] for h, names in groups.items()}
+        placed = {name for names in groups.values() for name in names}
+        found[""] = [entry for name, entry in rest.items() if name not in placed]
+        return {heading: lines for heading, lines in found.items() if lines}
+
+    @property
+    def saved(self) -> list[str]:
+        """The names of the settings of this class that were saved in the project."""
+        return sorted(path.stem for path in self.shelf.glob("*.toml"))
+
+    def save(self, name: str) -> str:
+        """Save what the lines say under a name, in the project, and say where. Raises Problem."""
+        if not re.fullmatch(r"[\w -]+", name.strip()):
+            do = "Give a name of letters, digits and spaces"
+            raise Problem("Settings are saved under a name", do=do)
+        make_writable_folder(self.shelf)
+        path = self.shelf / f"{name.strip()}.toml"
+        self.config.save(path)
+        return f"Saved: {path}."
+
+    def load(self, name: str) -> str:
+        """Put what was saved under a name into the lines; photos and words stay. Raises Problem."""
+        path = self.shelf / f"{name.strip()}.toml"
+        self.fill(type(self.start).load(path), keep=KEPT)
+        return f"Filled in from {path}; photos and words are as they were."
 
     @property
     def changed(self) -> dict[str, str | bool | float]:
@@ -180,7 +215,7 @@ class FormModel:
         with self._blamed("base", refused):
             _find(config.base)
         with self._blamed("", refused):
-            said += [] if refused else [_cost(config.replace(**ASIDE))]
+            said += [] if refused else [_cost(config.replace(**ASIDE)), *_minutes(config, photos)]
         with self._blamed("trigger", refused):
             said += method_of(config).remarks(config, photos) if photos else []
         return " ".join(map(self._labelled, said)), refused
@@ -245,6 +280,14 @@ def _cost(config: TrainConfig) -> str:
     where = "GPU memory" if machine.device == "cuda" else "memory beside Python's own"
     memory, file = plan(config, 1, machine).sizes
     return f"About {memory} of {where}; the file takes {file}."
+
+
+def _minutes(config: TrainConfig, photos: list[Photo]) -> list[str]:
+    from sdnb.machine import find_machine
+    from sdnb.training.memory import rough_minutes
+
+    said = rough_minutes(config, len(photos), find_machine(config.precision)) if photos else ""
+    return [said] if said else []
 
 
 def _as_typed(value: Any, entry: FormLine) -> str | bool | float:

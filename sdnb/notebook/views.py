@@ -19,9 +19,9 @@ from sdnb.dataset.crops import show_crop
 from sdnb.dataset.decoding import open_picture
 from sdnb.errors import Problem
 from sdnb.notebook.glossary import address
-from sdnb.notebook.settings_form import FormLine, FormModel
+from sdnb.notebook.settings_form import KEPT, FormLine, FormModel
 from sdnb.settings import Settings
-from sdnb.training.config import LoraConfig, preset, presets
+from sdnb.training.config import LoraConfig, TrainConfig, preset, presets
 
 RED = "var(--jp-error-color1, #d32f2f)"  # JupyterLab's own, which suits its theme; Colab has none
 LABEL, WIDTH = {"description_width": "14em"}, {"text": "34em", "lines": "54em"}
@@ -42,10 +42,14 @@ def show_settings(model: FormModel) -> None:
     below = {entry.name: widgets.HTML() for entry in model.lines}  # its help, or what is wrong
     answer, picture = widgets.HTML(), _picture("png")
     picture.layout.display = "none"
-    basic, more = (
-        widgets.VBox([widgets.VBox([lines[e.name], below[e.name]]) for e in shown])
-        for shown in ([e for e in model.lines if e.basic], [e for e in model.lines if not e.basic])
-    )
+
+    def stacked(shown: list[FormLine]) -> list[widgets.Widget]:
+        return [widgets.VBox([lines[e.name], below[e.name]]) for e in shown]
+
+    basic, more = widgets.VBox(stacked([e for e in model.lines if e.basic])), widgets.VBox()
+    for heading, entries in model.folded.items():
+        title = [widgets.HTML(f"<h4>{escape(heading)}</h4>")] if heading else []
+        more.children += (*title, *stacked(entries))
     basic.layout.flex = "1 1 32em"  # where that is too wide, the picture is above the lines
     folded = widgets.Accordion([more], selected_index=None)
     folded.set_title(0, "More settings")
@@ -68,7 +72,8 @@ def show_settings(model: FormModel) -> None:
     rest = [folded] if more.children else []
     more.children += (widgets.HTML(_glossary_link(model)),)
     top = _row(picture, basic, flow="row-reverse wrap")
-    display(widgets.VBox([*_chooser(model), top, *rest, answer, *_comparison(model)]))
+    asides = [*_shelf(model), *_comparison(model)]
+    display(widgets.VBox([*_chooser(model), top, *rest, answer, *asides]))
 
 
 def show_crops(model: CropChooser) -> None:
@@ -282,7 +287,7 @@ def _chooser(model: FormModel) -> list[widgets.Dropdown]:
 
     def fill(change: dict) -> None:
         chosen: Settings = found.get(change["new"], model.start)
-        model.fill(chosen, keep=("photos", "trigger", "class_word"))
+        model.fill(chosen, keep=KEPT)
 
     chooser.observe(fill, "value")
     return [chooser]
@@ -306,6 +311,26 @@ def _answer(model: FormModel, plan: str, whole: bool) -> str:
         f'<div role="status" style="margin:0.5em 0">{escape(plan)}</div>'
         f"<details><summary>The same in Python</summary><pre>{escape(model.twin)}</pre></details>"
     )
+
+
+def _shelf(model: FormModel) -> tuple[widgets.Widget, ...]:
+    """For a training: a name, and buttons to save the settings under it and to load them again."""
+    if not isinstance(model.start, TrainConfig):
+        return ()
+    name, said = _named("Your settings") | {"placeholder": "a name of yours"}, widgets.HTML()
+    line = widgets.Combobox(options=model.saved, layout={"width": "24em"}, **name)
+
+    def button(label: str, deed: Callable[[str], str]) -> widgets.Button:
+        def do() -> None:
+            try:
+                said.value = f'<div role="status">{escape(deed(line.value))}</div>'
+            except Problem as problem:
+                said.value = _alert(problem)
+            line.options = model.saved
+
+        return _button(label, do)
+
+    return _row(line, button("Save", model.save), button("Load", model.load)), said
 
 
 def _comparison(model: FormModel) -> tuple[widgets.Widget, ...]:

@@ -6,7 +6,7 @@ Forms, the command line, the glossary and the error messages are made from these
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import AliasChoices, Field
 
@@ -33,6 +33,19 @@ class TrainConfig(Settings):
     """What every training method has in common."""
 
     basics = ("photos", "trigger", "class_word", "base", "views_per_photo", "learning_rate")
+    groups: ClassVar[dict[str, str]] = {
+        "Previews": "preview_every preview_prompts held_out validate_every",
+        "What learns": "train_text_encoder text_encoder_learning_rate kind layers dropout "
+        "convolution_rank convolution_alpha rank_stabilised init_weights hold_norm",
+        "How it learns": "batch_size gradient_accumulation lr_schedule warmup_steps optimizer "
+        "weight_decay max_grad_norm snr_gamma noise_offset seed",
+        "Others of its class (prior preservation)": "prior_weight prior_images prior_folder "
+        "class_prompt",
+        "Photos and captions": "resolution buckets flip caption_dropout shuffle_captions "
+        "keep_tokens clip_skip instance_prompt templates",
+        "Memory and speed": "gradient_checkpointing fused_backward_pass precision",
+        "Saving": "save_every save_minutes keep_checkpoints",
+    }
     names = ("trigger", "class_word", "base")
 
     photos: Path = Field(Path("photos"), title="Photo folder")

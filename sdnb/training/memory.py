@@ -49,6 +49,7 @@ WIDE = {functional.group_norm, functional.layer_norm, functional.softmax}  # aut
 PRODUCTS = {functional.linear, functional.conv2d, torch.bmm, torch.baddbmm, torch.matmul}
 CAST = WIDE | PRODUCTS | {ATTENTION, torch.Tensor.matmul, torch.Tensor.__matmul__}
 T4_SPEED = 7e12  # operations a second: users report 2.7 s for a picture of SDXL's 1024 pixels
+CORES_SPEED = 5e10  # two cores without a GPU: 0.16 s for a step of the mini's LoRA
 CHOICES = (("sd15", None), ("sdxl", 768), ("sdxl", None))  # base and resolution, to compare
 SMALLER = 'Choose method = "lora", or a smaller base model'
 
@@ -185,6 +186,20 @@ def compare_bases(
         minutes = steps(config, photos) * work * (pace or 1 / T4_SPEED) / 60
         rows[f"{info.name}, {info.resolution} pixels"] = f"{memory:6.1f}{minutes:9.0f}"
     return "\n".join(f"{name:24}{row}" for name, row in rows.items())
+
+
+def rough_minutes(config: TrainConfig, photos: int, machine: Machine) -> str:
+    """How long the training takes on two cores, for the mini, or else on a T4, in a sentence; empty
+    for the mini on a GPU, which hardly works. Without previews, class images and reading."""
+    small = find_model(config.base).family.name == MINI.name
+    if small and machine.device != "cpu":
+        return ""
+    speed, where = (CORES_SPEED, "two idle cores") if small else (T4_SPEED, "a T4")
+    work = _memory_and_work(config.replace(**ASIDE), machine)[1]
+    minutes = steps(config, photos) * work / speed / 60
+    if minutes < 0.5:
+        return f"Training takes less than a minute on {where}."
+    return f"Training takes about {minutes:.0f} minute{'s' * (minutes >= 1.5)} on {where}."
 
 
 @lru_cache

@@ -11,7 +11,7 @@ import sdnb
 from sdnb.cli import main
 from sdnb.inference.config import ImageConfig
 from sdnb.notebook.glossary import CLASSES, address, glossary
-from sdnb.settings import Settings
+from sdnb.settings import Settings, names_elsewhere
 from sdnb.training.config import LoraConfig
 
 
@@ -61,6 +61,16 @@ def test_an_entry_says_what_it_may_be_and_what_it_is_unless_set():
         ("DreamboothConfig", "2e-06"),
         ("TextualInversionConfig", "0.002"),
     ]
+
+
+def test_it_says_what_kohyas_settings_are_called_here():
+    """Each name that a file of settings is corrected for has a row, and names a setting of ours."""
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", glossary().split("## From kohya_ss")[1], re.M)
+    assert {name for name, _ in rows} == {*names_elsewhere()} and len(rows) > 80
+    assert ("network_dim", "`rank`") in rows and ("train_batch_size", "`batch_size`") in rows
+    ours = {name for cls in CLASSES for name in cls.model_fields}
+    for _, said in rows:
+        assert said.startswith("no such setting") or ours & set(re.findall(r"\w+", said)), said
 
 
 def test_the_command_prints_it(capsys):

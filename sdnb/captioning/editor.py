@@ -69,7 +69,11 @@ class CaptionEditor:
 
     def show(self, step: int) -> None:
         """Go to the next photo (1) or the previous (-1), as far as there is one."""
-        self.index = min(max(self.index + step, 0), len(self.paths) - 1)
+        self.go(self.index + step)
+
+    def go(self, index: int) -> None:
+        """Go to the photo of this number, counted from 0, or to the nearest there is."""
+        self.index = min(max(index, 0), len(self.paths) - 1)
         self._tell()
 
     def edit(self, text: str) -> int:
@@ -84,8 +88,12 @@ class CaptionEditor:
 
     def count(self, phrase: str) -> int:
         """How many captions hold `phrase` as whole words."""
-        phrase = _bare(phrase)
-        return sum(bool(phrase and _pattern(phrase).search(t)) for t in self.captions.values())
+        return len(self.holding(phrase))
+
+    def holding(self, phrase: str) -> set[str]:
+        """The names of the photos whose captions hold `phrase` as whole words."""
+        found = _pattern(_bare(phrase)).search if _bare(phrase) else lambda text: False
+        return {name for name, text in self.captions.items() if found(text)}
 
     def add(self, phrase: str) -> int:
         """Append `phrase` to every caption that lacks it. Returns how many captions changed."""
@@ -113,6 +121,13 @@ class CaptionEditor:
             self.index = next(i for i, path in enumerate(self.paths) if path.name in before)
         self._tell()
         return len(before)
+
+    def undo_all(self) -> int:
+        """Take back all changes since the editor was opened. Returns how many there were."""
+        count = len(self._past)
+        while self._past:
+            self.undo()
+        return count
 
     def _everywhere(self, change: Callable[[str], str]) -> int:
         return self._change({n: " ".join(change(t).split()) for n, t in self.captions.items()})

@@ -7,6 +7,7 @@ Accordion.
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 
 import ipywidgets as widgets
@@ -32,6 +33,7 @@ WIDGETS = {
     "lines": widgets.Textarea,
 }
 BEFORE, AFTER, CAPTIONED = 320, 256, 384  # pixels of a picture's long side; a cell has 700
+SMALL, LEAF = 68, 8  # pixels of a picture in the gallery, and how many it shows
 AS_WIDE = {"description_width": "initial"}  # as its words
 SLIDERS = {"size": "Size", "left_right": "Left-right", "up_down": "Up-down"}
 
@@ -186,12 +188,13 @@ class _CaptionView(_PhotoView):
 
     def __init__(self, model: CaptionEditor) -> None:
         self.pictured = None  # the path of the photo in `picture`
+        self.leaf, self.phrase = range(0), model.trigger
         super().__init__(model, len(model.paths))
         self.say(self._count(model.trigger))
 
     def arrange(self) -> None:
         model = self.model
-        self.picture, self.remarks = _picture("jpeg"), widgets.HTML()
+        self.picture, self.remarks, self.gallery = _picture("jpeg"), widgets.HTML(), _row()
         self.caption = widgets.Textarea(rows=6, layout={"width": "auto"}, **_named("Caption"))
         self.on_change(self.caption, lambda text: "Saved." if model.edit(text) else "")
         search, new, phrase = _line("Find"), _line("Replace with"), _line("Phrase")
@@ -204,14 +207,19 @@ class _CaptionView(_PhotoView):
         self.undo = self.button(
             "Undo", lambda: f"Took back the last change, in {_captions(model.undo())}."
         )
+        self.undo_all = self.button(
+            "Undo all", lambda: f"Took back all changes made in this editor: {model.undo_all()}."
+        )
         words = widgets.VBox(
-            [self.place, self.caption, _row(self.previous, self.next, self.undo)],
+            [self.place, self.caption, _row(self.previous, self.next, self.undo, self.undo_all)],
             layout={"flex": "1 1 18em"},  # below the picture where a cell is narrow
         )
         rows = [_row(self.picture, words), _row(search, new, replace), _row(phrase, add, remove)]
-        self.box = widgets.VBox([*rows, self.said, self.remarks])
+        self.box = widgets.VBox([*rows, self.said, self.gallery, self.remarks])
 
     def _count(self, phrase: str) -> str:
+        self.phrase = phrase
+        self._mark()
         count, whole = self.model.count(phrase), len(self.model.captions)
         return f"“{phrase}” stands in {count} of {whole} captions." if phrase.strip() else ""
 
@@ -223,9 +231,33 @@ class _CaptionView(_PhotoView):
             self._show_picture()
         if " ".join(self.caption.value.split()) != model.caption:
             self.caption.value = model.caption
-        self.undo.disabled = not model.can_undo
+        self.undo.disabled = self.undo_all.disabled = not model.can_undo
+        first = model.index - model.index % LEAF
+        if (leaf := range(first, min(first + LEAF, self.count))) != self.leaf:
+            self.leaf = leaf
+            self.gallery.children = [self._small(index) for index in leaf]
+        self._mark()
         remarks = "".join(f"<li>{escape(remark)}</li>" for remark in model.remarks)
         self.remarks.value = f"<ul>{remarks}</ul>" if remarks else ""
+
+    def _small(self, index: int) -> widgets.VBox:
+        """One photo of the gallery, and a button that leads to it."""
+        picture, path = _picture("jpeg"), self.model.paths[index]
+        with suppress(Problem):  # what is wrong with it is told where it is shown large
+            _put(ImageOps.fit(open_picture(path), (SMALL, SMALL)), picture)
+        lead = self.button(f"{index + 1}", lambda: self.model.go(index))
+        lead.tooltip, lead.layout.width = path.name, "auto"
+        return widgets.VBox([picture, lead])
+
+    def _mark(self) -> None:
+        """In the gallery: a filled button for the photo that is shown, and a tick where the
+        caption holds the phrase."""
+        holding = self.model.holding(self.phrase)
+        for index, part in zip(self.leaf, self.gallery.children):
+            lead = part.children[1]
+            lead.button_style = "primary" if index == self.model.index else ""
+            tick = " ✓" if self.model.paths[index].name in holding else ""
+            lead.description = f"{index + 1}{tick}"
 
     def _show_picture(self) -> None:
         self.place.value = f"<b>{escape(self.model.place)}</b>"

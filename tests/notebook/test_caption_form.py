@@ -34,7 +34,7 @@ class Shown:
         monkeypatch.setattr(view, "display", boxes.append)
         form._ipython_display_()
         (self.box,) = boxes
-        top, replace, phrase, self.said, self.remarks = self.box.children
+        top, replace, phrase, self.said, self.gallery, self.remarks = self.box.children
         self.picture, words = top.children
         self.place, _, buttons = words.children
         rows = (words, buttons, replace, phrase)
@@ -78,6 +78,7 @@ def test_every_part_has_its_label(shown):
         "Previous",
         "Next",
         "Undo",
+        "Undo all",
         "Find",
         "Replace with",
         "Replace everywhere",
@@ -128,6 +129,46 @@ def test_everywhere(shown, folder):
     for _ in range(3):
         shown.press("Undo")
     assert shown["Caption"].value == "photo of ravo wearing a hat" and shown.enabled() == ["Next"]
+
+
+def test_the_gallery_leads_to_each_photo_and_ticks_the_phrase(shown):
+    def tell():
+        return [part.children[1].description for part in shown.gallery.children]
+
+    assert tell() == ["1 ✓", "2", "3 ✓"]  # the trigger at first
+    filled = [part.children[1].button_style for part in shown.gallery.children]
+    assert filled == ["primary", "", ""]
+    pictures = [part.children[0] for part in shown.gallery.children]
+    assert pictures[0].value and not pictures[1].value  # this one is broken
+    shown.gallery.children[2].children[1].click()
+    assert "3 of 3" in shown.place.value
+    assert shown.gallery.children[2].children[1].button_style == "primary"
+    shown["Phrase"].value = "a hat"
+    assert tell() == ["1 ✓", "2", "3"]
+    shown.press("Add everywhere")
+    assert tell() == ["1 ✓", "2 ✓", "3 ✓"]
+
+
+def test_the_gallery_turns_its_leaf(tmp_path, monkeypatch):
+    for number in range(10):
+        Image.new("RGB", (16, 16), "red").save(tmp_path / f"{number}.png")
+    shown = Shown(caption_editor(tmp_path), monkeypatch)
+    assert [p.children[1].description for p in shown.gallery.children] == list("12345678")
+    for _ in range(8):
+        shown.press("Next")
+    assert [p.children[1].description for p in shown.gallery.children] == ["9", "10"]
+
+
+def test_everything_is_taken_back_at_once(shown, folder):
+    before = [path.read_text() for path in sorted(folder.glob("*.txt"))]
+    shown["Phrase"].value = "at night"
+    shown.press("Add everywhere")
+    shown["Caption"].value = "nothing of it"
+    said = shown.press("Undo all")
+    assert "Took back all changes made in this editor: 2." in said
+    after = [path.read_text() for path in sorted(folder.glob("*.txt"))]
+    assert [text.strip() for text in after if text.strip()] == before
+    assert shown["Undo all"].disabled and shown["Undo"].disabled
 
 
 def test_what_cannot_be_saved_is_told_and_stays_typed(shown, monkeypatch):

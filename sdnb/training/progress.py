@@ -28,8 +28,11 @@ LINES = {"each step": "gray", "mean of the last twenty or so": "#f58518", "held 
 class Progress:
     """What is done of a run of `total` steps. Shows nothing by itself: the displays below do."""
 
+    pictures = False  # whether it shows previews themselves
+
     def __init__(self, total: int, history: Sequence[Step]) -> None:
         self.total = total
+        self.looked: set[int] = set()  # the steps with a preview
         self.steps: list[Step] = []
         self.means: list[float] = []  # the exponential mean of the losses, step by step
         for step in history:
@@ -51,6 +54,7 @@ class Progress:
 
     def preview(self, path: Path, images: list[Image.Image], prompts: Sequence[str]) -> None:
         """Show previews, one of each prompt, which are in the file too."""
+        self.looked.add(len(self.steps))
 
     def validated(self, held_out: ValidationLoss) -> None:
         """Show a loss on held-out photos."""
@@ -90,6 +94,7 @@ class Line(Progress):
         self.bar.update()
 
     def preview(self, path: Path, images: list[Image.Image], prompts: Sequence[str]) -> None:
+        super().preview(path, images, prompts)
         self.bar.write(f"Previews: {path}")
 
     def validated(self, held_out: ValidationLoss) -> None:
@@ -101,6 +106,8 @@ class Line(Progress):
 
 class Live(Progress):
     """The run as HTML that replaces itself; as plain text where HTML is not shown."""
+
+    pictures = True
 
     def __init__(
         self, total: int, history: Sequence[Step], clock: Callable[[], float] = time.monotonic
@@ -124,6 +131,7 @@ class Live(Progress):
         """A row for each prompt, a column for each look: the first, the last and some between."""
         from IPython.display import display
 
+        super().preview(path, images, prompts)
         self.looks[len(self.steps)] = [ImageOps.contain(image, (SIDE, SIDE)) for image in images]
         steps, between = [*self.looks], min(len(self.looks), COLUMNS) - 1
         shown = [steps[round(i * (len(steps) - 1) / (between or 1))] for i in range(between + 1)]

@@ -30,6 +30,7 @@ from sdnb.training.loop import Step, TrainState, fit, new_accelerator, start
 from sdnb.training.loss import Denoiser, DenoisingLoss
 from sdnb.training.memory import Plan, compare_bases, refuse_what_cannot_fit
 from sdnb.training.methods import base_dtype, method_of, restore
+from sdnb.training.methods.base import plain_caption
 from sdnb.training.prior_preservation import class_images, own_class_images
 from sdnb.training.progress import Progress, watch
 from sdnb.training.run_folder import (
@@ -58,12 +59,13 @@ def train(
     """Do a run, take an interrupted one up again, or give back a finished one at once.
 
     The run lives in `folder`; without one, in the project's runs/ under a name made from the
-    settings. `on_step` is called after every step. An interrupt (the stop button, Ctrl-C) lets
-    the step end, saves, and returns a run that is not `finished`; training again with the same
-    settings continues it to the same weights. Raises Problem before any training where the
-    folder cannot be written or holds a run with other settings, where photos or base model cannot
-    be read, where no caption says the trigger word, and where the machine cannot do the precision
-    asked for. Prints what the run passes over in settings and captions.
+    settings. `on_step` is called after every step. An interrupt (the stop button, Ctrl-C) lets the
+    step end, saves, draws in a notebook what is learned by now, and returns a run that is not
+    `finished`; training again with the same settings continues it to the same weights. Raises
+    Problem before any training where the folder cannot be written or holds a run with other
+    settings, where photos or base model cannot be read, where no caption says the trigger word, and
+    where the machine cannot do the precision asked for. Prints what the run passes over in settings
+    and captions.
     """
     run = open_run(config, folder)
     if run.finished:
@@ -111,6 +113,9 @@ def _go_through(
                 work.save_if_due()
         if main:
             work.end()
+            if state.steps_left and display.pictures:  # a second interrupt takes only this away
+                with suppress(KeyboardInterrupt):
+                    work.look(display)
         state.accelerator.wait_for_everyone()
     return history
 
@@ -133,7 +138,12 @@ class _Work:
         """Every so many steps, before the first one, and after the last."""
         every, index = trial().every(self.run.config.preview_every), self.state.step
         if every and (index % every == 0 or not self.state.steps_left):
-            display.preview(*save_preview(self.run, self.model, index))
+            self.look(display)
+
+    def look(self, display: Progress) -> None:
+        """Draw what is learned by now, unless it is drawn already."""
+        if self.state.step not in display.looked:
+            display.preview(*save_preview(self.run, self.model, self.state.step))
             self.model.park()
 
     def save_if_due(self) -> None:
@@ -300,10 +310,11 @@ def _use_gradient_checkpointing(model: Model, on: bool) -> None:
 def save_preview(
     run: Run, model: Model, index: int
 ) -> tuple[Path, list[Image.Image], tuple[str, ...]]:
-    """Write previews/step_INDEX.png: one image for each preview prompt, seeds 0, 1, 2, ... Returns
-    the path, the images and the prompts."""
-    prompts = run.config.preview_prompts
-    skip = run.config.clip_skip
+    """Write previews/step_INDEX.png: one image for each preview prompt, seeds 0, 1, 2, ... (of a
+    run without previews one image of the plain caption). Returns the path, the images and the
+    prompts."""
+    config, skip = run.config, run.config.clip_skip
+    prompts = config.preview_prompts if config.preview_every else (plain_caption(config),)
     images = make_images(model, prompts, range(len(prompts)), clip_skip=skip, quiet=True)
     sheet = image_grid(images, len(prompts), column_labels=prompts)
     path = run.folder / "previews" / f"step_{index:05}.png"

@@ -23,6 +23,7 @@ from sdnb.training.config import LoraConfig
 from sdnb.training.loop import fit
 from sdnb.training.methods import METHODS
 from sdnb.training.prior_preservation import class_caption
+from sdnb.training.progress import Progress
 from sdnb.training.run import estimate, interruptible, prepare, train
 from sdnb.training.run_folder import Run, finished_runs, own_runs
 
@@ -264,6 +265,27 @@ def test_only_what_a_killed_run_left_is_swept_away(config, cpu, tmp_path):
     run = train(config.replace(views_per_photo=1), tmp_path, cpu, progress=False)
     assert run.finished and all((tmp_path / name).exists() for name in strangers)
     assert not any((tmp_path / name).exists() for name in halves)
+
+
+@pytest.mark.parametrize("every", [0, 2])
+def test_stopped_in_a_notebook_it_shows_what_is_learned_by_now(
+    straight, config, cpu, tmp_path, monkeypatch, every
+):
+    """Also of a run without previews; and the same again ends with the same weights."""
+    monkeypatch.setattr(Progress, "pictures", True)
+    wanted = config.replace(preview_every=every, preview_prompts=("ravo", "a man"))
+
+    def interrupt(step):
+        if step.index == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    first = train(wanted, tmp_path / "run", cpu, progress=False, on_step=interrupt)
+    assert not first.finished and len(first.history) == 3
+    with pytest.raises(Problem, match="stopped after 3 steps, and nothing is ready for use"):
+        _ = first.weights
+    names = [path.name for path in sorted((first.folder / "previews").iterdir())]
+    assert names == [f"step_0000{n}.png" for n in ((0, 2, 3) if every else (3,))]
+    assert_same_weights(straight, train(wanted, first.folder, cpu, progress=False))
 
 
 def test_a_preview_that_cannot_be_drawn_is_told_before_the_training(config, cpu, tmp_path):

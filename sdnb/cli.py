@@ -99,6 +99,17 @@ class Demo(PlainPaths):
         run_demo(self.out)
 
 
+class Lab(PlainPaths):
+    """Open the course in JupyterLab. Its notebooks are copied into the folder first."""
+
+    folder: CliPositionalArg[Path | None] = Field(None, description="Folder for the notebooks")
+
+    def cli_cmd(self) -> None:
+        from sdnb.project import open_course
+
+        open_course(self.folder)
+
+
 class Generate(ImageConfig):
     """Draw pictures: what to draw is said here, or in a TOML file (--config)."""
 
@@ -221,6 +232,7 @@ def _commands(settings: type[TrainConfig]) -> type[BaseSettings]:
 
         model_config = BaseSettings.model_config | {"cli_prog_name": "sdnb", **flags}
         demo: CliSubCommand[Demo] = Field(description="train on the sample photos")
+        lab: CliSubCommand[Lab] = Field(description="open the course in JupyterLab")
         train: CliSubCommand[Train] = Field(description="train with the settings of a TOML file")
         plan: CliSubCommand[Plan] = Field(description="what a training will take")
         generate: CliSubCommand[Generate] = Field(description="draw pictures")

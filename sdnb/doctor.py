@@ -74,12 +74,12 @@ def report(findings: list[Finding]) -> str:
 def write_findings(findings: list[Finding], path: Path | str) -> Path:
     """Write the findings as JSON, for `sdnb class`; returns the file's path.
 
-    `path` is the file, or a folder: the file there is called by the machine's name. No path stands
-    in it. Raises Problem where it cannot be written.
+    `path` is the file, or a folder, made where there is none: the file there is called by the
+    machine's name. No path stands in it. Raises Problem where it cannot be written.
     """
     name, path = platform.node() or "machine", Path(path)
-    if path.is_dir():
-        path = path / f"{name}.json"
+    if path.is_dir() or not path.suffix:
+        path = make_writable_folder(path) / f"{name}.json"
     rows = [asdict(f) | {"fact": "" if Path(f.fact).is_absolute() else f.fact} for f in findings]
     data = {"sdnb_doctor": VERSION, "name": name, "findings": rows}
     write_atomically(path, json.dumps(data, indent=1).encode())

@@ -1,11 +1,17 @@
 """One learner's folder, found again the next day."""
 
 import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+from sdnb.errors import Problem
 from sdnb.files import make_writable_folder
 
 VARIABLE = "SDNB_PROJECT"
+PACKAGE = Path(__file__).parent
 
 
 class Project:
@@ -50,6 +56,31 @@ class Project:
 
     def __repr__(self) -> str:
         return f"Project({str(self.folder)!r})"
+
+
+def open_course(folder: Path | str | None = None) -> None:
+    """Open the course in JupyterLab, and wait until that is closed.
+
+    Its notebooks are copied into `folder` ("sdnb_course" unless given, or "notebooks" in a checkout
+    of the course), but for those that are there already. Raises Problem without JupyterLab, and
+    where the folder cannot be written.
+    """
+    if not find_spec("jupyterlab"):
+        what = "JupyterLab is not installed here"
+        raise Problem(
+            what, do=f'Run: "{sys.executable}" -m pip install jupyterlab ipywidgets pandas'
+        )
+    checkout = PACKAGE.parent / "notebooks"
+    pages = checkout if checkout.is_dir() else PACKAGE / "_notebooks"  # as the wheel has them
+    if not folder and Path("notebooks", "00_start_here.ipynb").is_file():
+        folder = "notebooks"
+    folder = make_writable_folder(Path(folder or "sdnb_course"))
+    for page in sorted([*pages.glob("*.ipynb"), *pages.glob("*.md")]):
+        if not (folder / page.name).exists():
+            shutil.copyfile(page, folder / page.name)
+    print(f"The course is in {folder.absolute()}; Ctrl-C ends JupyterLab.")
+    as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+    subprocess.run([sys.executable, "-m", "jupyterlab", str(folder), *as_root])
 
 
 def _nearest() -> Path:

@@ -128,6 +128,8 @@ def test_the_findings_as_json_hold_no_path(monkeypatch, tmp_path, capsys):
     assert str(tmp_path) not in text and "/project" not in text
     assert cli.main(["doctor", "--json", str(tmp_path / "new" / "a.json")]) == 0
     assert json.loads((tmp_path / "new" / "a.json").read_text()) == data
+    assert cli.main(["doctor", "--json", str(tmp_path / "room")]) == 0  # a folder, made for it
+    assert json.loads((tmp_path / "room" / "pc-07.json").read_text()) == data
 
 
 def test_runs_made_ready_are_counted(monkeypatch, tmp_path, configs):

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 CHECKOUT = Path(__file__).parents[1]
+NOTEBOOKS = CHECKOUT / "notebooks"
 
 
 def run(*command, **how) -> str:
@@ -65,5 +66,9 @@ def test_the_installed_package_works_without_a_network(python, offline, tmp_path
     (grid,) = (tmp_path / "out").glob("*.png")
     with Image.open(grid) as picture:
         picture.load()
+    opened = "import sdnb.project as p; p.subprocess.run = print; p.open_course()"
+    run(*offline, python, "-c", opened, cwd=tmp_path)
+    copied = {path.name for path in (tmp_path / "sdnb_course").iterdir()}
+    assert copied == {path.name for kind in ("*.ipynb", "*.md") for path in NOTEBOOKS.glob(kind)}
     (numbers,) = (tmp_path / "out").glob("*.json")
     assert 0 <= json.loads(numbers.read_text())["line-up"]["after"] <= 1

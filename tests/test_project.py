@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sdnb import project
+from sdnb.cli import main
 from sdnb.errors import Problem
 from sdnb.files import make_writable_folder
 from sdnb.project import Project
@@ -67,4 +69,41 @@ def test_importing_makes_nothing(tmp_path):
         env=os.environ | {"PYTHONPATH": str(package)},
         check=True,
     )
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_course_is_opened_in_a_folder_of_the_learners_own(tmp_path, monkeypatch, capsys):
+    """What is written in a copy stays, and a copy that is missing comes back."""
+    called = []
+    monkeypatch.setattr(subprocess, "run", called.append)
+    monkeypatch.setattr(project, "find_spec", lambda name: name)
+    monkeypatch.chdir(tmp_path)
+    assert main(["lab"]) == 0
+    folder = tmp_path / "sdnb_course"
+    assert {"00_start_here.ipynb", "quickstart.ipynb", "for_teachers.md"} <= {
+        path.name for path in folder.iterdir()
+    }
+    (folder / "00_start_here.ipynb").write_text("mine")
+    (folder / "quickstart.ipynb").unlink()
+    assert main(["lab", "sdnb_course"]) == 0
+    assert (folder / "00_start_here.ipynb").read_text() == "mine"
+    assert (folder / "quickstart.ipynb").exists()
+    assert [command[1:4] for command in called] == [["-m", "jupyterlab", "sdnb_course"]] * 2
+    assert str(folder) in capsys.readouterr().out
+
+
+def test_in_a_checkout_the_course_is_opened_where_it_is(monkeypatch):
+    called = []
+    monkeypatch.setattr(subprocess, "run", called.append)
+    monkeypatch.setattr(project, "find_spec", lambda name: name)
+    monkeypatch.chdir(Path(__file__).parents[1])
+    project.open_course()
+    assert called[0][3] == "notebooks"
+
+
+def test_without_jupyterlab_the_command_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(project, "find_spec", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+    assert main(["lab"]) == 1
+    assert "pip install jupyterlab ipywidgets pandas" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

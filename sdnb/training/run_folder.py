@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePath
 
 from sdnb.dataset.photos import fingerprint
-from sdnb.dataset.samples import sample_photos
+from sdnb.dataset.samples import sample_photos, sample_trained
 from sdnb.errors import Problem, bytes_in_words
 from sdnb.files import (
     content_hash,
@@ -46,6 +46,7 @@ TRIAL = "trial.txt"  # the trial of the course's tests that made the run; no fil
 FORMAT = "format.txt"
 FORMAT_NOW = "3"  # a run of another format is listed and used, but not continued
 ELSEWHERE = "Choose another folder"
+SHIPPED = "shipped"
 READY = "SDNB_RUNS"  # the variable that names a folder of finished runs to look in first
 
 
@@ -255,7 +256,10 @@ def _refuse_another(run: Run, found: TrainConfig) -> None:
 
 
 def ready_runs() -> Path | None:
-    """The folder that the variable SDNB_RUNS names, None where there is none. It is only read."""
+    """The folder that the variable SDNB_RUNS names, "shipped" being the lessons' runs that come
+    with the course; None where there is none. It is only read."""
+    if os.environ.get(READY) == SHIPPED:
+        return sample_trained("person_lora").parents[1] / "runs"
     return Path(os.environ[READY]) if os.environ.get(READY) else None
 
 

@@ -22,7 +22,7 @@ OTHER = {
     "README.md": [],
     "CHANGELOG.md": ["8 GiB"],
     "claims.md": ["5 GB", "2.1 GB", "16 GB", "15.6 GiB", "3.9 GiB"],
-    "for_teachers.md": ["3 GiB", "1 GiB", "6 GiB", "6 GiB", "14.56 GiB", "80 GB", "3 GB"],
+    "for_teachers.md": ["3 GiB", "1 GiB", "2.3 GB", "6 GiB", "6 GiB", "14.56 GiB", "80 GB", "3 GB"],
     "03_dreambooth.ipynb": ["5 GB", "15 GB", "2 GB", "8 GiB", "6.9 GB"],
     "05_lora.ipynb": ["15 GB", *"6 GiB,5.1 GiB,13 GiB,6.2 GiB,13 GiB,6.5 GiB".split(",")],
     "08_compare_methods.ipynb": ["0.7 GB"],

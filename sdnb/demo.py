@@ -5,12 +5,10 @@ import time
 from pathlib import Path
 from statistics import fmean
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sdnb.adapters import load_lora, unload_lora
-from sdnb.dataset import read_photos
-from sdnb.dataset.contact_sheet import image_grid
-from sdnb.dataset.samples import sample_photos
+from sdnb.dataset import image_grid, read_photos, sample_photos
 from sdnb.evaluation import drift, line_up
 from sdnb.evaluation.scores import distance_to_nearest, prompt_fit
 from sdnb.files import make_writable_folder, write_atomically
@@ -26,7 +24,7 @@ from sdnb.models.loading import load_model
 from sdnb.training.config import preset
 from sdnb.training.run import train
 
-WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
+WISHES = (  # what is asked for: places, hats that no photo shows, the glasses off and on
     "photo of ravo, at the beach",
     "photo of ravo wearing a purple shirt, in a garden",
     "photo of ravo wearing a red top hat, in the city",
@@ -38,7 +36,7 @@ WISHES = (  # what the grid shows: new places, a hat, the glasses off and on
 )
 OTHERS = ["photo of a woman with long red hair, in a room", "photo of a green mug with a red heart"]
 HATS = ("top hat", "beanie", "cap")
-PER_WISH = 2  # pictures of each wish for the numbers; the grid shows the first
+PER_WISH = 2  # pictures of each wish for the numbers; the sheet shows the first of every other wish
 ASKED = [wish for wish in WISHES for _ in range(PER_WISH)]
 
 
@@ -69,10 +67,12 @@ def run_demo(out: Path) -> dict:
         "drift of other prompts": round(drift(clip, others_before, others_after), 3),
         "seconds": round(time.perf_counter() - begun, 1),
     }
-    columns = [wish.removeprefix("photo of ") for wish in WISHES]
-    pictures = [*photos[: len(WISHES)], *before[::PER_WISH], *after[::PER_WISH]]
-    rows = ("Training photos", "Before", "After")
-    sheet = image_grid(pictures, len(columns), row_labels=rows, column_labels=columns)
+    rows = photos[:2], *zip(before[:: 2 * PER_WISH], after[:: 2 * PER_WISH], strict=True)
+    large = [picture.resize((256, 256)) for row in rows for picture in row]
+    above = image_grid(large[:2], 2, ["Two of the training photos"])
+    below = image_grid(large[2:], 2, WISHES[::2], ["Before", "After"])
+    sheet = ImageOps.expand(below, (0, above.height, 0, 0))
+    sheet.paste(above)
     write_atomically(out / "before_after.png", lambda path: sheet.save(path, "PNG"))
     write_atomically(out / "numbers.json", json.dumps(numbers, indent=1).encode())
     print(json.dumps(numbers, indent=1))

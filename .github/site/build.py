@@ -30,6 +30,8 @@ PLACES = (
     *("sdnb/mini/MODEL_CARD.md", "data_sample/README.md"),
 )
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+REPOSITORY = PROJECT["urls"]["Repository"] + "/blob/main"
+COLAB = REPOSITORY.replace("github.com", "colab.research.google.com/github")
 # Without ipywidgets, which need a running kernel, a form shows itself as text.
 STARTUP = """\
 import os, sys, tempfile
@@ -56,14 +58,15 @@ def stage() -> Path:
 
 
 def relink(page: Path, source: Path) -> None:
-    """Let the links to files that the site has not lead to the repository. One to what nobody has
-    stays as it is: Sphinx will complain."""
+    """Let the links to files that the site has not lead to the repository, and those to a Colab
+    edition to Colab. One to what nobody has stays as it is: Sphinx will complain."""
 
     def lead(link: re.Match) -> str:
         target = os.path.normpath(page.parent.relative_to(source) / link[1])
         if (source / target).is_file() or not (CHECKOUT / target).exists():
             return link[0]
-        return f"]({PROJECT['urls']['Repository']}/blob/main/{target}"
+        edition = re.fullmatch(r"colab/\w+\.ipynb", target)
+        return f"]({COLAB if edition else REPOSITORY}/{target}"
 
     page.write_text(re.sub(r"\]\(([^)#:\s]+)", lead, page.read_text()))
 
@@ -89,6 +92,7 @@ def main(wanted: list[str]) -> int:
         name for name in names if not name.startswith(tuple(f"notebooks/{w}" for w in wanted))
     ]
     changes = {
+        "html_context": {"colab": COLAB},
         "nb_execution_cache_path": str(cache()),
         "nb_execution_excludepatterns": unwanted if wanted else [],
     }

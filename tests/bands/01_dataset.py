@@ -8,7 +8,7 @@ says = [
     ("Photos at 60 %: recognised", likeness["60 %"], 0.33, 1, far_off),
     ("Significantly worse at 10 %: recognised", far_off, 0, 0.3, likeness["60 %"]),
     ("15 photos are enough, and here even 5", min(fives), 0.2, 1, "quick"),
-    ("You drew somebody: recognised", known, 0.4, 1, "quick"),
-    ("The crop brings much of it back: recognised", likeness["10 %, cropped"], 0.33, 1, far_off),
+    ("You drew somebody: recognised", known, 0.1, 1, "quick"),
+    ("The crop brings much of it back: recognised", likeness["10 %, cropped"], 0.2, 1, far_off),
     ("A bucket loses less than a square: at most", in_bucket, 0, 0.2, in_square),
 ]

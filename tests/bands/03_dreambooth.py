@@ -14,5 +14,5 @@ says = [
     ("and ravo is recognised all the same", second["ravo is ravo"], 0.6, 1, "quick"),
     ("Each weight moves only a little: by", far["unet"], 0.005, 0.05, far["vae"]),
     ("Even the woman has his white lock: share", locks["DreamBooth"], 0.25, 1, locks["base"]),
-    ("With class pictures she has not", locks["class pictures"], 0, 0.2, locks["DreamBooth"]),
+    ("With class pictures few women have", locks["class pictures"], 0, 0.5, locks["DreamBooth"]),
 ]

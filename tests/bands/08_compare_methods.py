@@ -6,6 +6,5 @@ says = [
     ("DreamBooth is recognised", like["DreamBooth"].mean, 0.5, 1, nobody),
     ("A word moves nobody else: drift", drifts["Textual Inversion"], 0, 0.001, drifts["LoRA"]),
     ("A LoRA moves a man too: drift", drifts["LoRA"], 0.1, 0.4, drifts["Textual Inversion"]),
-    ("Textual Inversion is recognised", like["Textual Inversion"].mean, 0.5, 1, nobody),
     ("DreamBooth moves a man too: drift", drifts["DreamBooth"], 0.1, 0.7, 0),
 ]

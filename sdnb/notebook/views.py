@@ -294,7 +294,7 @@ def _widget(model: FormModel, entry: FormLine) -> widgets.Widget:
     if entry.kind == "slider":
         kind = widgets.IntSlider if entry.type is int else widgets.FloatSlider
         wanted = dict(zip(("min", "max", "step"), entry.slide))
-    look = {"style": LABEL, "layout": {"width": width, "max_width": "100%"}}
+    look = {"style": LABEL, "layout": {"width": width, "max_width": "98%"}}  # it has a margin
     line = kind(value=model.typed[entry.name], description=entry.label, **look, **wanted)
     line.observe(lambda change: model.type(entry.name, change["new"]), "value")
     return line

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from sdnb.errors import with_article
 from sdnb.settings import Settings
 
+PEOPLE = ("man", "woman")
 CAPTIONERS = ["mini", "blip-base", "blip-large", "florence-2"]  # a form offers them
 
 
@@ -29,7 +30,7 @@ class SubjectConfig(Settings):
     @field_validator("subject")
     @classmethod
     def _no_person_is_an_object(cls, value: str, info: ValidationInfo) -> str:
-        if value == "object" and (word := info.data.get("class_word")) in ("man", "woman"):
+        if value == "object" and (word := info.data.get("class_word")) in PEOPLE:
             what = f"for an object the class word says what it is, such as mug; it is {word!r}"
             raise PydanticCustomError("kinds", what)
         return value

@@ -97,8 +97,7 @@ def _kohya() -> list[str]:
     """A row for each name elsewhere."""
     rows = []
     for name, said in names_elsewhere().items():
-        words = re.sub("in sdnb (this is called|this is|these are) ", "", said)
-        words = re.sub("^sdnb has no such setting", "no such setting", words)
+        words = re.sub("^(in sdnb (this is called|this is|these are)|sdnb has) ", "", said)
         words = re.sub("'([^']*)'", r"`\1`", words)
         rows.append(f"| `{name}` | {words} |")
     return rows

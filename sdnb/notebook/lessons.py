@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from sdnb.captioning.config import SubjectConfig
+from sdnb.captioning.config import PEOPLE, SubjectConfig
 from sdnb.dataset.samples import sample_photos, sample_trained
 from sdnb.errors import named
 from sdnb.models.base import MODELS, Model, default_base
@@ -26,6 +26,8 @@ def subject_of(photos: Any, config: TrainConfig | None = None) -> SubjectConfig:
     fault."""
     about = form(SubjectConfig, "subject").config if photos else SubjectConfig()
     words = {"trigger": config.trigger, "class_word": config.class_word} if config else {}
+    if about.subject == "object" and words.get("class_word") in PEOPLE:  # a run from before
+        words["subject"] = "person"
     return about.replace(**words)
 
 

@@ -215,10 +215,10 @@ class FormModel:
         with self._blamed("base", refused):
             _find(config.base)
         with self._blamed("", refused):
-            said += [] if refused else [_cost(config.replace(**ASIDE)), *_minutes(config, photos)]
+            said += [] if refused else [_cost(config.replace(**ASIDE)), _minutes(config, photos)]
         with self._blamed("trigger", refused):
             said += method_of(config).remarks(config, photos) if photos else []
-        return " ".join(map(self._labelled, said)), refused
+        return " ".join(map(self._labelled, filter(None, said))), refused
 
     @contextmanager
     def _blamed(self, name: str, refused: dict[str, str]) -> Iterator[None]:
@@ -282,12 +282,11 @@ def _cost(config: TrainConfig) -> str:
     return f"About {memory} of {where}; the file takes {file}."
 
 
-def _minutes(config: TrainConfig, photos: list[Photo]) -> list[str]:
+def _minutes(config: TrainConfig, photos: list[Photo]) -> str:
     from sdnb.machine import find_machine
     from sdnb.training.memory import rough_minutes
 
-    said = rough_minutes(config, len(photos), find_machine(config.precision)) if photos else ""
-    return [said] if said else []
+    return rough_minutes(config, len(photos), find_machine(config.precision)) if photos else ""
 
 
 def _as_typed(value: Any, entry: FormLine) -> str | bool | float:

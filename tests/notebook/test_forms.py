@@ -178,6 +178,35 @@ def _descriptions(part) -> list[str]:
     return [getattr(child, "description", "") for child in getattr(part, "children", ())]
 
 
+def test_for_an_object_the_class_word_is_asked():
+    """A teapot is no man; and a run from before keeps its own words, whatever was said since."""
+    model = FormModel(SubjectConfig())
+    model.type("subject", "object")
+    assert "says what it is, such as mug" in model.faults["subject"]
+    model.type("class_word", "teapot")
+    assert model.config.front == "photo of ravo teapot" and not model.faults
+    asked = form(SubjectConfig, "subject").model
+    asked.type("class_word", "teapot")
+    asked.type("subject", "object")
+    assert sdnb.notebook.subject_of(True).subject == "object"
+    before = sdnb.notebook.subject_of(True, LoraConfig(trigger="anna", class_word="woman"))
+    assert (before.subject, before.front) == ("person", "photo of anna")
+
+
+def test_your_turn_previews_the_learners_own_word():
+    about = SubjectConfig(trigger="zivko", class_word="teapot", subject="object")
+    config = sdnb.notebook.preset_for("lora", about, sdnb.sample_photos())
+    assert config.preview_prompts == ("photo of zivko teapot",)
+
+
+def test_a_class_that_the_mini_never_saw_is_told():
+    model = FormModel(LoraConfig(photos=sdnb.sample_photos(), class_word="teapot"))
+    assert "The mini draws people, mugs and bags alone: 'teapot'" in model.plan
+    for changes in ({"class_word": "mug"}, {"base": "sd15"}):
+        model = FormModel(LoraConfig(photos=sdnb.sample_photos()).replace(**changes))
+        assert "The mini draws" not in model.plan
+
+
 def test_a_preset_fills_the_lines_but_keeps_the_photos():
     model = FormModel(LoraConfig(photos="mine", rank=3))
     model.fill(sdnb.preset("person_mini"), keep=("photos",))

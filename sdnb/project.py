@@ -66,10 +66,8 @@ def open_course(folder: Path | str | None = None) -> None:
     where the folder cannot be written.
     """
     if not find_spec("jupyterlab"):
-        what = "JupyterLab is not installed here"
-        raise Problem(
-            what, do=f'Run: "{sys.executable}" -m pip install jupyterlab ipywidgets pandas'
-        )
+        do = f'Run: "{sys.executable}" -m pip install jupyterlab ipywidgets pandas'
+        raise Problem("JupyterLab is not installed here", do=do)
     checkout = PACKAGE.parent / "notebooks"
     pages = checkout if checkout.is_dir() else PACKAGE / "_notebooks"  # as the wheel has them
     if not folder and Path("notebooks", "00_start_here.ipynb").is_file():

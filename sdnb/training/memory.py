@@ -175,15 +175,15 @@ def compare_bases(
     method that not every family can learn by, and for the mini."""
     if config.method != "lora" or find_model(config.base).family.name == MINI.name:
         return ""
-    pace = seconds_per_step and seconds_per_step / _memory_and_work(config, machine)[1]
+    pace = seconds_per_step and seconds_per_step / _work(config)
     rows = {"": f"   GiB  {'minutes' if pace else 'minutes on a T4'}"}
     for base, resolution in ((config.base, config.resolution), *CHOICES):
         info = find_model(base).at(resolution)
         other = config.replace(base=base, resolution=resolution, **ASIDE)
         if info.family.two_encoders:
             other = other.replace(gradient_checkpointing=True)
-        memory, work = _memory_and_work(other, machine)
-        minutes = steps(config, photos) * work * (pace or 1 / T4_SPEED) / 60
+        memory = _memory(other, machine)
+        minutes = steps(config, photos) * _work(other) * (pace or 1 / T4_SPEED) / 60
         rows[f"{info.name}, {info.resolution} pixels"] = f"{memory:6.1f}{minutes:9.0f}"
     return "\n".join(f"{name:24}{row}" for name, row in rows.items())
 
@@ -195,21 +195,24 @@ def rough_minutes(config: TrainConfig, photos: int, machine: Machine) -> str:
     if small and machine.device != "cpu":
         return ""
     speed, where = (CORES_SPEED, "two idle cores") if small else (T4_SPEED, "a T4")
-    work = _memory_and_work(config.replace(**ASIDE), machine)[1]
-    minutes = steps(config, photos) * work / speed / 60
-    if minutes < 0.5:
-        return f"Training takes less than a minute on {where}."
-    return f"Training takes about {minutes:.0f} minute{'s' * (minutes >= 1.5)} on {where}."
+    minutes = steps(config, photos) * _work(config.replace(**ASIDE)) / speed / 60
+    about = f"about {minutes:.0f} minute{'s' * (minutes >= 1.5)}"
+    return f"Training takes {about if minutes >= 0.5 else 'less than a minute'} on {where}."
 
 
 @lru_cache
-def _memory_and_work(config: TrainConfig, machine: Machine) -> tuple[float, float]:
-    """GiB, and floating-point operations of one step: the forward pass, about as many for the
+def _memory(config: TrainConfig, machine: Machine) -> float:
+    return plan(config, 1, machine).memory
+
+
+@lru_cache
+def _work(config: TrainConfig) -> float:
+    """Floating-point operations of one step: the forward pass, about as many for the
     gradients of what lies between frozen weights, and once more with checkpointing."""
     with FlopCounterMode(display=False) as counter:
         _forward(empty_model(config.base), config)
     passes = config.gradient_accumulation * (2 + config.gradient_checkpointing)
-    return plan(config, 1, machine).memory, passes * counter.get_total_flops()
+    return passes * counter.get_total_flops()
 
 
 def optimizer_bytes(name: str, shape: torch.Size) -> float:

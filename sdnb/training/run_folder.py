@@ -46,7 +46,6 @@ TRIAL = "trial.txt"  # the trial of the course's tests that made the run; no fil
 FORMAT = "format.txt"
 FORMAT_NOW = "3"  # a run of another format is listed and used, but not continued
 ELSEWHERE = "Choose another folder"
-SHIPPED = "shipped"
 READY = "SDNB_RUNS"  # the variable that names a folder of finished runs to look in first
 
 
@@ -258,7 +257,7 @@ def _refuse_another(run: Run, found: TrainConfig) -> None:
 def ready_runs() -> Path | None:
     """The folder that the variable SDNB_RUNS names, "shipped" being the lessons' runs that come
     with the course; None where there is none. It is only read."""
-    if os.environ.get(READY) == SHIPPED:
+    if os.environ.get(READY) == "shipped":
         return sample_trained("person_lora").parents[1] / "runs"
     return Path(os.environ[READY]) if os.environ.get(READY) else None
 
